@@ -1,0 +1,403 @@
+//! A command, its states and their lawful transitions: pure, no I/O.
+//!
+//! ```text
+//! PENDING --claim--> RUNNING --finish--> SUCCESS | ERROR
+//!    ^  ^               |                            |
+//!    |  +---- retry ----+  (attempt < max_attempts)  |
+//!    +---------------- reprocess --------------------+
+//! ```
+//!
+//! Each transition takes the stored image and returns the next one, or says why it may not be. The
+//! store writes the next image on the condition that the stored one is still what was looked at, so
+//! this file alone decides what is lawful.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{
+    commands::CommandType,
+    ids::{CommandId, LeaseOwner, TenantId},
+    time::{Timestamp, millis},
+    trace::TraceContext,
+};
+
+/// How long a PENDING command may wait for a worker before it is published again.
+pub const PUBLISH_PATIENCE: Duration = Duration::from_secs(15);
+/// The longest wait between two publishings of the same command.
+pub const PUBLISH_PATIENCE_CAP: Duration = Duration::from_secs(300);
+/// How long a command is kept after its creation.
+pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Where a command stands. There are exactly these four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Accepted, and waiting for a worker.
+    Pending,
+    /// Claimed by a worker whose lease has not been given back.
+    Running,
+    /// Took effect, once.
+    Success,
+    /// Ended without effect.
+    Error,
+}
+
+impl Status {
+    /// All of them; unfinished ones first.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Running, Self::Success, Self::Error];
+
+    /// The status as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Success => "SUCCESS",
+            Self::Error => "ERROR",
+        }
+    }
+
+    /// Whether nothing more happens by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Success | Self::Error)
+    }
+}
+
+/// The table's key: both halves are needed to name one item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CommandKey {
+    /// The command.
+    pub command_id: CommandId,
+    /// When it was created.
+    #[serde(with = "millis")]
+    pub created_at: Timestamp,
+}
+
+/// Why a command ended in ERROR, or why its last attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandError {
+    /// A stable code, such as `lease_lost`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Whether another attempt could have helped.
+    pub retryable: bool,
+}
+
+/// By what a worker proves that a command is still its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The fencing token of its claim.
+    pub fence: u64,
+    /// The owner of its claim.
+    pub owner: LeaseOwner,
+}
+
+/// What a command is made of when it is accepted; already validated.
+#[derive(Clone, Debug)]
+pub struct NewCommand {
+    /// Its type.
+    pub command_type: CommandType,
+    /// The tenant it belongs to; none for platform-wide commands.
+    pub tenant_id: Option<TenantId>,
+    /// Its parameters, normalised.
+    pub parameters: Map<String, Value>,
+    /// Why it was sent, in the operator's words.
+    pub reason: Option<String>,
+    /// The `sub` of who sent it.
+    pub created_by: String,
+    /// Their address, where their token tells.
+    pub created_by_email: Option<String>,
+    /// The trace of the request.
+    pub traceparent: TraceContext,
+}
+
+/// A stored command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// Its key in the table.
+    #[serde(flatten)]
+    pub key: CommandKey,
+    /// The tenant it belongs to; none for platform-wide commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
+    /// Its type.
+    pub command_type: CommandType,
+    /// Where it stands.
+    pub status: Status,
+    /// Its parameters, normalised.
+    pub parameters: Map<String, Value>,
+    /// Why it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The `sub` of who sent it.
+    pub created_by: String,
+    /// Their address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by_email: Option<String>,
+    /// How many attempts have begun since it was created or reprocessed.
+    pub attempt: u32,
+    /// How many there may be.
+    pub max_attempts: u32,
+    /// The fencing token: grows with every change of hands, and never shrinks.
+    pub fence: u64,
+    /// No claim before this time.
+    #[serde(with = "millis")]
+    pub not_before: Timestamp,
+    /// When the reconciler publishes it again, if nothing has happened by then.
+    #[serde(default, with = "millis::option", skip_serializing_if = "Option::is_none")]
+    pub next_publish_at: Option<Timestamp>,
+    /// How often the reconciler has published it since something last happened to it.
+    #[serde(default)]
+    pub republished: u32,
+    /// Who holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_owner: Option<LeaseOwner>,
+    /// Until when it is held.
+    #[serde(default, with = "millis::option", skip_serializing_if = "Option::is_none")]
+    pub lease_expires_at: Option<Timestamp>,
+    /// When the latest attempt began.
+    #[serde(default, with = "millis::option", skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it reached SUCCESS or ERROR.
+    #[serde(default, with = "millis::option", skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+    /// How long the latest attempt took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// What the handler returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Map<String, Value>>,
+    /// Why it ended in ERROR, or why its last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CommandError>,
+    /// Whether its message belongs in the dead-letter queue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dead_letter: bool,
+    /// The trace of the request that made it.
+    pub traceparent: TraceContext,
+    /// When the table may forget it.
+    #[serde(rename = "ttl", with = "chrono::serde::ts_seconds")]
+    pub expires_at: Timestamp,
+}
+
+/// Why a claim was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimRefused {
+    /// It waits for a retry.
+    #[error("it is not due yet")]
+    NotDue,
+    /// Another worker holds it.
+    #[error("another worker holds it")]
+    Leased,
+    /// Its last attempt lost its lease: it can only be expired.
+    #[error("its last attempt lost its lease")]
+    Exhausted,
+    /// It has ended.
+    #[error("it has ended")]
+    Finished,
+}
+
+/// A holder's write came after its lease had passed to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease has been lost")]
+pub struct LeaseLost;
+
+/// A transition's precondition does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the command's state does not allow it")]
+pub struct NotAllowed;
+
+/// How an attempt ended for good.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It took effect, with this result.
+    Success(Map<String, Value>),
+    /// It did not. `dead_letter` where more attempts might have helped.
+    Error {
+        /// Why.
+        error: CommandError,
+        /// Whether its message is kept to be reprocessed.
+        dead_letter: bool,
+    },
+}
+
+impl Command {
+    /// A command as it is accepted at `now`: PENDING, and due at once.
+    pub fn accept(new: NewCommand, now: Timestamp) -> Self {
+        Self {
+            key: CommandKey { command_id: CommandId::from(Uuid::now_v7()), created_at: now },
+            tenant_id: new.tenant_id,
+            command_type: new.command_type,
+            status: Status::Pending,
+            parameters: new.parameters,
+            reason: new.reason,
+            created_by: new.created_by,
+            created_by_email: new.created_by_email,
+            attempt: 0,
+            max_attempts: new.command_type.retry().max_attempts,
+            fence: 0,
+            not_before: now,
+            next_publish_at: Some(now + PUBLISH_PATIENCE),
+            republished: 0,
+            lease_owner: None,
+            lease_expires_at: None,
+            started_at: None,
+            completed_at: None,
+            duration_ms: None,
+            result: None,
+            error: None,
+            dead_letter: false,
+            traceparent: new.traceparent,
+            expires_at: now + RETENTION,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> CommandId {
+        self.key.command_id
+    }
+
+    /// Who holds it, if anyone does.
+    pub fn holder(&self) -> Option<Holder> {
+        let owner = self.lease_owner.filter(|_| self.status == Status::Running)?;
+        Some(Holder { fence: self.fence, owner })
+    }
+
+    /// Whether it is held and its lease has passed.
+    pub fn lease_expired(&self, now: Timestamp) -> bool {
+        self.status == Status::Running && self.lease_expires_at.is_none_or(|at| at <= now)
+    }
+
+    /// **claim**: PENDING and due, or RUNNING with an expired lease and an attempt left.
+    pub fn claim(&self, owner: LeaseOwner, lease: Duration, now: Timestamp) -> Result<Self, ClaimRefused> {
+        match self.status {
+            Status::Success | Status::Error => return Err(ClaimRefused::Finished),
+            Status::Pending if self.not_before > now => return Err(ClaimRefused::NotDue),
+            Status::Running if !self.lease_expired(now) => return Err(ClaimRefused::Leased),
+            Status::Running if self.attempt >= self.max_attempts => return Err(ClaimRefused::Exhausted),
+            Status::Pending | Status::Running => {}
+        }
+        Ok(Self {
+            status: Status::Running,
+            attempt: self.attempt + 1,
+            fence: self.fence + 1,
+            lease_owner: Some(owner),
+            lease_expires_at: Some(now + lease),
+            started_at: Some(now),
+            next_publish_at: None,
+            republished: 0,
+            ..self.clone()
+        })
+    }
+
+    /// **renew**: the holder keeps its lease for longer.
+    pub fn renew(&self, holder: Holder, lease: Duration, now: Timestamp) -> Result<Self, LeaseLost> {
+        self.held_by(holder)?;
+        Ok(Self { lease_expires_at: Some(now + lease), ..self.clone() })
+    }
+
+    /// **finish**: the holder ends it.
+    pub fn finish(&self, holder: Holder, verdict: Verdict, now: Timestamp) -> Result<Self, LeaseLost> {
+        self.held_by(holder)?;
+        Ok(self.ended(verdict, now))
+    }
+
+    /// **retry**: the holder gives it back to be tried again after `delay`.
+    pub fn retry(
+        &self,
+        holder: Holder,
+        error: CommandError,
+        delay: Duration,
+        now: Timestamp,
+    ) -> Result<Self, LeaseLost> {
+        self.held_by(holder)?;
+        if self.attempt >= self.max_attempts {
+            return Err(LeaseLost);
+        }
+        Ok(Self { error: Some(error), ..self.pending(now + delay) })
+    }
+
+    /// **release**: a holder that drains gives it back; the attempt does not count.
+    pub fn release(&self, holder: Holder, now: Timestamp) -> Result<Self, LeaseLost> {
+        self.held_by(holder)?;
+        Ok(Self { attempt: self.attempt.saturating_sub(1), ..self.pending(now) })
+    }
+
+    /// **expire**: the lease of the last attempt has passed; it ends as `verdict` says.
+    pub fn expire(&self, verdict: Verdict, now: Timestamp) -> Result<Self, NotAllowed> {
+        if !self.lease_expired(now) || self.attempt < self.max_attempts {
+            return Err(NotAllowed);
+        }
+        Ok(Self { fence: self.fence + 1, ..self.ended(verdict, now) })
+    }
+
+    /// **reprocess**: its message was dead-lettered; its attempts start anew.
+    pub fn reprocess(&self, now: Timestamp) -> Result<Self, NotAllowed> {
+        if self.status != Status::Error || !self.dead_letter {
+            return Err(NotAllowed);
+        }
+        Ok(Self { attempt: 0, fence: self.fence + 1, error: None, started_at: None, ..self.pending(now) })
+    }
+
+    /// **republish**: it has waited too long; the next wait is twice as long, up to five minutes.
+    pub fn republish(&self, now: Timestamp) -> Result<Self, NotAllowed> {
+        let waited = self.next_publish_at.is_none_or(|at| at <= now);
+        let due = match self.status {
+            Status::Pending => waited && self.not_before <= now,
+            Status::Running => waited && self.lease_expired(now),
+            Status::Success | Status::Error => false,
+        };
+        if !due {
+            return Err(NotAllowed);
+        }
+        let doublings = (self.republished + 1).min(16);
+        let patience = PUBLISH_PATIENCE.saturating_mul(1 << doublings).min(PUBLISH_PATIENCE_CAP);
+        Ok(Self { next_publish_at: Some(now + patience), republished: self.republished + 1, ..self.clone() })
+    }
+
+    fn held_by(&self, holder: Holder) -> Result<(), LeaseLost> {
+        if self.holder() == Some(holder) { Ok(()) } else { Err(LeaseLost) }
+    }
+
+    /// The same command, waiting for a worker from `not_before` on.
+    fn pending(&self, not_before: Timestamp) -> Self {
+        Self {
+            status: Status::Pending,
+            not_before,
+            next_publish_at: Some(not_before + PUBLISH_PATIENCE),
+            republished: 0,
+            lease_owner: None,
+            lease_expires_at: None,
+            completed_at: None,
+            duration_ms: None,
+            result: None,
+            dead_letter: false,
+            ..self.clone()
+        }
+    }
+
+    /// The same command, ended.
+    fn ended(&self, verdict: Verdict, now: Timestamp) -> Self {
+        let took = self.started_at.map(|at| (now - at).num_milliseconds().max(0).unsigned_abs());
+        let (status, result, error, dead_letter) = match verdict {
+            Verdict::Success(result) => (Status::Success, Some(result), None, false),
+            Verdict::Error { error, dead_letter } => (Status::Error, None, Some(error), dead_letter),
+        };
+        Self {
+            status,
+            result,
+            error,
+            dead_letter,
+            next_publish_at: None,
+            republished: 0,
+            lease_owner: None,
+            lease_expires_at: None,
+            completed_at: Some(now),
+            duration_ms: took,
+            ..self.clone()
+        }
+    }
+}

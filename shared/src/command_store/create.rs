@@ -1,0 +1,203 @@
+//! Creating a command: once, also when the request is repeated or its answer was lost.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, Put, TransactWriteItem},
+};
+use chrono::serde::ts_seconds;
+use serde::{Deserialize, Serialize};
+
+use super::{CommandStore, StoreError, from_item, raw_key, to_item};
+use crate::{
+    command::{Command, CommandKey},
+    secrets::sha256_hex,
+    time::{Timestamp, millis, now},
+};
+
+/// How long an idempotency key is remembered.
+const MARKER_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// The sort key of every marker, so that there can be one only a key.
+const MARKER_SORT_KEY: &str = "idempotency";
+/// How long an index may lag behind the table, generously.
+const INDEX_LAG: Duration = Duration::from_secs(10);
+const RECENT_AT_MOST: usize = 200;
+
+/// An `Idempotency-Key` as its caller sent it, with what the request asked for.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    id: String,
+    fingerprint: String,
+}
+
+impl IdempotencyKey {
+    /// The key of that caller for a request with that canonical body.
+    pub fn new(caller: &str, key: &str, canonical_body: &[u8]) -> Self {
+        // The length keeps ("ab", "c") and ("a", "bc") apart.
+        let scope = format!("{}:{caller}:{key}", caller.len());
+        Self {
+            id: format!("idempotency#{}", sha256_hex(scope.as_bytes())),
+            fingerprint: sha256_hex(canonical_body),
+        }
+    }
+}
+
+/// The item that remembers an idempotency key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Marker {
+    command_id: String,
+    created_at: String,
+    target_command_id: crate::ids::CommandId,
+    #[serde(with = "millis")]
+    target_created_at: Timestamp,
+    fingerprint: String,
+    #[serde(with = "ts_seconds")]
+    ttl: Timestamp,
+}
+
+impl Marker {
+    /// The command that the key made.
+    pub fn target(&self) -> CommandKey {
+        CommandKey { command_id: self.target_command_id, created_at: self.target_created_at }
+    }
+
+    /// Whether the key was used for the same request.
+    pub fn is_of(&self, key: &IdempotencyKey) -> bool {
+        self.fingerprint == key.fingerprint
+    }
+}
+
+/// What came of a creation.
+#[derive(Debug)]
+pub enum Created {
+    /// The command is stored.
+    New,
+    /// Another request with the same key was faster; this is its marker.
+    Twin(Marker),
+}
+
+impl CommandStore {
+    /// The living marker of that key, read consistently.
+    pub async fn find_marker(&self, key: &IdempotencyKey) -> Result<Option<Marker>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .set_key(Some(raw_key(&key.id, MARKER_SORT_KEY)))
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        let marker: Option<Marker> = answer.item.map(from_item).transpose()?;
+        Ok(marker.filter(|marker| marker.ttl > now()))
+    }
+
+    /// Stores a new command, and the marker of its idempotency key in the same transaction.
+    pub async fn create(&self, command: &Command, key: Option<&IdempotencyKey>) -> Result<Created, StoreError> {
+        let created = match key {
+            None => self.create_plain(command).await?,
+            Some(key) => self.create_once(command, key).await?,
+        };
+        if matches!(created, Created::New) {
+            self.recent.add(command);
+        }
+        Ok(created)
+    }
+
+    async fn create_plain(&self, command: &Command) -> Result<Created, StoreError> {
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(to_item(command)?))
+            .condition_expression("attribute_not_exists(command_id)")
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Created::New),
+            // The id is fresh: what stands under it is this very write, whose answer was lost.
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(Created::New)
+            }
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    async fn create_once(&self, command: &Command, key: &IdempotencyKey) -> Result<Created, StoreError> {
+        let marker = Marker {
+            command_id: key.id.clone(),
+            created_at: MARKER_SORT_KEY.to_owned(),
+            target_command_id: command.id(),
+            target_created_at: command.key.created_at,
+            fingerprint: key.fingerprint.clone(),
+            ttl: now() + MARKER_LIFETIME,
+        };
+        let put_marker = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(serde_dynamo::to_item(&marker)?))
+            // TTL deletes late: a marker past its time counts as absent.
+            .condition_expression("attribute_not_exists(command_id) OR #ttl <= :now")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":now", AttributeValue::N(now().timestamp().to_string()));
+        let put_command = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(to_item(command)?))
+            .condition_expression("attribute_not_exists(command_id)");
+        let answer = self
+            .client
+            .transact_write_items()
+            .transact_items(transact(put_marker)?)
+            .transact_items(transact(put_command)?)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Created::New),
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(_)) => {
+                    self.after_cancellation(command, key).await
+                }
+                _ => Err(StoreError::from_sdk(error)),
+            },
+        }
+    }
+
+    /// The transaction was refused: by a twin's marker, by our own whose answer was lost, or by contention.
+    async fn after_cancellation(&self, command: &Command, key: &IdempotencyKey) -> Result<Created, StoreError> {
+        match self.find_marker(key).await? {
+            Some(marker) if marker.target() == command.key => Ok(Created::New),
+            Some(marker) => Ok(Created::Twin(marker)),
+            None => Err(StoreError::Unavailable("the transaction was cancelled by contention".to_owned())),
+        }
+    }
+}
+
+fn transact(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, StoreError> {
+    let put = put.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// What this process created lately: the indexes may not show it yet, and who made it wants to see it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RecentCreations(Arc<Mutex<VecDeque<Command>>>);
+
+impl RecentCreations {
+    fn add(&self, command: &Command) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push_front(command.clone());
+        all.truncate(RECENT_AT_MOST);
+    }
+
+    /// Those that an index may still lack, newest first.
+    pub(super) fn unindexed(&self) -> Vec<Command> {
+        let since = now() - INDEX_LAG;
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().take_while(|command| command.key.created_at > since).cloned().collect()
+    }
+}

@@ -1,0 +1,279 @@
+//! Listing, newest first, by queries on the indexes: never a scan.
+//!
+//! Commands sort by (created_at, command_id). An index sorts by created_at only, so a page is cut
+//! where the time changes, and put in order here.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CommandStore, Item, StoreError, from_item,
+    table::{INDEX_BY_STATUS, INDEX_BY_TENANT},
+};
+use crate::{
+    command::{Command, CommandKey, Status},
+    commands::CommandType,
+    ids::{CommandId, TenantId},
+    secrets::sha256_hex,
+    time::{now, to_text},
+};
+
+/// How far `offset` reaches; a cursor reaches everything.
+pub const MAX_OFFSET: u32 = 1_000;
+/// Up to this many commands `total` is exact.
+const COUNT_CAP: u64 = 10_000;
+/// How many items one query reads at most.
+const READ_AT_MOST: usize = 500;
+
+/// Which commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those that stand there.
+    pub status: Option<Status>,
+    /// Only those of that type.
+    pub command_type: Option<CommandType>,
+    /// Only those of that tenant.
+    pub tenant_id: Option<TenantId>,
+}
+
+impl Filter {
+    fn admits(&self, command: &Command) -> bool {
+        self.status.is_none_or(|status| command.status == status)
+            && self.command_type.is_none_or(|kind| command.command_type == kind)
+            && self.tenant_id.is_none_or(|tenant| command.tenant_id == Some(tenant))
+    }
+
+    /// Tells filters apart, to bind a cursor to its own.
+    fn fingerprint(&self) -> String {
+        let text = format!(
+            "{}|{}|{}",
+            self.status.map_or("", Status::as_str),
+            self.command_type.map_or("", CommandType::name),
+            self.tenant_id.map(|tenant| tenant.to_string()).unwrap_or_default(),
+        );
+        sha256_hex(text.as_bytes()).chars().take(16).collect()
+    }
+
+    /// The index partitions that hold what is asked for; unfinished commands are asked first, so that
+    /// one that moves on while the list is read is seen at least once.
+    fn partitions(&self) -> Vec<Partition> {
+        if let Some(tenant) = self.tenant_id {
+            return vec![Partition { index: INDEX_BY_TENANT, key: "tenant_id", value: tenant.to_string() }];
+        }
+        let by_status = |status: Status| Partition {
+            index: INDEX_BY_STATUS,
+            key: "status",
+            value: status.as_str().to_owned(),
+        };
+        match self.status {
+            Some(status) => vec![by_status(status)],
+            None => Status::ALL.into_iter().map(by_status).collect(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Partition {
+    index: &'static str,
+    key: &'static str,
+    value: String,
+}
+
+/// A place in a list: what comes after the command named by it. Opaque to clients, and bound to its filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(CommandKey);
+
+/// A text that is no cursor for this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// Not a cursor at all.
+    #[error("must be a next_cursor of this list")]
+    Malformed,
+    /// A cursor of a list with another filter.
+    #[error("belongs to a list with another filter; use it with the filter it came from")]
+    OtherFilter,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CursorText {
+    f: String,
+    #[serde(flatten)]
+    after: CommandKey,
+}
+
+impl Cursor {
+    /// The cursor as text, for that filter.
+    pub fn encode(self, filter: &Filter) -> String {
+        let text = CursorText { f: filter.fingerprint(), after: self.0 };
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&text).unwrap_or_default())
+    }
+
+    /// Reads a cursor that came from a list with that filter.
+    pub fn decode(text: &str, filter: &Filter) -> Result<Self, CursorError> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+        let cursor: CursorText = serde_json::from_slice(&bytes).map_err(|_| CursorError::Malformed)?;
+        match cursor.f == filter.fingerprint() {
+            true => Ok(Self(cursor.after)),
+            false => Err(CursorError::OtherFilter),
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// The commands, newest first.
+    pub commands: Vec<Command>,
+    /// Where the list goes on, if it does.
+    pub next: Option<Cursor>,
+}
+
+/// How many commands a filter admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// How many; at most the cap.
+    pub total: u64,
+    /// Whether there are more than `total`.
+    pub capped: bool,
+}
+
+impl CommandStore {
+    /// At most `limit` commands after `after`, or after skipping `offset`.
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<Cursor>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let wanted = offset + limit + 1;
+        let mut found: HashMap<CommandId, Command> = HashMap::new();
+        for partition in filter.partitions() {
+            for command in self.newest(&partition, filter, after, wanted).await? {
+                found.insert(command.id(), command);
+            }
+        }
+        self.add_unindexed(&mut found, filter).await?;
+        let mut commands: Vec<Command> = found.into_values().collect();
+        commands.retain(|command| after.is_none_or(|Cursor(key)| order(&command.key) < order(&key)));
+        commands.sort_by_key(|command| std::cmp::Reverse(order(&command.key)));
+        let mut commands: Vec<Command> = commands.into_iter().skip(offset).take(limit + 1).collect();
+        let more = commands.len() > limit;
+        commands.truncate(limit);
+        let next = commands.last().filter(|_| more).map(|command| Cursor(command.key));
+        Ok(Page { commands, next })
+    }
+
+    /// How many commands the filter admits, exactly up to 10,000.
+    pub async fn count(&self, filter: &Filter) -> Result<Count, StoreError> {
+        let mut total = 0;
+        for partition in filter.partitions() {
+            let mut from = None;
+            loop {
+                let query = self.query(&partition, filter, None).select(Select::Count).set_exclusive_start_key(from);
+                let answer = query.send().await.map_err(StoreError::from_sdk)?;
+                total += u64::try_from(answer.count).unwrap_or_default();
+                if total > COUNT_CAP {
+                    return Ok(Count { total: COUNT_CAP, capped: true });
+                }
+                from = answer.last_evaluated_key;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(Count { total, capped: false })
+    }
+
+    /// At least the `wanted` newest of a partition, with all that were created in the same millisecond as the last.
+    async fn newest(
+        &self,
+        partition: &Partition,
+        filter: &Filter,
+        after: Option<Cursor>,
+        wanted: usize,
+    ) -> Result<Vec<Command>, StoreError> {
+        let mut found: Vec<Command> = Vec::new();
+        let mut from: Option<Item> = None;
+        loop {
+            let read = i32::try_from((wanted + 8).min(READ_AT_MOST)).unwrap_or(i32::MAX);
+            let query = self.query(partition, filter, after).limit(read).set_exclusive_start_key(from);
+            let answer = query.send().await.map_err(StoreError::from_sdk)?;
+            for item in answer.items.unwrap_or_default() {
+                let command: Command = from_item(item)?;
+                if after.is_none_or(|Cursor(key)| order(&command.key) < order(&key)) {
+                    found.push(command);
+                }
+            }
+            from = answer.last_evaluated_key;
+            let enough = found
+                .get(wanted.saturating_sub(1))
+                .zip(found.last())
+                .is_some_and(|(cut, last)| last.key.created_at < cut.key.created_at);
+            if enough || from.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn query(
+        &self,
+        partition: &Partition,
+        filter: &Filter,
+        after: Option<Cursor>,
+    ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
+        let mut keys = "#key = :key".to_owned();
+        let mut admits = "#ttl > :now".to_owned();
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(partition.index)
+            .scan_index_forward(false)
+            .expression_attribute_names("#key", partition.key)
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":key", AttributeValue::S(partition.value.clone()))
+            .expression_attribute_values(":now", AttributeValue::N(now().timestamp().to_string()));
+        if let Some(Cursor(key)) = after {
+            keys.push_str(" AND created_at <= :from");
+            query = query.expression_attribute_values(":from", AttributeValue::S(to_text(key.created_at)));
+        }
+        if let Some(kind) = filter.command_type {
+            admits.push_str(" AND command_type = :type");
+            query = query.expression_attribute_values(":type", AttributeValue::S(kind.name().to_owned()));
+        }
+        if let Some(status) = filter.status.filter(|_| partition.key != "status") {
+            admits.push_str(" AND #status = :status");
+            query = query
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":status", AttributeValue::S(status.as_str().to_owned()));
+        }
+        query.key_condition_expression(keys).filter_expression(admits)
+    }
+
+    /// Adds this process's own latest creations that an index does not show yet.
+    async fn add_unindexed(
+        &self,
+        found: &mut HashMap<CommandId, Command>,
+        filter: &Filter,
+    ) -> Result<(), StoreError> {
+        for recent in self.recent.unindexed() {
+            let might_fit = Filter { status: None, ..*filter }.admits(&recent);
+            if !might_fit || found.contains_key(&recent.id()) {
+                continue;
+            }
+            if let Some(command) = self.get_key(recent.key).await?.filter(|command| filter.admits(command)) {
+                found.insert(command.id(), command);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn order(key: &CommandKey) -> (crate::time::Timestamp, CommandId) {
+    (key.created_at, key.command_id)
+}
+

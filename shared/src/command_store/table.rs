@@ -1,0 +1,211 @@
+//! The table's shape: made where it is missing, compared where it is not, never changed.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, TableStatus, TimeToLiveSpecification,
+    TimeToLiveStatus,
+};
+
+use super::{CommandStore, StoreError};
+use crate::retry::reconnect_delays;
+
+/// Commands of a tenant by time.
+pub(super) const INDEX_BY_TENANT: &str = "tenant_id-created_at-index";
+/// Commands of a status by time. A hot partition at great scale; the reads asked for need it.
+pub(super) const INDEX_BY_STATUS: &str = "status-created_at-index";
+const TTL_ATTRIBUTE: &str = "ttl";
+
+/// How one property of the table differs from what the product needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The property.
+    pub field: String,
+    /// What it must be.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+}
+
+/// What [`CommandStore::migrate`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableState {
+    /// It was missing and has been made.
+    Created,
+    /// It is as it must be.
+    Matches,
+    /// It differs, and was left alone.
+    Differs(Vec<Difference>),
+}
+
+impl CommandStore {
+    /// Makes the table where it is missing; otherwise compares it, field by field, and changes nothing.
+    pub async fn migrate(&self) -> Result<TableState, StoreError> {
+        if let Some(found) = self.describe().await? {
+            let differences = self.differences(&found).await?;
+            return Ok(match differences.is_empty() {
+                true => TableState::Matches,
+                false => TableState::Differs(differences),
+            });
+        }
+        self.create_table().await?;
+        self.await_active().await?;
+        self.enable_ttl().await?;
+        Ok(TableState::Created)
+    }
+
+    async fn describe(&self) -> Result<Option<TableDescription>, StoreError> {
+        match self.client.describe_table().table_name(&self.table).send().await {
+            Ok(answer) => Ok(answer.table),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(None),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    async fn create_table(&self) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_attribute_definitions(Some(
+                ["command_id", "created_at", "tenant_id", "status"]
+                    .into_iter()
+                    .map(text_attribute)
+                    .collect::<Result<_, _>>()?,
+            ))
+            .set_key_schema(Some(key_schema("command_id")?))
+            .global_secondary_indexes(index(INDEX_BY_TENANT, "tenant_id")?)
+            .global_secondary_indexes(index(INDEX_BY_STATUS, "status")?)
+            .stream_specification(
+                StreamSpecification::builder()
+                    .stream_enabled(true)
+                    .stream_view_type(StreamViewType::NewAndOldImages)
+                    .build()
+                    .map_err(unbuildable)?,
+            );
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // Another replica was faster.
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    async fn await_active(&self) -> Result<(), StoreError> {
+        for delay in reconnect_delays().take(60) {
+            let found = self.describe().await?;
+            if found.and_then(|table| table.table_status) == Some(TableStatus::Active) {
+                return Ok(());
+            }
+            tokio::time::sleep(delay).await;
+        }
+        Err(StoreError::NoTable(self.table.clone()))
+    }
+
+    async fn enable_ttl(&self) -> Result<(), StoreError> {
+        let ttl = TimeToLiveSpecification::builder()
+            .enabled(true)
+            .attribute_name(TTL_ATTRIBUTE)
+            .build()
+            .map_err(unbuildable)?;
+        self.client
+            .update_time_to_live()
+            .table_name(&self.table)
+            .time_to_live_specification(ttl)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(StoreError::from_sdk)
+    }
+
+    async fn differences(&self, found: &TableDescription) -> Result<Vec<Difference>, StoreError> {
+        let mut all = Comparison::default();
+        all.compare("key schema", "command_id HASH, created_at RANGE", &keys_text(found.key_schema()));
+        for (name, hash) in [(INDEX_BY_TENANT, "tenant_id"), (INDEX_BY_STATUS, "status")] {
+            let index = found.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
+            let found = index.map_or_else(
+                || "absent".to_owned(),
+                |index| {
+                    let projection = index.projection().and_then(Projection::projection_type);
+                    format!(
+                        "{}, projecting {}",
+                        keys_text(index.key_schema()),
+                        projection.map_or("nothing", ProjectionType::as_str)
+                    )
+                },
+            );
+            all.compare(name, &format!("{hash} HASH, created_at RANGE, projecting ALL"), &found);
+        }
+        let stream = found.stream_specification().and_then(StreamSpecification::stream_view_type);
+        all.compare("stream", "NEW_AND_OLD_IMAGES", stream.map_or("off", StreamViewType::as_str));
+        let billing = found.billing_mode_summary().and_then(|summary| summary.billing_mode());
+        all.compare("billing mode", "PAY_PER_REQUEST", billing.map_or("PROVISIONED", BillingMode::as_str));
+        all.compare("time to live", TTL_ATTRIBUTE, &self.ttl_attribute().await?);
+        Ok(all.0)
+    }
+
+    async fn ttl_attribute(&self) -> Result<String, StoreError> {
+        let answer = self
+            .client
+            .describe_time_to_live()
+            .table_name(&self.table)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        let on = answer.time_to_live_description.filter(|ttl| {
+            matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
+        });
+        Ok(on.and_then(|ttl| ttl.attribute_name).unwrap_or_else(|| "off".to_owned()))
+    }
+}
+
+#[derive(Default)]
+struct Comparison(Vec<Difference>);
+
+impl Comparison {
+    fn compare(&mut self, field: &str, expected: &str, found: &str) {
+        if expected != found {
+            self.0.push(Difference {
+                field: field.to_owned(),
+                expected: expected.to_owned(),
+                found: found.to_owned(),
+            });
+        }
+    }
+}
+
+fn keys_text(keys: &[KeySchemaElement]) -> String {
+    let one = |key: &KeySchemaElement| format!("{} {}", key.attribute_name(), key.key_type().as_str());
+    keys.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn text_attribute(name: &str) -> Result<AttributeDefinition, StoreError> {
+    AttributeDefinition::builder()
+        .attribute_name(name)
+        .attribute_type(ScalarAttributeType::S)
+        .build()
+        .map_err(unbuildable)
+}
+
+/// `hash` as partition key, `created_at` as sort key.
+fn key_schema(hash: &str) -> Result<Vec<KeySchemaElement>, StoreError> {
+    [(hash, KeyType::Hash), ("created_at", KeyType::Range)]
+        .into_iter()
+        .map(|(name, kind)| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(unbuildable)
+        })
+        .collect()
+}
+
+fn index(name: &str, hash: &str) -> Result<GlobalSecondaryIndex, StoreError> {
+    GlobalSecondaryIndex::builder()
+        .index_name(name)
+        .set_key_schema(Some(key_schema(hash)?))
+        .projection(Projection::builder().projection_type(ProjectionType::All).build())
+        .build()
+        .map_err(unbuildable)
+}
+
+fn unbuildable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}

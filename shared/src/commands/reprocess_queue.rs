@@ -1,0 +1,51 @@
+//! REPROCESS_QUEUE: move dead letters back to their queue.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Fields, Parameters, TenantRule};
+use crate::{ids::JobId, queue::WorkQueue};
+
+const DEFAULT_COUNT: u32 = 1_000;
+const MAX_COUNT: u32 = 10_000;
+const MAX_IDS: usize = 100;
+
+/// Which queue's dead letters, and how many.
+#[derive(Debug, Serialize)]
+pub struct ReprocessQueue {
+    /// The work queue whose dead letters are moved.
+    pub queue_name: WorkQueue,
+    /// How many jobs are moved at most.
+    pub message_count: u32,
+    /// Only these jobs, where given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_ids: Option<Vec<JobId>>,
+}
+
+impl Parameters for ReprocessQueue {
+    const NAME: &'static str = "REPROCESS_QUEUE";
+    const QUEUE: WorkQueue = WorkQueue::new("painel.reprocess-queue");
+    const TENANT: TenantRule = TenantRule::Absent;
+    const TIMEOUT: Duration = Duration::from_secs(600);
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let name = fields.required::<String>("queue_name");
+        let message_count = fields.optional("message_count").unwrap_or(DEFAULT_COUNT);
+        let message_ids = fields.optional::<Vec<JobId>>("message_ids");
+        if !(1..=MAX_COUNT).contains(&message_count) {
+            fields.refuse("message_count", format!("must be from 1 to {MAX_COUNT}"));
+        }
+        if message_ids.as_ref().is_some_and(|ids| !(1..=MAX_IDS).contains(&ids.len())) {
+            fields.refuse("message_ids", format!("must hold from 1 to {MAX_IDS} job ids"));
+        }
+        let queue_name = name.and_then(|name| {
+            let known = WorkQueue::named(&name);
+            if known.is_none() {
+                fields.refuse("queue_name", format!("must be one of {}", WorkQueue::names()));
+            }
+            known
+        })?;
+        Some(Self { queue_name, message_count, message_ids })
+    }
+}

@@ -1,0 +1,122 @@
+//! Reading variables, with errors that name them.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use secrecy::SecretString;
+
+/// A variable that is missing or wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} {problem}")]
+pub struct ConfigError {
+    variable: &'static str,
+    problem: String,
+}
+
+impl ConfigError {
+    /// That variable has that problem.
+    pub fn new(variable: &'static str, problem: impl Into<String>) -> Self {
+        Self { variable, problem: problem.into() }
+    }
+}
+
+/// The variables of a process. An empty one counts as absent.
+#[derive(Clone, Debug, Default)]
+pub struct Vars(BTreeMap<String, String>);
+
+impl Vars {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        // A value that is not UTF-8 cannot be one of ours.
+        Self::from_iter(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+    }
+
+    /// The value as text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The value as text, or the default.
+    pub fn text_or(&self, name: &str, default: &str) -> String {
+        self.text(name).unwrap_or(default).to_owned()
+    }
+
+    /// The value as text; it must be there.
+    pub fn required(&self, name: &'static str, what: &str) -> Result<&str, ConfigError> {
+        self.text(name).ok_or_else(|| ConfigError::new(name, format!("is not set; it must be {what}")))
+    }
+
+    /// A secret; it must be there.
+    pub fn secret(&self, name: &'static str, what: &str) -> Result<SecretString, ConfigError> {
+        self.required(name, what).map(SecretString::from)
+    }
+
+    /// A whole number of seconds, from 1.
+    pub fn seconds_or(&self, name: &'static str, default: u64) -> Result<Duration, ConfigError> {
+        self.number_or(name, default).map(Duration::from_secs)
+    }
+
+    /// A whole number of milliseconds, from 1.
+    pub fn millis_or(&self, name: &'static str, default: u64) -> Result<Duration, ConfigError> {
+        self.number_or(name, default).map(Duration::from_millis)
+    }
+
+    /// A whole number, from 1.
+    pub fn number_or(&self, name: &'static str, default: u64) -> Result<u64, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(default) };
+        text.parse()
+            .ok()
+            .filter(|number| (1..=1_000_000_000).contains(number))
+            .ok_or_else(|| ConfigError::new(name, format!("is `{text}`; it must be a whole number from 1")))
+    }
+
+    /// An address to listen on, such as `127.0.0.1:8080`.
+    pub fn address_or(&self, name: &'static str, default: SocketAddr) -> Result<SocketAddr, ConfigError> {
+        self.address(name).map(|found| found.unwrap_or(default))
+    }
+
+    /// An address to listen on, if one is given.
+    pub fn address(&self, name: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let wrong = || ConfigError::new(name, format!("is `{text}`; it must be an address like 127.0.0.1:8080"));
+        text.parse().map(Some).map_err(|_| wrong())
+    }
+
+    /// A URL of one of these schemes, if one is given; without its trailing slash.
+    pub fn url(&self, name: &'static str, schemes: &[&str]) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let fits = schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")));
+        match fits {
+            true => Ok(Some(text.trim_end_matches('/').to_owned())),
+            // The value itself may hold a password, so it is not shown.
+            false => Err(ConfigError::new(name, format!("must be a URL that begins with {}://", schemes.join(":// or ")))),
+        }
+    }
+
+    /// A URL of one of these schemes; it must be there.
+    pub fn required_url(&self, name: &'static str, schemes: &[&str]) -> Result<String, ConfigError> {
+        let missing = || ConfigError::new(name, format!("is not set; it must be a URL that begins with {}://", schemes.join(":// or ")));
+        self.url(name, schemes)?.ok_or_else(missing)
+    }
+
+    /// One of a few words, each with its meaning.
+    pub fn word_or<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&str, T)],
+        default: T,
+    ) -> Result<T, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(default) };
+        let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, meaning)| *meaning)
+            .ok_or_else(|| ConfigError::new(name, format!("is `{text}`; it must be {}", known())))
+    }
+}
+
+impl FromIterator<(String, String)> for Vars {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}

@@ -1,0 +1,57 @@
+//! The pool of connections to PostgreSQL, and its schema.
+//!
+//! Nowhere is a connection held while another is asked for: with a pool of one, and with any pool
+//! under load, that would be a deadlock.
+
+use std::{str::FromStr, time::Duration};
+
+use secrecy::ExposeSecret;
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::config::{ConfigError, DatabaseConfig};
+
+/// The schema's changes, in order.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// A pool that connects on first use.
+pub fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {
+    let options = PgConnectOptions::from_str(config.url.expose_secret())
+        .map_err(|_| ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database"))?
+        .application_name("painel");
+    let limit = config.call_limit.as_millis();
+    let pool = PgPoolOptions::new()
+        .max_connections(config.max_connections)
+        .acquire_timeout(config.call_limit)
+        .idle_timeout(config.connection_lifetime)
+        .max_lifetime(config.connection_lifetime)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                // A worker that is stopped inside a transaction must not hold its locks for ever.
+                let statement = format!(
+                    "SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {}",
+                    limit * 2
+                );
+                sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(connection).await.map(|_| ())
+            })
+        })
+        .connect_lazy_with(options);
+    Ok(pool)
+}
+
+/// Brings the schema up to date, over a connection of its own that has no time limit.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    connection.close().await?;
+    migrated
+}
+
+/// Whether PostgreSQL answers within `limit`.
+pub async fn ping(pool: &PgPool, limit: Duration) -> Result<(), sqlx::Error> {
+    let ask = async { sqlx::query("SELECT 1").execute(pool).await.map(|_| ()) };
+    tokio::time::timeout(limit, ask).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+}

@@ -1,0 +1,105 @@
+//! Record, then publish: the only way new work enters.
+
+use sqlx::PgPool;
+
+use crate::{
+    command::{Command, NewCommand},
+    command_store::{Created, IdempotencyKey, Marker, StoreError},
+    commands::{CommandType, FieldError},
+    events::{self, Event, Origin},
+    ids::TenantId,
+    job::Job,
+    stores::Stores,
+    time::now,
+};
+
+/// A command that was accepted.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// As it is stored; where it was replayed, as it stands now.
+    pub command: Command,
+    /// Whether an earlier request with the same idempotency key made it.
+    pub replayed: bool,
+}
+
+/// Why a command was not accepted. Nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// What it names does not exist, or is another tenant's.
+    #[error("{} {}", .0.field, .0.message)]
+    NotFound(FieldError),
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// PostgreSQL is down: no unaudited command is accepted.
+    #[error("the relational store did not answer")]
+    Database(#[from] sqlx::Error),
+    /// DynamoDB is down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Accepts a validated command: looks up what it names, records the request in the audit log, stores it
+/// and publishes its job. A job that the queue does not take in time is left to the reconciler.
+pub async fn dispatch(
+    stores: &Stores,
+    new: NewCommand,
+    key: Option<&IdempotencyKey>,
+    origin: Origin,
+) -> Result<Dispatched, DispatchError> {
+    if let Some(key) = key
+        && let Some(marker) = stores.commands.find_marker(key).await?
+    {
+        return replay(stores, key, &marker).await;
+    }
+    find_all(&stores.db, &new).await?;
+    let command = Command::accept(new, now());
+    events::record(&mut *stores.db.acquire().await?, &Event::requested(&command, origin)).await?;
+    if let (Created::Twin(marker), Some(key)) = (stores.commands.create(&command, key).await?, key) {
+        return replay(stores, key, &marker).await;
+    }
+    publish(stores, &command).await;
+    Ok(Dispatched { command, replayed: false })
+}
+
+/// Publishes a job for `command`; whether the queue took it. What it does not take, the reconciler finds.
+pub async fn publish(stores: &Stores, command: &Command) -> bool {
+    match stores.queue.publish(&Job::for_command(command)).await {
+        Ok(()) => true,
+        Err(error) => {
+            let queue = command.command_type.queue().name();
+            metrics::counter!("painel_publish_failures_total", "queue" => queue).increment(1);
+            tracing::warn!(command.id = %command.id(), queue, %error, "a job was not published; the reconciler will");
+            false
+        }
+    }
+}
+
+async fn replay(stores: &Stores, key: &IdempotencyKey, marker: &Marker) -> Result<Dispatched, DispatchError> {
+    if !marker.is_of(key) {
+        return Err(DispatchError::KeyReused);
+    }
+    let gone = || StoreError::Unavailable("the command of an idempotency key is gone".to_owned());
+    let command = stores.commands.get_key(marker.target()).await?.ok_or_else(gone)?;
+    Ok(Dispatched { command, replayed: true })
+}
+
+async fn find_all(db: &PgPool, new: &NewCommand) -> Result<(), DispatchError> {
+    let mut connection = db.acquire().await?;
+    if let Some(tenant) = new.tenant_id
+        && !tenant_exists(&mut connection, tenant).await?
+    {
+        return Err(DispatchError::NotFound(FieldError::new("tenant_id", "names no tenant")));
+    }
+    let kind: CommandType = new.command_type;
+    match kind.find_missing(&new.parameters, new.tenant_id, &mut connection).await? {
+        Some(missing) => Err(DispatchError::NotFound(missing)),
+        None => Ok(()),
+    }
+}
+
+async fn tenant_exists(db: &mut sqlx::PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants WHERE id = $1) AS "found!""#, tenant.uuid())
+        .fetch_one(db)
+        .await
+}

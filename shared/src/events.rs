@@ -1,0 +1,112 @@
+//! The audit log: who asked for what, and what came of it. Append only.
+
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+
+use crate::{
+    command::{Command, Status},
+    ids::{CommandId, TenantId},
+};
+
+/// One entry of the log.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Makes the writing idempotent: of two events with one key, the first stays.
+    pub key: String,
+    /// What happened, such as `command.succeeded`.
+    pub event_type: &'static str,
+    /// The tenant it concerns.
+    pub tenant_id: Option<TenantId>,
+    /// Who caused it, by `sub`.
+    pub user_id: String,
+    /// Their address.
+    pub user_email: Option<String>,
+    /// The command.
+    pub command_id: CommandId,
+    /// What was done, by the command's type.
+    pub action: &'static str,
+    /// How it stands, such as `SUCCESS`.
+    pub status: &'static str,
+    /// More, without secrets.
+    pub details: Map<String, Value>,
+    /// Where the request came from.
+    pub origin: Origin,
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The peer's address.
+    pub ip_address: Option<String>,
+    /// What it called itself.
+    pub user_agent: Option<String>,
+}
+
+impl Event {
+    /// Somebody asked for a command.
+    pub fn requested(command: &Command, origin: Origin) -> Self {
+        let details = json!({"parameters": command.parameters, "reason": command.reason});
+        Self { origin, ..Self::of(command, "command.requested", Status::Pending, 0, details) }
+    }
+
+    /// A command took effect under `fence`.
+    pub fn succeeded(command: &Command, fence: u64, result: &Map<String, Value>) -> Self {
+        let details = json!({"attempt": command.attempt, "fence": fence, "result": result});
+        Self::of(command, "command.succeeded", Status::Success, 0, details)
+    }
+
+    /// A command ended without effect under `fence`. It may be reprocessed, and so fail again under another.
+    pub fn failed(command: &Command, fence: u64, code: &str, message: &str) -> Self {
+        let details = json!({"attempt": command.attempt, "fence": fence, "code": code, "message": message});
+        Self::of(command, "command.failed", Status::Error, fence, details)
+    }
+
+    /// A dead command was given new attempts by `cause`.
+    pub fn reprocessed(command: &Command, cause: CommandId) -> Self {
+        let details = json!({"fence": command.fence, "reprocessed_by": cause});
+        Self::of(command, "command.reprocessed", Status::Pending, command.fence, details)
+    }
+
+    fn of(command: &Command, event_type: &'static str, status: Status, fence: u64, details: Value) -> Self {
+        let details = match details {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        Self {
+            key: format!("{event_type}:{}:{fence}", command.id()),
+            event_type,
+            tenant_id: command.tenant_id,
+            user_id: command.created_by.clone(),
+            user_email: command.created_by_email.clone(),
+            command_id: command.id(),
+            action: command.command_type.name(),
+            status: status.as_str(),
+            details,
+            origin: Origin::default(),
+        }
+    }
+}
+
+/// Writes an event, in the caller's transaction where there is one. Writing it twice leaves one.
+pub async fn record(db: &mut PgConnection, event: &Event) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO operational_events (event_key, event_type, category, tenant_id, user_id, user_email,
+             resource_type, resource_id, action, status, details, ip_address, user_agent)
+         VALUES ($1, $2, 'operations', $3, $4, $5, 'command', $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (event_key) DO NOTHING",
+        event.key,
+        event.event_type,
+        event.tenant_id.map(TenantId::uuid),
+        event.user_id,
+        event.user_email,
+        event.command_id.to_string(),
+        event.action,
+        event.status,
+        Value::Object(event.details.clone()),
+        event.origin.ip_address,
+        event.origin.user_agent,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! What the API and the workers both stand on.
+//!
+//! - [`ids`], [`time`], [`trace`]: the small types that cannot be wrong.
+//! - [`command`]: a command, its states and their lawful transitions; pure.
+//! - [`commands`]: one file a command type: its parameters and their validation.
+//! - [`job`], [`retry`]: the envelope on the queue, and which attempt comes when; pure.
+//! - [`command_store`], [`queue`], [`db`], [`events`], [`secrets`]: the edges.
+//! - [`dispatch`]: record, then publish: the only way new work enters.
+//! - [`config`], [`telemetry`], [`stores`], [`process`]: how a process is set up.
+
+pub mod command;
+pub mod command_store;
+pub mod commands;
+pub mod config;
+pub mod db;
+pub mod dispatch;
+pub mod events;
+pub mod ids;
+pub mod job;
+pub mod process;
+pub mod queue;
+pub mod retry;
+pub mod secrets;
+pub mod stores;
+pub mod telemetry;
+pub mod time;
+pub mod trace;

@@ -1,0 +1,244 @@
+//! The one interface to the queues: publish, receive, settle, redrive.
+//!
+//! The set of transports is closed, and each does the same things.
+
+mod group;
+mod sqs;
+
+use std::{fmt, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use self::sqs::{Sqs, SqsReceipt, SqsReceiver};
+use crate::{
+    commands::CommandType,
+    config::{AwsConfig, QueueConfig},
+    job::Job,
+};
+
+/// The queue of the nightly rollup's jobs.
+const METRICS_ROLLUP: WorkQueue = WorkQueue::new("painel.metrics-rollup");
+/// The largest message that either transport takes.
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// One of the work queues; each has a dead-letter queue beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WorkQueue(&'static str);
+
+impl WorkQueue {
+    /// A queue of that name.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// Every work queue.
+    pub fn all() -> impl Iterator<Item = Self> {
+        CommandType::all().map(CommandType::queue).chain([METRICS_ROLLUP])
+    }
+
+    /// The queue of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|queue| queue.0 == name)
+    }
+
+    /// The names of all queues as one text, for messages.
+    pub fn names() -> String {
+        Self::all().map(Self::name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Its name, such as `painel.health-check`.
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for WorkQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Serialize for WorkQueue {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(self.0)
+    }
+}
+
+/// The queue did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// It did not answer, or refused; worth trying again.
+    #[error("the queue did not answer: {0}")]
+    Unavailable(String),
+    /// It did not answer within the limit.
+    #[error("the queue did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// The message is larger than a transport takes.
+    #[error("a message of {0} bytes is over the limit of {MAX_MESSAGE_BYTES}")]
+    TooLarge(usize),
+    /// The queue is not there.
+    #[error("the queue {0} does not exist: run `painel migrate`")]
+    NoQueue(String),
+    /// The queue is there with other settings, and was left alone.
+    #[error("the queue {queue} differs: {difference}")]
+    Differs {
+        /// Which queue.
+        queue: String,
+        /// What differs, and how.
+        difference: String,
+    },
+}
+
+/// How full a queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Depth {
+    /// Jobs that wait, delayed ones included.
+    pub ready: u64,
+    /// Jobs delivered and not yet settled.
+    pub in_flight: u64,
+    /// Jobs in its dead-letter queue.
+    pub dead: u64,
+    /// How many consumers it has; none where the transport does not know.
+    pub consumers: Option<u64>,
+}
+
+/// Which side of a work queue is received from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The jobs to do.
+    Work,
+    /// The jobs that died.
+    DeadLetters,
+}
+
+/// A transport. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Queue {
+    /// Amazon SQS, or what speaks like it.
+    Sqs(Sqs),
+}
+
+impl Queue {
+    /// The configured transport; connects on its first call.
+    pub async fn new(aws: &AwsConfig, config: &QueueConfig) -> Self {
+        Self::Sqs(Sqs::new(aws, config).await)
+    }
+
+    /// Makes the queues where they are missing; one that differs is an error, and left alone.
+    pub async fn migrate(&self) -> Result<(), QueueError> {
+        match self {
+            Self::Sqs(sqs) => sqs.migrate().await,
+        }
+    }
+
+    /// Publishes a job to the queue of its kind; it has been taken when this returns.
+    pub async fn publish(&self, job: &Job) -> Result<(), QueueError> {
+        let body = encode(job)?;
+        match self {
+            Self::Sqs(sqs) => sqs.publish(job.kind.queue(), &body).await,
+        }
+    }
+
+    /// Publishes bytes as they are, as something that is not this product might.
+    pub async fn publish_raw(&self, queue: WorkQueue, body: &str) -> Result<(), QueueError> {
+        check_size(body)?;
+        match self {
+            Self::Sqs(sqs) => sqs.publish(queue, body).await,
+        }
+    }
+
+    /// Starts receiving from one side of a queue. Ends when it is dropped.
+    pub async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<Receiver, QueueError> {
+        match self {
+            Self::Sqs(sqs) => Ok(Receiver(Inner::Sqs(sqs.receiver(queue, side).await?))),
+        }
+    }
+
+    /// How full a queue is.
+    pub async fn depth(&self, queue: WorkQueue) -> Result<Depth, QueueError> {
+        match self {
+            Self::Sqs(sqs) => sqs.depth(queue).await,
+        }
+    }
+}
+
+/// Deliveries of one side of one queue.
+#[derive(Debug)]
+pub struct Receiver(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Sqs(SqsReceiver),
+}
+
+impl Receiver {
+    /// At most `max` deliveries (from 1). Waits for the first up to `wait`; empty where none came.
+    pub async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        match &mut self.0 {
+            Inner::Sqs(receiver) => receiver.receive(max, wait).await,
+        }
+    }
+}
+
+/// A message in the hands of one receiver. Dropped unsettled, it is delivered again after a while.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The message's text; a job, if nothing is wrong.
+    pub body: String,
+    receipt: Receipt,
+}
+
+#[derive(Debug)]
+enum Receipt {
+    Sqs(SqsReceipt),
+}
+
+impl Delivery {
+    /// The message is done with.
+    pub async fn acknowledge(self) -> Result<(), QueueError> {
+        match self.receipt {
+            Receipt::Sqs(receipt) => receipt.acknowledge().await,
+        }
+    }
+
+    /// The message comes back after `delay`.
+    pub async fn retry_later(self, delay: Duration) -> Result<(), QueueError> {
+        match self.receipt {
+            Receipt::Sqs(receipt) => receipt.retry_later(&self.body, delay).await,
+        }
+    }
+
+    /// The message goes to the dead-letter queue, with the reason beside it.
+    pub async fn dead_letter(self, reason: &str) -> Result<(), QueueError> {
+        match self.receipt {
+            Receipt::Sqs(receipt) => receipt.dead_letter(&self.body, reason).await,
+        }
+    }
+
+    /// The message is given back at once, as if it had not been received.
+    pub async fn release(self) -> Result<(), QueueError> {
+        match self.receipt {
+            Receipt::Sqs(receipt) => receipt.release().await,
+        }
+    }
+
+    /// The message stays in these hands for another while.
+    pub async fn extend(&self) -> Result<(), QueueError> {
+        match &self.receipt {
+            Receipt::Sqs(receipt) => receipt.extend().await,
+        }
+    }
+}
+
+fn encode(job: &Job) -> Result<String, QueueError> {
+    let body = job.encode().map_err(|error| QueueError::Unavailable(error.to_string()))?;
+    check_size(&body)?;
+    Ok(body)
+}
+
+fn check_size(body: &str) -> Result<(), QueueError> {
+    match body.len() {
+        size if size > MAX_MESSAGE_BYTES => Err(QueueError::TooLarge(size)),
+        _ => Ok(()),
+    }
+}

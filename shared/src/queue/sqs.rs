@@ -1,0 +1,345 @@
+//! Amazon SQS: long polling, batch receive and delete, visibility kept while a handler runs.
+//!
+//! Standard queues: at least once, in no order. A retry with a delay is a new message with
+//! `DelaySeconds`; the old one is deleted once the new one has been taken.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock, PoisonError},
+    time::Duration,
+};
+
+use aws_sdk_sqs::{
+    Client,
+    error::{DisplayErrorContext, SdkError},
+    types::{
+        DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, QueueAttributeName,
+    },
+};
+use serde_json::json;
+
+use super::{
+    Delivery, Depth, QueueError, Receipt, Side, WorkQueue,
+    group::{BATCH, Group},
+};
+use crate::{
+    config::{AwsConfig, QueueConfig},
+    time::{now, to_text},
+};
+
+/// Settlement must come first: the broker's own limit on deliveries is only a last resort.
+const MAX_RECEIVE_COUNT: u32 = 20;
+/// 14 days, the longest SQS keeps a message.
+const RETENTION_SECONDS: u32 = 14 * 24 * 3600;
+/// The longest delay SQS takes.
+const MAX_DELAY: Duration = Duration::from_secs(900);
+/// The longest wait of a long poll.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+const DIED_AT: &str = "died_at";
+const REASON: &str = "reason";
+
+/// The transport. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sqs(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    prefix: String,
+    visibility: Duration,
+    call_limit: Duration,
+    urls: RwLock<HashMap<String, String>>,
+}
+
+impl Sqs {
+    pub(super) async fn new(aws: &AwsConfig, config: &QueueConfig) -> Self {
+        let sdk = aws.load(config.endpoint_url.as_deref(), MAX_WAIT + config.call_limit).await;
+        Self(Arc::new(Shared {
+            client: Client::new(&sdk),
+            prefix: config.prefix.clone(),
+            visibility: config.visibility,
+            call_limit: config.call_limit,
+            urls: RwLock::default(),
+        }))
+    }
+
+    /// The queue's name on SQS: `painel.health-check` becomes `painel-health-check`.
+    fn name(&self, queue: WorkQueue, side: Side) -> String {
+        let own = queue.name().strip_prefix("painel").unwrap_or(queue.name());
+        let suffix = match side {
+            Side::Work => "",
+            Side::DeadLetters => "-dead-letter",
+        };
+        format!("{}{own}{suffix}", self.0.prefix).replace('.', "-")
+    }
+
+    async fn url(&self, queue: WorkQueue, side: Side) -> Result<String, QueueError> {
+        let name = self.name(queue, side);
+        if let Some(url) = self.0.urls.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(url.clone());
+        }
+        let url = match self.limited(self.0.client.get_queue_url().queue_name(&name).send()).await? {
+            Ok(answer) => answer.queue_url.unwrap_or_default(),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => {
+                return Err(QueueError::NoQueue(name));
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
+        self.0.urls.write().unwrap_or_else(PoisonError::into_inner).insert(name, url.clone());
+        Ok(url)
+    }
+
+    async fn limited<T>(&self, call: impl Future<Output = T>) -> Result<T, QueueError> {
+        let limit = self.0.call_limit;
+        tokio::time::timeout(limit, call).await.map_err(|_| QueueError::TimedOut(limit))
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), QueueError> {
+        for queue in WorkQueue::all() {
+            let dead = self.ensure(&self.name(queue, Side::DeadLetters), HashMap::new()).await?;
+            let arn = self.attribute(&dead, QueueAttributeName::QueueArn).await?;
+            let redrive = json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVE_COUNT}).to_string();
+            let name = self.name(queue, Side::Work);
+            let wanted = HashMap::from([(QueueAttributeName::RedrivePolicy, redrive.clone())]);
+            let url = self.ensure(&name, wanted).await?;
+            let found = self.attribute(&url, QueueAttributeName::RedrivePolicy).await?;
+            if !same_json(&found, &redrive) {
+                let difference = format!("RedrivePolicy is {found} and must be {redrive}");
+                return Err(QueueError::Differs { queue: name, difference });
+            }
+        }
+        Ok(())
+    }
+
+    /// The queue's URL; made with these settings where it is missing.
+    async fn ensure(
+        &self,
+        name: &str,
+        mut wanted: HashMap<QueueAttributeName, String>,
+    ) -> Result<String, QueueError> {
+        let found = self.limited(self.0.client.get_queue_url().queue_name(name).send()).await?;
+        if let Ok(answer) = found {
+            return Ok(answer.queue_url.unwrap_or_default());
+        }
+        wanted.insert(QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_string());
+        let made = self.0.client.create_queue().queue_name(name).set_attributes(Some(wanted)).send();
+        Ok(self.limited(made).await?.map_err(unavailable)?.queue_url.unwrap_or_default())
+    }
+
+    async fn attribute(&self, url: &str, name: QueueAttributeName) -> Result<String, QueueError> {
+        Ok(self.attributes(url, &[name.clone()]).await?.remove(&name).unwrap_or_default())
+    }
+
+    async fn attributes(
+        &self,
+        url: &str,
+        names: &[QueueAttributeName],
+    ) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
+        let asked =
+            self.0.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec())).send();
+        Ok(self.limited(asked).await?.map_err(unavailable)?.attributes.unwrap_or_default())
+    }
+
+    pub(super) async fn publish(&self, queue: WorkQueue, body: &str) -> Result<(), QueueError> {
+        let url = self.url(queue, Side::Work).await?;
+        self.send(&url, body, Duration::ZERO, &[]).await
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        body: &str,
+        delay: Duration,
+        attributes: &[(&str, String)],
+    ) -> Result<(), QueueError> {
+        let mut request =
+            self.0.client.send_message().queue_url(url).message_body(body).delay_seconds(whole_seconds(delay));
+        for (name, value) in attributes {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            request = request.message_attributes(*name, value.map_err(|e| QueueError::Unavailable(e.to_string()))?);
+        }
+        self.limited(request.send()).await?.map(|_| ()).map_err(unavailable)
+    }
+
+    pub(super) async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<SqsReceiver, QueueError> {
+        let url = self.url(queue, side).await?;
+        let (sqs, own_url) = (self.clone(), url.clone());
+        let deletes = Group::new(move |handles| {
+            let (sqs, url) = (sqs.clone(), own_url.clone());
+            async move { sqs.delete(&url, handles).await }
+        });
+        Ok(SqsReceiver { sqs: self.clone(), queue, url, deletes })
+    }
+
+    async fn delete(&self, url: &str, handles: Vec<String>) -> Vec<Result<(), QueueError>> {
+        let count = handles.len();
+        match self.delete_batch(url, handles).await {
+            Ok(mut failed) => (0..count).map(|n| failed.remove(&n.to_string()).map_or(Ok(()), Err)).collect(),
+            Err(error) => {
+                let text = error.to_string();
+                (0..count).map(|_| Err(QueueError::Unavailable(text.clone()))).collect()
+            }
+        }
+    }
+
+    /// Deletes a batch; what failed, by its place in it.
+    async fn delete_batch(
+        &self,
+        url: &str,
+        handles: Vec<String>,
+    ) -> Result<HashMap<String, QueueError>, QueueError> {
+        let entries = handles
+            .into_iter()
+            .enumerate()
+            .map(|(n, handle)| {
+                DeleteMessageBatchRequestEntry::builder().id(n.to_string()).receipt_handle(handle).build()
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| QueueError::Unavailable(error.to_string()))?;
+        let request = self.0.client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send();
+        let answer = self.limited(request).await?.map_err(unavailable)?;
+        let failed = answer.failed.into_iter();
+        Ok(failed.map(|entry| (entry.id.clone(), QueueError::Unavailable(format!("{entry:?}")))).collect())
+    }
+
+    pub(super) async fn depth(&self, queue: WorkQueue) -> Result<Depth, QueueError> {
+        use QueueAttributeName::{
+            ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
+            ApproximateNumberOfMessagesNotVisible as Hidden,
+        };
+        let names = [Visible, Delayed, Hidden];
+        let work = self.attributes(&self.url(queue, Side::Work).await?, &names).await?;
+        let dead = self.attributes(&self.url(queue, Side::DeadLetters).await?, &names).await?;
+        let of = |all: &HashMap<_, String>, name| all.get(&name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        Ok(Depth {
+            ready: of(&work, Visible) + of(&work, Delayed),
+            in_flight: of(&work, Hidden),
+            dead: of(&dead, Visible) + of(&dead, Delayed) + of(&dead, Hidden),
+            consumers: None,
+        })
+    }
+}
+
+/// Receives from one queue.
+#[derive(Debug)]
+pub(super) struct SqsReceiver {
+    sqs: Sqs,
+    queue: WorkQueue,
+    url: String,
+    deletes: Group<String>,
+}
+
+impl SqsReceiver {
+    /// Dropped while a long poll is under way, what it would have brought is delivered again after the
+    /// visibility timeout.
+    pub(super) async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let wait = wait.min(MAX_WAIT);
+        let request = self
+            .sqs
+            .0
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(max.clamp(1, BATCH)).unwrap_or(1))
+            .wait_time_seconds(whole_seconds(wait))
+            .visibility_timeout(whole_seconds(self.sqs.0.visibility))
+            .send();
+        let limit = wait + self.sqs.0.call_limit;
+        let answer = tokio::time::timeout(limit, request).await.map_err(|_| QueueError::TimedOut(limit))?;
+        let messages = answer.map_err(unavailable)?.messages.unwrap_or_default();
+        Ok(messages.into_iter().map(|message| self.delivery(message)).collect())
+    }
+
+    fn delivery(&self, message: Message) -> Delivery {
+        Delivery {
+            body: message.body.unwrap_or_default(),
+            receipt: Receipt::Sqs(SqsReceipt {
+                sqs: self.sqs.clone(),
+                queue: self.queue,
+                url: self.url.clone(),
+                handle: message.receipt_handle.unwrap_or_default(),
+                deletes: self.deletes.clone(),
+            }),
+        }
+    }
+}
+
+/// By what one received message is settled.
+#[derive(Debug)]
+pub(super) struct SqsReceipt {
+    sqs: Sqs,
+    queue: WorkQueue,
+    url: String,
+    handle: String,
+    deletes: Group<String>,
+}
+
+impl SqsReceipt {
+    pub(super) async fn acknowledge(self) -> Result<(), QueueError> {
+        self.deletes.call(self.handle).await
+    }
+
+    pub(super) async fn retry_later(self, body: &str, delay: Duration) -> Result<(), QueueError> {
+        if delay.is_zero() {
+            return self.release().await;
+        }
+        self.sqs.send(&self.url, body, delay.min(MAX_DELAY), &[]).await?;
+        self.acknowledge().await
+    }
+
+    pub(super) async fn dead_letter(self, body: &str, reason: &str) -> Result<(), QueueError> {
+        let url = self.sqs.url(self.queue, Side::DeadLetters).await?;
+        let notes = [(DIED_AT, to_text(now())), (REASON, printable(reason))];
+        self.sqs.send(&url, body, Duration::ZERO, &notes).await?;
+        self.acknowledge().await
+    }
+
+    pub(super) async fn release(self) -> Result<(), QueueError> {
+        self.set_visibility(Duration::ZERO).await
+    }
+
+    pub(super) async fn extend(&self) -> Result<(), QueueError> {
+        self.set_visibility(self.sqs.0.visibility).await
+    }
+
+    async fn set_visibility(&self, visibility: Duration) -> Result<(), QueueError> {
+        let request = self
+            .sqs
+            .0
+            .client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(&self.handle)
+            .visibility_timeout(whole_seconds(visibility))
+            .send();
+        self.sqs.limited(request).await?.map(|_| ()).map_err(unavailable)
+    }
+}
+
+/// SQS counts in whole seconds; rounded up, so that nothing comes too early.
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+/// A message attribute may be neither empty nor long, and holds no control characters.
+fn printable(text: &str) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control()).take(500).collect();
+    if clean.is_empty() { "unknown".to_owned() } else { clean }
+}
+
+fn same_json(a: &str, b: &str) -> bool {
+    // `maxReceiveCount` comes back as a number or as text.
+    let read = |text: &str| {
+        let value: serde_json::Value = serde_json::from_str(text).ok()?;
+        let count = value.get("maxReceiveCount")?.to_string().trim_matches('"').to_owned();
+        Some((value.get("deadLetterTargetArn")?.clone(), count))
+    };
+    read(a).is_some() && read(a) == read(b)
+}
+
+fn unavailable<E, R>(error: SdkError<E, R>) -> QueueError
+where
+    SdkError<E, R>: std::error::Error,
+{
+    QueueError::Unavailable(DisplayErrorContext(&error).to_string())
+}

@@ -1,0 +1,70 @@
+//! Which attempt comes when: exponential backoff with full jitter; pure but for its random number.
+//!
+//! The only place that speaks of the `backoff` crate.
+
+use std::time::Duration;
+
+use backoff::{ExponentialBackoff, backoff::Backoff};
+
+/// How a kind of work is retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How often a command is tried at most, the first time included.
+    pub max_attempts: u32,
+    /// The longest wait after the first failure.
+    pub base: Duration,
+    /// The longest wait after any failure.
+    pub cap: Duration,
+}
+
+impl RetryPolicy {
+    /// Five attempts, waiting at most 1, 2, 4 and 8 seconds between them.
+    pub const DEFAULT: Self =
+        Self { max_attempts: 5, base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+    /// How long to wait after `attempt` (from 1) failed: uniform between zero and [`Self::ceiling`].
+    ///
+    /// Full jitter as in "Exponential Backoff And Jitter" (AWS Architecture Blog): the crate draws
+    /// from `interval * (1 ± factor)`, so half the ceiling with factor 1 gives the whole range.
+    pub fn delay(&self, attempt: u32) -> Duration {
+        let mut backoff = self.backoff(1.0);
+        let delay = nth(&mut backoff, attempt);
+        delay.min(self.ceiling(attempt))
+    }
+
+    /// The longest wait after `attempt` (from 1) failed.
+    pub fn ceiling(&self, attempt: u32) -> Duration {
+        nth(&mut self.backoff(0.0), attempt) * 2
+    }
+
+    fn backoff(&self, randomization_factor: f64) -> ExponentialBackoff {
+        let half = self.base / 2;
+        ExponentialBackoff {
+            current_interval: half,
+            initial_interval: half,
+            randomization_factor,
+            multiplier: 2.0,
+            max_interval: self.cap / 2,
+            max_elapsed_time: None,
+            ..ExponentialBackoff::default()
+        }
+    }
+}
+
+/// The crate's wait after the `attempt`-th failure. Past 64 doublings the cap has long been reached.
+fn nth(backoff: &mut ExponentialBackoff, attempt: u32) -> Duration {
+    for _ in 1..attempt.min(64) {
+        backoff.next_backoff();
+    }
+    backoff.next_backoff().unwrap_or(backoff.max_interval)
+}
+
+/// An endless row of waits between tries to reach a dependency: from 100 ms to 5 s.
+pub fn reconnect_delays() -> impl Iterator<Item = Duration> {
+    let policy = RetryPolicy {
+        max_attempts: u32::MAX,
+        base: Duration::from_millis(200),
+        cap: Duration::from_secs(5),
+    };
+    (1..=u32::MAX).map(move |attempt| policy.ceiling(attempt) / 2 + policy.delay(attempt) / 2)
+}
