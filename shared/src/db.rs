@@ -20,7 +20,9 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// A pool that connects on first use.
 pub fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {
     let options = PgConnectOptions::from_str(config.url.expose_secret())
-        .map_err(|_| ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database"))?
+        .map_err(|_| {
+            ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database")
+        })?
         .application_name("painel");
     let limit = config.call_limit.as_millis();
     let pool = PgPoolOptions::new()

@@ -19,8 +19,7 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// Five attempts, waiting at most 1, 2, 4 and 8 seconds between them.
-    pub const DEFAULT: Self =
-        Self { max_attempts: 5, base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+    pub const DEFAULT: Self = Self { max_attempts: 5, base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
     /// How long to wait after `attempt` (from 1) failed: uniform between zero and [`Self::ceiling`].
     ///
@@ -61,10 +60,7 @@ fn nth(backoff: &mut ExponentialBackoff, attempt: u32) -> Duration {
 
 /// An endless row of waits between tries to reach a dependency: from 100 ms to 5 s.
 pub fn reconnect_delays() -> impl Iterator<Item = Duration> {
-    let policy = RetryPolicy {
-        max_attempts: u32::MAX,
-        base: Duration::from_millis(200),
-        cap: Duration::from_secs(5),
-    };
+    let policy =
+        RetryPolicy { max_attempts: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(5) };
     (1..=u32::MAX).map(move |attempt| policy.ceiling(attempt) / 2 + policy.delay(attempt) / 2)
 }

@@ -69,9 +69,9 @@ impl FromStr for TraceContext {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.split('-');
         let mut field = |digits: usize| {
-            parts.next().filter(|part| {
-                part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            })
+            parts
+                .next()
+                .filter(|part| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
         };
         let (version, trace, span, flags) = (field(2), field(32), field(16), field(2));
         let version = version.filter(|version| *version != "ff").ok_or(InvalidTraceparent)?;

@@ -121,9 +121,7 @@ impl CommandStore {
         match answer {
             Ok(_) => Ok(Created::New),
             // The id is fresh: what stands under it is this very write, whose answer was lost.
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
                 Ok(Created::New)
             }
             Err(error) => Err(StoreError::from_sdk(error)),

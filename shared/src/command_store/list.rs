@@ -63,11 +63,8 @@ impl Filter {
         if let Some(tenant) = self.tenant_id {
             return vec![Partition { index: INDEX_BY_TENANT, key: "tenant_id", value: tenant.to_string() }];
         }
-        let by_status = |status: Status| Partition {
-            index: INDEX_BY_STATUS,
-            key: "status",
-            value: status.as_str().to_owned(),
-        };
+        let by_status =
+            |status: Status| Partition { index: INDEX_BY_STATUS, key: "status", value: status.as_str().to_owned() };
         match self.status {
             Some(status) => vec![by_status(status)],
             None => Status::ALL.into_iter().map(by_status).collect(),
@@ -173,7 +170,8 @@ impl CommandStore {
         for partition in filter.partitions() {
             let mut from = None;
             loop {
-                let query = self.query(&partition, filter, None).select(Select::Count).set_exclusive_start_key(from);
+                let query =
+                    self.query(&partition, filter, None).select(Select::Count).set_exclusive_start_key(from);
                 let answer = query.send().await.map_err(StoreError::from_sdk)?;
                 total += u64::try_from(answer.count).unwrap_or_default();
                 if total > COUNT_CAP {
@@ -276,4 +274,3 @@ impl CommandStore {
 fn order(key: &CommandKey) -> (crate::time::Timestamp, CommandId) {
     (key.created_at, key.command_id)
 }
-

@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::{
 };
 use serde::de::DeserializeOwned;
 
+use self::{create::RecentCreations, table::INDEX_BY_STATUS};
 pub use self::{
     create::{Created, IdempotencyKey, Marker},
     list::{Count, Cursor, CursorError, Filter, MAX_OFFSET, Page},
@@ -25,7 +26,6 @@ pub use self::{
     table::{Difference, TableState},
     transitions::{Claim, Write},
 };
-use self::{create::RecentCreations, table::INDEX_BY_STATUS};
 use crate::{
     command::{Command, CommandKey},
     config::{AwsConfig, CommandStoreConfig},
@@ -118,13 +118,7 @@ impl CommandStore {
 
     /// Asks the table how it is: the cheapest call that shows that it answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.client
-            .describe_table()
-            .table_name(&self.table)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(StoreError::from_sdk)
+        self.client.describe_table().table_name(&self.table).send().await.map(|_| ()).map_err(StoreError::from_sdk)
     }
 }
 

@@ -41,8 +41,7 @@ impl CommandStore {
         from: ReadOn,
     ) -> Result<(Vec<Command>, ReadOn), StoreError> {
         let filter = "dead_letter = :yes AND completed_at < :before";
-        let values =
-            [(":yes", AttributeValue::Bool(true)), (":before", AttributeValue::S(to_text(before)))];
+        let values = [(":yes", AttributeValue::Bool(true)), (":before", AttributeValue::S(to_text(before)))];
         let (mut commands, on) = self.read_status(Status::Error, filter, &values, from).await?;
         commands.retain(|command| command.command_type.queue() == queue);
         Ok((commands, on))

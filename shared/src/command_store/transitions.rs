@@ -183,9 +183,7 @@ impl CommandStore {
                     stored => Write::Refused(stored),
                 })
             }
-            other => Err(StoreError::Unavailable(
-                aws_sdk_dynamodb::error::DisplayErrorContext(&other).to_string(),
-            )),
+            other => Err(StoreError::Unavailable(aws_sdk_dynamodb::error::DisplayErrorContext(&other).to_string())),
         }
     }
 }
@@ -240,4 +238,3 @@ impl Expression {
         name
     }
 }
-

@@ -110,10 +110,10 @@ impl Field for u32 {
 }
 
 impl Field for String {
-    const EXPECTED: &'static str = "text";
+    const EXPECTED: &'static str = "text without NUL characters";
 
     fn from_value(value: &Value) -> Option<Self> {
-        value.as_str().map(str::to_owned)
+        value.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
     }
 }
 

@@ -27,7 +27,9 @@ impl Vars {
     /// Those of this process.
     pub fn of_process() -> Self {
         // A value that is not UTF-8 cannot be one of ours.
-        Self::from_iter(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+        Self::from_iter(
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        )
     }
 
     /// The value as text.
@@ -84,27 +86,31 @@ impl Vars {
     /// A URL of one of these schemes, if one is given; without its trailing slash.
     pub fn url(&self, name: &'static str, schemes: &[&str]) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let fits = schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")));
+        let fits =
+            schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")));
         match fits {
             true => Ok(Some(text.trim_end_matches('/').to_owned())),
             // The value itself may hold a password, so it is not shown.
-            false => Err(ConfigError::new(name, format!("must be a URL that begins with {}://", schemes.join(":// or ")))),
+            false => Err(ConfigError::new(
+                name,
+                format!("must be a URL that begins with {}://", schemes.join(":// or ")),
+            )),
         }
     }
 
     /// A URL of one of these schemes; it must be there.
     pub fn required_url(&self, name: &'static str, schemes: &[&str]) -> Result<String, ConfigError> {
-        let missing = || ConfigError::new(name, format!("is not set; it must be a URL that begins with {}://", schemes.join(":// or ")));
+        let missing = || {
+            ConfigError::new(
+                name,
+                format!("is not set; it must be a URL that begins with {}://", schemes.join(":// or ")),
+            )
+        };
         self.url(name, schemes)?.ok_or_else(missing)
     }
 
     /// One of a few words, each with its meaning.
-    pub fn word_or<T: Copy>(
-        &self,
-        name: &'static str,
-        words: &[(&str, T)],
-        default: T,
-    ) -> Result<T, ConfigError> {
+    pub fn word_or<T: Copy>(&self, name: &'static str, words: &[(&str, T)], default: T) -> Result<T, ConfigError> {
         let Some(text) = self.text(name) else { return Ok(default) };
         let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
         words

@@ -5,16 +5,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock, PoisonError},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use aws_sdk_sqs::{
     Client,
     error::{DisplayErrorContext, SdkError},
-    types::{
-        DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, QueueAttributeName,
-    },
+    types::{DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, QueueAttributeName},
 };
 use serde_json::json;
 

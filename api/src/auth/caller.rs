@@ -1,0 +1,95 @@
+//! The caller: who asks, and what they may do.
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use painel_shared::ids::TenantId;
+
+use super::{Verifier, cognito::Refused};
+use crate::problem::ApiError;
+
+/// A group of the user pool that means something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// An operator who may do everything.
+    InternalAdmin,
+    /// An operator.
+    InternalSupport,
+    /// A tenant's administrator.
+    TenantAdmin,
+    /// A tenant's user.
+    TenantUser,
+}
+
+impl Group {
+    /// The group of that name; others mean nothing here.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "INTERNAL_ADMIN" => Some(Self::InternalAdmin),
+            "INTERNAL_SUPPORT" => Some(Self::InternalSupport),
+            "TENANT_ADMIN" => Some(Self::TenantAdmin),
+            "TENANT_USER" => Some(Self::TenantUser),
+            _ => None,
+        }
+    }
+}
+
+/// Who asks, as their token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The user's id in the pool.
+    pub sub: String,
+    /// Their address, or else their name; access tokens bear no address.
+    pub email: Option<String>,
+    /// Their tenant, where they have one.
+    pub tenant_id: Option<TenantId>,
+    /// Their groups.
+    pub groups: Vec<Group>,
+}
+
+impl Caller {
+    /// Whether they work for the company.
+    pub fn is_internal(&self) -> bool {
+        self.groups.iter().any(|group| matches!(group, Group::InternalAdmin | Group::InternalSupport))
+    }
+
+    /// Operators only.
+    pub fn require_internal(&self) -> Result<(), ApiError> {
+        if self.is_internal() { Ok(()) } else { Err(ApiError::Forbidden) }
+    }
+
+    /// Operators, and the tenant's own users.
+    pub fn require_tenant_access(&self, tenant: TenantId) -> Result<(), ApiError> {
+        let own = self.tenant_id == Some(tenant)
+            && self.groups.iter().any(|group| matches!(group, Group::TenantAdmin | Group::TenantUser));
+        if own || self.is_internal() { Ok(()) } else { Err(ApiError::Forbidden) }
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request).map(str::to_owned);
+        let verifier = request.app_data::<web::Data<Verifier>>().cloned();
+        Box::pin(async move {
+            let (Some(token), Some(verifier)) = (token, verifier) else { return Err(ApiError::Unauthorized) };
+            verifier.verify(&token).await.map_err(|refused| match refused {
+                Refused::NoKeys(cause) => ApiError::Unavailable(cause),
+                Refused::BadToken(cause) => {
+                    tracing::info!(cause, "token refused");
+                    ApiError::Unauthorized
+                }
+            })
+        })
+    }
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750); the scheme's case does not matter.
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let value = values.next()?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    (values.next().is_none() && scheme.eq_ignore_ascii_case("bearer")).then_some(token.trim())
+}

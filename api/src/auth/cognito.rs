@@ -1,0 +1,118 @@
+//! Verifying a Cognito token.
+//!
+//! "Verifying JSON web tokens" in the Amazon Cognito developer guide: signature by `kid`, `iss`, `exp`,
+//! `token_use`, and `client_id` (access tokens, which bear no `aud`) or `aud` (id tokens).
+
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use painel_shared::ids::TenantId;
+use serde::Deserialize;
+
+use super::{
+    caller::{Caller, Group},
+    jwks::{KeyError, KeySet},
+};
+use crate::config::{AuthConfig, TokenUse};
+
+/// How far clocks may be apart, in seconds.
+const LEEWAY: u64 = 30;
+/// No token of ours is longer.
+const LONGEST_TOKEN: usize = 8 * 1024;
+
+/// Verifies tokens.
+#[derive(Debug)]
+pub struct Verifier {
+    config: AuthConfig,
+    keys: KeySet,
+    validation: Validation,
+}
+
+/// Why a token was not taken.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The token is bad; why, for the log.
+    BadToken(String),
+    /// The issuer's keys have never been had; why, for the log.
+    NoKeys(String),
+}
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    sub: String,
+    token_use: String,
+    client_id: Option<String>,
+    email: Option<String>,
+    username: Option<String>,
+    #[serde(rename = "custom:tenant_id")]
+    tenant_id: Option<String>,
+    #[serde(rename = "cognito:groups", default)]
+    groups: Vec<String>,
+}
+
+impl Verifier {
+    /// A verifier of the configured issuer's tokens; its keys are fetched on first use.
+    pub fn new(config: AuthConfig) -> anyhow::Result<Self> {
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[&config.issuer]);
+        match config.token_use {
+            TokenUse::Access => {
+                validation.validate_aud = false;
+                validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+            }
+            TokenUse::Id => {
+                validation.set_audience(&config.client_ids);
+                validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
+            }
+        }
+        Ok(Self { keys: KeySet::new(&config.jwks_url)?, config, validation })
+    }
+
+    pub(super) async fn verify(&self, token: &str) -> Result<Caller, Refused> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(bad("it is too long"));
+        }
+        let header = decode_header(token).map_err(|error| bad(error.to_string()))?;
+        if header.alg != Algorithm::RS256 {
+            return Err(bad("its algorithm is not RS256"));
+        }
+        let kid = header.kid.ok_or_else(|| bad("it names no key"))?;
+        let key = self.keys.find(&kid).await.map_err(|error| match error {
+            KeyError::Unknown => bad("its key is not the issuer's"),
+            KeyError::Unavailable(cause) => Refused::NoKeys(cause),
+        })?;
+        let claims: Claims = decode(token, &key, &self.validation).map_err(|error| bad(error.to_string()))?.claims;
+        self.caller(claims)
+    }
+
+    fn caller(&self, claims: Claims) -> Result<Caller, Refused> {
+        let expected = match self.config.token_use {
+            TokenUse::Access => "access",
+            TokenUse::Id => "id",
+        };
+        if claims.token_use != expected {
+            return Err(bad(format!("its use is not {expected}")));
+        }
+        let known = |client: &String| self.config.client_ids.contains(client);
+        if self.config.token_use == TokenUse::Access && !claims.client_id.as_ref().is_some_and(known) {
+            return Err(bad("it was issued to another client"));
+        }
+        let tenant_id = match &claims.tenant_id {
+            None => None,
+            Some(text) => Some(text.parse::<TenantId>().map_err(|_| bad("its tenant is no UUID"))?),
+        };
+        if claims.sub.is_empty() {
+            return Err(bad("it names nobody"));
+        }
+        Ok(Caller {
+            sub: claims.sub,
+            email: claims.email.or(claims.username),
+            tenant_id,
+            groups: claims.groups.iter().filter_map(|name| Group::named(name)).collect(),
+        })
+    }
+}
+
+fn bad(cause: impl Into<String>) -> Refused {
+    Refused::BadToken(cause.into())
+}

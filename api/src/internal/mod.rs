@@ -1,0 +1,3 @@
+//! The operators' endpoints, one a file.
+
+pub mod commands;

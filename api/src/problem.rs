@@ -1,0 +1,171 @@
+//! The only map from an error to an HTTP answer: `application/problem+json` (RFC 9457).
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use painel_shared::{commands::FieldError, dispatch::DispatchError};
+use serde::Serialize;
+
+/// What went wrong, as the handlers speak of it. Internal causes are logged and never sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Fields of the request are wrong.
+    #[error("the request is not valid")]
+    Validation(Vec<FieldError>),
+    /// No token, or a bad one.
+    #[error("a valid bearer token is required")]
+    Unauthorized,
+    /// A good token in the wrong place.
+    #[error("the caller may not do this")]
+    Forbidden,
+    /// What was asked for does not exist, or does not for this caller.
+    #[error("not found")]
+    NotFound(Option<FieldError>),
+    /// The body is not JSON.
+    #[error("the body must be sent as application/json")]
+    NotJson,
+    /// An idempotency key was used for another request.
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
+    /// A store did not answer.
+    #[error("the service is not available; try again")]
+    Unavailable(String),
+}
+
+impl ApiError {
+    /// One wrong field.
+    pub fn field(field: &str, message: impl Into<String>) -> Self {
+        Self::Validation(vec![FieldError::new(field, message)])
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        match self {
+            Self::Validation(errors) => errors.clone(),
+            Self::NotFound(error) => error.iter().cloned().collect(),
+            Self::KeyReused => {
+                vec![FieldError::new("Idempotency-Key", "was used for another request; use a new key")]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<DispatchError> for ApiError {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::NotFound(field) => Self::NotFound(Some(field)),
+            DispatchError::KeyReused => Self::KeyReused,
+            DispatchError::Database(error) => error.into(),
+            DispatchError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<painel_shared::command_store::StoreError> for ApiError {
+    fn from(error: painel_shared::command_store::StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Validation(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The body of every answer that is an error.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    error: &'static str,
+    message: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+/// The answer for an error of ours, of actix, or for a bare status.
+pub fn response(
+    status: StatusCode,
+    error: Option<&actix_web::Error>,
+    instance: &str,
+    request_id: &str,
+) -> HttpResponse {
+    let ours = error.and_then(|error| error.as_error::<ApiError>());
+    if let Some(ApiError::Unavailable(cause)) = ours {
+        tracing::error!(cause, "a store did not answer");
+    } else if let (true, Some(error)) = (status.is_server_error(), error) {
+        tracing::error!(%error, "the request failed");
+    }
+    let title = status.canonical_reason().unwrap_or("Error");
+    let detail = ours.map_or_else(|| detail(status).to_owned(), ToString::to_string);
+    let problem = Problem {
+        kind: "about:blank",
+        title,
+        status: status.as_u16(),
+        detail: &detail,
+        instance,
+        error: code(status),
+        message: &detail,
+        request_id,
+        errors: ours.map(ApiError::errors).unwrap_or_default(),
+    };
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, "1"));
+    }
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    response.content_type("application/problem+json").body(body)
+}
+
+/// The stable code of a status.
+fn code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "VALIDATION_ERROR",
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
+        StatusCode::PAYLOAD_TOO_LARGE => "PAYLOAD_TOO_LARGE",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
+        StatusCode::UNPROCESSABLE_ENTITY => "IDEMPOTENCY_KEY_REUSED",
+        StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
+        StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
+        status if status.is_client_error() => "BAD_REQUEST",
+        _ => "INTERNAL_ERROR",
+    }
+}
+
+/// What a bare status means here.
+fn detail(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "there is nothing at this path",
+        StatusCode::METHOD_NOT_ALLOWED => "this path does not know this method",
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than 64 KiB",
+        status if status.is_client_error() => "the request cannot be read",
+        _ => "the request failed",
+    }
+}

@@ -1,0 +1,7 @@
+//! The process `painel-scheduler`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    painel_workers::process::scheduler()
+}

@@ -1,0 +1,294 @@
+//! REPROCESS_QUEUE: moves dead letters back to their queue, each dead command at most once.
+//!
+//! What it takes is written down before it is touched, so that a second attempt goes on where the first
+//! stopped: it neither exceeds the count nor forgets a command between its new state and its new job.
+
+use std::time::Duration;
+
+use painel_shared::{
+    command::{Command, CommandKey, Status},
+    command_store::ReadOn,
+    commands,
+    config::{ConfigError, Vars},
+    dispatch,
+    events::{self, Event},
+    ids::CommandId,
+    job::Job,
+    queue::{Delivery, Side},
+    stores::Stores,
+    time::Timestamp,
+};
+use serde_json::json;
+
+use crate::{
+    effects::{self, Begun},
+    handler::{Attempt, Handler, HandlerError, ResultMap},
+};
+
+/// How many dead letters are received at once.
+const BATCH: usize = 10;
+/// How long the dead-letter queue is waited on before it counts as empty.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The handler.
+#[derive(Debug)]
+pub struct ReprocessQueue {
+    stores: Stores,
+}
+
+/// What became of one dead command.
+enum Taken {
+    /// It has a new job; its dead letter is done with.
+    Moved,
+    /// There is nothing to move; its dead letter is done with.
+    Skipped,
+    /// It is left as it is.
+    Left,
+    /// As many have been moved as were asked for.
+    Full,
+}
+
+impl Handler for ReprocessQueue {
+    type Parameters = commands::ReprocessQueue;
+
+    fn build(_: &Vars, stores: &Stores) -> Result<Self, ConfigError> {
+        Ok(Self { stores: stores.clone() })
+    }
+
+    async fn handle(
+        &self,
+        attempt: &Attempt,
+        parameters: commands::ReprocessQueue,
+    ) -> Result<ResultMap, HandlerError> {
+        if let Some(result) = effects::find_standing(&self.stores.db, attempt).await? {
+            return Ok(result);
+        }
+        let run = Run { stores: &self.stores, attempt, parameters: &parameters };
+        run.finish_taken().await?;
+        let unreadable = run.move_dead_letters().await?;
+        run.move_dead_commands().await?;
+        let (moved, skipped) = run.counts().await?;
+        let remaining = self.stores.queue.depth(parameters.queue_name).await?.dead;
+        match effects::begin(&self.stores.db, attempt).await? {
+            Begun::Done(result) => Ok(result),
+            Begun::Fresh(effect) => {
+                let result = json!({"moved": moved, "skipped": skipped + unreadable, "remaining": remaining});
+                effect.commit(attempt, result.as_object().cloned().unwrap_or_default()).await
+            }
+        }
+    }
+}
+
+/// One attempt under way.
+struct Run<'a> {
+    stores: &'a Stores,
+    attempt: &'a Attempt,
+    parameters: &'a commands::ReprocessQueue,
+}
+
+impl Run<'_> {
+    fn id(&self) -> CommandId {
+        self.attempt.command.id()
+    }
+
+    /// Only what died before this command was sent: what dies again meanwhile waits for the next one.
+    fn began(&self) -> Timestamp {
+        self.attempt.command.key.created_at
+    }
+
+    /// Ends what an earlier attempt took and did not end.
+    async fn finish_taken(&self) -> Result<(), HandlerError> {
+        let open = sqlx::query!(
+            "SELECT target_command_id, target_created_at FROM reprocessed_commands
+             WHERE command_id = $1 AND outcome = 'taken'",
+            self.id().uuid(),
+        )
+        .fetch_all(&self.stores.db)
+        .await?;
+        for row in open {
+            let key = CommandKey { command_id: row.target_command_id.into(), created_at: row.target_created_at };
+            if let Some(target) = self.stores.commands.get_key(key).await? {
+                self.revive(&target).await?;
+            }
+            self.note(key, "moved").await?;
+        }
+        Ok(())
+    }
+
+    /// Goes through the dead-letter queue once; how many messages could not be read.
+    async fn move_dead_letters(&self) -> Result<u64, HandlerError> {
+        let mut receiver = self.stores.queue.receiver(self.parameters.queue_name, Side::DeadLetters).await?;
+        let mut left: Vec<Delivery> = Vec::new();
+        let mut unreadable = 0;
+        let mut full = false;
+        while !full {
+            let deliveries = receiver.receive(BATCH, WAIT).await?;
+            // A message that was left comes back once its visibility ends: then all have been seen.
+            let new: Vec<Delivery> =
+                deliveries.into_iter().filter(|new| left.iter().all(|old| old.body != new.body)).collect();
+            if new.is_empty() {
+                break;
+            }
+            for delivery in new {
+                let taken = match Job::decode(&delivery.body) {
+                    Ok(_) if full => Taken::Left,
+                    Ok(job) => self.take_job(&job).await?,
+                    Err(_) => {
+                        unreadable += 1;
+                        Taken::Left
+                    }
+                };
+                match taken {
+                    Taken::Moved | Taken::Skipped => delivery.acknowledge().await?,
+                    Taken::Left => left.push(delivery),
+                    Taken::Full => {
+                        full = true;
+                        left.push(delivery);
+                    }
+                }
+            }
+        }
+        for delivery in left {
+            delivery.release().await?;
+        }
+        Ok(unreadable)
+    }
+
+    async fn take_job(&self, job: &Job) -> Result<Taken, HandlerError> {
+        let asked_for = self.parameters.message_ids.as_ref().is_none_or(|ids| ids.contains(&job.job_id));
+        if !asked_for || job.command.command_id == self.id() {
+            return Ok(Taken::Left);
+        }
+        match self.stores.commands.get_key(job.command).await? {
+            Some(target) => self.take(&target).await,
+            // It has expired: nobody can run it any more.
+            None => {
+                self.reserve(job.command, "skipped").await?;
+                Ok(Taken::Skipped)
+            }
+        }
+    }
+
+    /// Goes through the commands that died and whose message is gone.
+    async fn move_dead_commands(&self) -> Result<(), HandlerError> {
+        if self.parameters.message_ids.is_some() {
+            return Ok(());
+        }
+        let mut from = ReadOn::default();
+        loop {
+            let (dead, on) = self.stores.commands.find_dead(self.parameters.queue_name, self.began(), from).await?;
+            for target in dead.iter().filter(|target| target.id() != self.id()) {
+                // An index may lag: what it says is looked up.
+                let Some(target) = self.stores.commands.get_key(target.key).await? else { continue };
+                if self.is_dead(&target) && matches!(self.take(&target).await?, Taken::Full) {
+                    return Ok(());
+                }
+            }
+            if on.is_done() {
+                return Ok(());
+            }
+            from = on;
+        }
+    }
+
+    fn is_dead(&self, target: &Command) -> bool {
+        target.status == Status::Error && target.dead_letter
+    }
+
+    async fn take(&self, target: &Command) -> Result<Taken, HandlerError> {
+        if !self.is_dead(target) {
+            self.reserve(target.key, "skipped").await?;
+            return Ok(Taken::Skipped);
+        }
+        if target.completed_at.is_none_or(|at| at >= self.began()) {
+            return Ok(Taken::Left);
+        }
+        if !self.reserve(target.key, "taken").await? {
+            return Ok(Taken::Full);
+        }
+        self.revive(target).await?;
+        self.note(target.key, "moved").await?;
+        Ok(Taken::Moved)
+    }
+
+    /// Gives a dead command new attempts and a new job; one that has them already gets another job at most.
+    async fn revive(&self, target: &Command) -> Result<(), HandlerError> {
+        let stored = match self.is_dead(target) && target.completed_at.is_some_and(|at| at < self.began()) {
+            true => self.stores.commands.reprocess(target).await?.stored(),
+            false => Some(target.clone()),
+        };
+        let Some(pending) = stored.filter(|command| command.status == Status::Pending) else { return Ok(()) };
+        let event = Event::reprocessed(&pending, self.id());
+        events::record(&mut *self.stores.db.acquire().await?, &event).await?;
+        // What the queue does not take now, the reconciler publishes.
+        dispatch::publish(self.stores, &pending).await;
+        Ok(())
+    }
+
+    /// Writes down that a command is taken or skipped; false where as many are taken as were asked for.
+    /// One that was written down before stays as it is.
+    async fn reserve(&self, target: CommandKey, outcome: &str) -> Result<bool, HandlerError> {
+        let mut transaction = self.stores.db.begin().await?;
+        // Another holder of this command, alive after all, must not count at the same time.
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(self.id().to_string())
+            .execute(&mut *transaction)
+            .await?;
+        let state = sqlx::query!(
+            r#"SELECT
+                 (SELECT count(*) FROM reprocessed_commands
+                  WHERE command_id = $1 AND outcome <> 'skipped') AS "taken!",
+                 EXISTS (SELECT FROM reprocessed_commands
+                  WHERE command_id = $1 AND target_command_id = $2) AS "known!",
+                 EXISTS (SELECT FROM command_effects WHERE command_id = $1 AND fence >= $3) AS "given_up!""#,
+            self.id().uuid(),
+            target.command_id.uuid(),
+            effects::fence(self.attempt.holder.fence),
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        if state.given_up {
+            return Err(effects::fenced_off());
+        }
+        if !state.known && outcome == "taken" && state.taken >= i64::from(self.parameters.message_count) {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "INSERT INTO reprocessed_commands (command_id, target_command_id, target_created_at, outcome)
+             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            self.id().uuid(),
+            target.command_id.uuid(),
+            target.created_at,
+            outcome,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn note(&self, target: CommandKey, outcome: &str) -> Result<(), HandlerError> {
+        sqlx::query!(
+            "UPDATE reprocessed_commands SET outcome = $3 WHERE command_id = $1 AND target_command_id = $2",
+            self.id().uuid(),
+            target.command_id.uuid(),
+            outcome,
+        )
+        .execute(&self.stores.db)
+        .await?;
+        Ok(())
+    }
+
+    /// How many commands were moved, and how many skipped.
+    async fn counts(&self) -> Result<(u64, u64), HandlerError> {
+        let row = sqlx::query!(
+            r#"SELECT count(*) FILTER (WHERE outcome <> 'skipped') AS "moved!",
+                      count(*) FILTER (WHERE outcome = 'skipped') AS "skipped!"
+               FROM reprocessed_commands WHERE command_id = $1"#,
+            self.id().uuid(),
+        )
+        .fetch_one(&self.stores.db)
+        .await?;
+        Ok((row.moved.unsigned_abs(), row.skipped.unsigned_abs()))
+    }
+}

@@ -1,0 +1,80 @@
+//! RESTART_AGENT: has the agent runtime restart a tenant's agent, and waits until it runs anew.
+
+use std::time::{Duration, Instant};
+
+use painel_shared::{
+    commands,
+    config::{ConfigError, Vars},
+    stores::Stores,
+};
+use serde_json::json;
+
+use super::reset_token::tenant_of;
+use crate::{
+    agent_runtime::{AgentRuntime, AgentState},
+    config::AgentRuntimeConfig,
+    effects::{self, Begun},
+    handler::{Attempt, Handler, HandlerError, ResultMap},
+};
+
+/// The first pause between two looks at the agent; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The handler.
+#[derive(Debug)]
+pub struct RestartAgent {
+    stores: Stores,
+    runtime: AgentRuntime,
+}
+
+impl Handler for RestartAgent {
+    type Parameters = commands::RestartAgent;
+
+    fn build(vars: &Vars, stores: &Stores) -> Result<Self, ConfigError> {
+        let runtime = AgentRuntime::new(&AgentRuntimeConfig::from_vars(vars)?)?;
+        Ok(Self { stores: stores.clone(), runtime })
+    }
+
+    /// The runtime is asked under the command's id as idempotency key: asked twice, it restarts once and
+    /// gives the same answer. So its effect can be recorded after it was made.
+    async fn handle(
+        &self,
+        attempt: &Attempt,
+        parameters: commands::RestartAgent,
+    ) -> Result<ResultMap, HandlerError> {
+        let (tenant, agent) = (tenant_of(attempt)?, parameters.agent_id);
+        if let Some(result) = effects::find_standing(&self.stores.db, attempt).await? {
+            return Ok(result);
+        }
+        let began = Instant::now();
+        let restart = self.runtime.restart(tenant, agent, attempt.command.id()).await?;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let AgentState { running, generation } = self.runtime.state(tenant, agent).await?;
+            if running && generation >= restart.target_generation {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        let mut effect = match effects::begin(&self.stores.db, attempt).await? {
+            Begun::Done(result) => return Ok(result),
+            Begun::Fresh(effect) => effect,
+        };
+        sqlx::query!(
+            "UPDATE tenant_agents SET generation = GREATEST(generation, $3) WHERE tenant_id = $1 AND agent_id = $2",
+            tenant.uuid(),
+            agent.uuid(),
+            effects::fence(restart.target_generation),
+        )
+        .execute(effect.connection())
+        .await?;
+        let result = json!({
+            "previous_generation": restart.previous_generation,
+            "new_generation": restart.target_generation,
+            "restart_ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        effect.commit(attempt, result.as_object().cloned().unwrap_or_default()).await
+    }
+}

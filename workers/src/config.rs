@@ -1,0 +1,60 @@
+//! Configuration of the workers, from the environment.
+
+use std::time::Duration;
+
+use painel_shared::config::{ConfigError, Vars};
+
+/// How much a worker does at once, and how it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerConfig {
+    /// `PAINEL_WORKER_CONCURRENCY`, default 16: jobs executed at once.
+    pub concurrency: usize,
+    /// `PAINEL_DRAIN_SECONDS`, default 20: how long running jobs may go on after SIGTERM; then they are
+    /// given back.
+    pub drain_deadline: Duration,
+}
+
+impl WorkerConfig {
+    /// Reads the variables named above.
+    pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        let concurrency = vars.number_or("PAINEL_WORKER_CONCURRENCY", 16)?;
+        Ok(Self {
+            concurrency: usize::try_from(concurrency)
+                .map_err(|_| ConfigError::new("PAINEL_WORKER_CONCURRENCY", "is too large"))?,
+            drain_deadline: vars.seconds_or("PAINEL_DRAIN_SECONDS", 20)?,
+        })
+    }
+}
+
+/// Where agents run.
+#[derive(Clone, Debug)]
+pub struct AgentRuntimeConfig {
+    /// `PAINEL_AGENT_RUNTIME_URL`, required by the restart-agent worker.
+    pub url: String,
+    /// `PAINEL_AGENT_RUNTIME_TIMEOUT_MS`, default 5000: the time limit of one call.
+    pub call_limit: Duration,
+}
+
+impl AgentRuntimeConfig {
+    /// Reads the variables named above.
+    pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        Ok(Self {
+            url: vars.required_url("PAINEL_AGENT_RUNTIME_URL", &["http", "https"])?,
+            call_limit: vars.millis_or("PAINEL_AGENT_RUNTIME_TIMEOUT_MS", 5_000)?,
+        })
+    }
+}
+
+/// How often the scheduler looks for what got lost.
+#[derive(Clone, Copy, Debug)]
+pub struct ReconcilerConfig {
+    /// `PAINEL_RECONCILE_MS`, default 2000: the pause between two rounds.
+    pub pause: Duration,
+}
+
+impl ReconcilerConfig {
+    /// Reads the variables named above.
+    pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        Ok(Self { pause: vars.millis_or("PAINEL_RECONCILE_MS", 2_000)? })
+    }
+}

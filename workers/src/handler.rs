@@ -1,0 +1,148 @@
+//! What a handler is: the code of one command type.
+
+use std::{fmt, sync::Arc};
+
+use futures::future::BoxFuture;
+use painel_shared::{
+    command::{Command, CommandError, Holder},
+    commands::{CommandType, FieldError, Parameters, read},
+    config::{ConfigError, Vars},
+    stores::Stores,
+};
+use serde_json::{Map, Value};
+
+/// What a handler returns of a success: shown to whoever asks for the command.
+pub type ResultMap = Map<String, Value>;
+
+/// One attempt at a command, as its handler sees it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The command as it was claimed.
+    pub command: Command,
+    /// The claim.
+    pub holder: Holder,
+}
+
+/// The code of one command type.
+pub trait Handler: Sized + Send + Sync + 'static {
+    /// The type's parameters.
+    type Parameters: Parameters;
+
+    /// A handler with what it needs, from the environment.
+    fn build(vars: &Vars, stores: &Stores) -> Result<Self, ConfigError>;
+
+    /// Makes the effect, once: whoever comes first records it, and the others return what was recorded.
+    fn handle(
+        &self,
+        attempt: &Attempt,
+        parameters: Self::Parameters,
+    ) -> impl Future<Output = Result<ResultMap, HandlerError>> + Send;
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct HandlerError {
+    code: &'static str,
+    message: String,
+    retryable: bool,
+    source: Option<anyhow::Error>,
+}
+
+impl HandlerError {
+    /// A dependency did not do its part: worth another attempt.
+    pub fn retryable(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retryable: true, source: None }
+    }
+
+    /// Another attempt would end the same.
+    pub fn permanent(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retryable: false, source: None }
+    }
+
+    /// Keeps the cause, which is logged and never shown to a client.
+    pub fn because(self, source: impl Into<anyhow::Error>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// The cause with all its own causes, for the log.
+    pub fn cause(&self) -> String {
+        self.source.as_ref().map(|source| format!("{source:#}")).unwrap_or_default()
+    }
+
+    /// The error as it is stored with the command.
+    pub fn to_stored(&self) -> CommandError {
+        CommandError { code: self.code.to_owned(), message: self.message.clone(), retryable: self.retryable }
+    }
+}
+
+impl From<sqlx::Error> for HandlerError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::retryable("database_unavailable", "PostgreSQL did not answer").because(error)
+    }
+}
+
+impl From<painel_shared::command_store::StoreError> for HandlerError {
+    fn from(error: painel_shared::command_store::StoreError) -> Self {
+        Self::retryable("command_store_unavailable", "the command store did not answer").because(error)
+    }
+}
+
+impl From<painel_shared::queue::QueueError> for HandlerError {
+    fn from(error: painel_shared::queue::QueueError) -> Self {
+        Self::retryable("queue_unavailable", "the queue did not answer").because(error)
+    }
+}
+
+type Run = dyn Fn(Attempt) -> BoxFuture<'static, Result<ResultMap, HandlerError>> + Send + Sync;
+
+/// A handler whose type has been forgotten, ready to run. Cheap to clone.
+#[derive(Clone)]
+pub struct AnyHandler {
+    command_type: CommandType,
+    run: Arc<Run>,
+}
+
+impl AnyHandler {
+    /// Builds a handler and forgets its type.
+    pub fn build<H: Handler>(vars: &Vars, stores: &Stores) -> Result<Self, ConfigError> {
+        Ok(Self::new(H::build(vars, stores)?))
+    }
+
+    /// Forgets a handler's type.
+    pub fn new<H: Handler>(handler: H) -> Self {
+        let handler = Arc::new(handler);
+        Self {
+            command_type: CommandType::of::<H::Parameters>(),
+            run: Arc::new(move |attempt| {
+                let handler = Arc::clone(&handler);
+                Box::pin(async move {
+                    let parameters = read(attempt.command.parameters.clone()).map_err(unreadable)?;
+                    handler.handle(&attempt, parameters).await
+                })
+            }),
+        }
+    }
+
+    /// The type it handles.
+    pub fn command_type(&self) -> CommandType {
+        self.command_type
+    }
+
+    /// Runs one attempt.
+    pub fn run(&self, attempt: Attempt) -> BoxFuture<'static, Result<ResultMap, HandlerError>> {
+        (self.run)(attempt)
+    }
+}
+
+impl fmt::Debug for AnyHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AnyHandler").field(&self.command_type).finish()
+    }
+}
+
+/// The API let parameters pass that this build does not understand: no attempt will help.
+fn unreadable(errors: Vec<FieldError>) -> HandlerError {
+    let all: Vec<String> = errors.into_iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+    HandlerError::permanent("invalid_parameters", all.join("; "))
+}

@@ -1,0 +1,112 @@
+//! Receive, execute with bounded concurrency, drain.
+
+use std::{sync::Arc, time::Duration};
+
+use painel_shared::{
+    queue::{Queue, QueueError, Receiver, Side},
+    retry::reconnect_delays,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{config::WorkerConfig, execute::Executor};
+
+/// How long one wait for deliveries lasts.
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// How many deliveries are asked for at once.
+const BATCH: usize = 10;
+/// How long the giving back may take once the drain deadline has passed.
+const GIVE_BACK: Duration = Duration::from_secs(3);
+
+/// Takes jobs off one queue and has them executed.
+#[derive(Debug)]
+pub struct Runner {
+    queue: Queue,
+    executor: Executor,
+    config: WorkerConfig,
+}
+
+impl Runner {
+    /// A runner for the executor's queue.
+    pub fn new(queue: Queue, executor: Executor, config: WorkerConfig) -> Self {
+        Self { queue, executor, config }
+    }
+
+    /// Works until `shutdown`; then takes no more, lets what runs finish within the drain deadline, and
+    /// gives the rest back.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let drained = CancellationToken::new();
+        shutdown.run_until_cancelled(self.take_jobs(&tasks, &drained)).await;
+        tasks.close();
+        if tokio::time::timeout(self.config.drain_deadline, tasks.wait()).await.is_err() {
+            drained.cancel();
+            if tokio::time::timeout(GIVE_BACK, tasks.wait()).await.is_err() {
+                tracing::warn!(jobs = tasks.len(), "jobs were not given back; their leases will expire");
+            }
+        }
+    }
+
+    async fn take_jobs(&self, tasks: &TaskTracker, drained: &CancellationToken) {
+        let permits = Arc::new(Semaphore::new(self.config.concurrency));
+        let mut delays = reconnect_delays();
+        loop {
+            let Err(error) = self.receive_until_error(&permits, tasks, drained).await else { continue };
+            let delay = delays.next().unwrap_or(LONG_POLL);
+            tracing::warn!(%error, queue = self.executor.command_type().queue().name(), ?delay, "nothing received");
+            if error.worked {
+                delays = reconnect_delays();
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn receive_until_error(
+        &self,
+        permits: &Arc<Semaphore>,
+        tasks: &TaskTracker,
+        drained: &CancellationToken,
+    ) -> Result<(), Interrupted> {
+        let mut worked = false;
+        let work_queue = self.executor.command_type().queue();
+        let mut receiver =
+            self.queue.receiver(work_queue, Side::Work).await.map_err(|error| Interrupted { worked, error })?;
+        loop {
+            let granted = take_permits(permits).await;
+            let received = receive(&mut receiver, granted.len()).await;
+            let deliveries = received.map_err(|error| Interrupted { worked, error })?;
+            worked = true;
+            for (delivery, permit) in deliveries.into_iter().zip(granted) {
+                let (executor, drained) = (self.executor.clone(), drained.clone());
+                tasks.spawn(async move {
+                    executor.execute(delivery, &drained).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+/// Receiving came to an end; whether it had worked before.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct Interrupted {
+    worked: bool,
+    error: QueueError,
+}
+
+async fn receive(receiver: &mut Receiver, max: usize) -> Result<Vec<painel_shared::queue::Delivery>, QueueError> {
+    receiver.receive(max, LONG_POLL).await
+}
+
+/// Waits for one permit, and takes as many more as are free: what is received can start at once.
+async fn take_permits(permits: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    let mut granted: Vec<OwnedSemaphorePermit> = permits.clone().acquire_owned().await.into_iter().collect();
+    while granted.len() < BATCH {
+        match permits.clone().try_acquire_owned() {
+            Ok(permit) => granted.push(permit),
+            Err(_) => break,
+        }
+    }
+    granted
+}

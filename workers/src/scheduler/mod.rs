@@ -1,0 +1,5 @@
+//! What is done by the clock.
+
+mod reconciler;
+
+pub use reconciler::{Reconciler, Round};
