@@ -46,7 +46,6 @@ pub async fn observe(
     request.extensions_mut().insert(Trace(trace));
     let method = request.method().clone();
     let path = request.path().to_owned();
-    let own = request.request().clone();
     let span = tracing::info_span!(
         "request",
         http.method = %method,
@@ -55,10 +54,8 @@ pub async fn observe(
         trace_id = trace.trace_id(),
     );
     async {
-        let response = match next.call(request).await {
-            Ok(response) => response.map_into_boxed_body(),
-            Err(error) => ServiceResponse::from_err(error, own),
-        };
+        // The router turns every error of a handler into a response.
+        let response = next.call(request).await?.map_into_boxed_body();
         let mut response = with_problem(response, &path, &request_id);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID, value);

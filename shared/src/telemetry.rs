@@ -12,22 +12,27 @@ use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 const DURATION_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// Starts logging and, where an admin address is given, serves `/metrics` there. Call it once, in the runtime.
+/// Starts logs and metrics. Call it once, in the runtime.
 pub fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
     start_logs(config)?;
-    if let Some(address) = config.admin_address {
-        PrometheusBuilder::new()
-            .with_http_listener(address)
-            .set_buckets_for_metric(Matcher::Suffix("duration_seconds".to_owned()), DURATION_BUCKETS)?
-            .upkeep_timeout(Duration::from_secs(30))
-            .install()
-            .with_context(|| format!("PAINEL_ADMIN_ADDR is {address}, and metrics cannot be served there"))?;
-    }
+    start_metrics(config)
+}
+
+/// Where an admin address is given, serves `/metrics` there.
+pub fn start_metrics(config: &TelemetryConfig) -> anyhow::Result<()> {
+    let Some(address) = config.admin_address else { return Ok(()) };
+    PrometheusBuilder::new()
+        .with_http_listener(address)
+        .set_buckets_for_metric(Matcher::Suffix("duration_seconds".to_owned()), DURATION_BUCKETS)?
+        .upkeep_timeout(Duration::from_secs(30))
+        .install()
+        .with_context(|| format!("PAINEL_ADMIN_ADDR is {address}, and metrics cannot be served there"))?;
     describe();
     Ok(())
 }
 
-fn start_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
+/// Starts logging to standard error.
+pub fn start_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|error| ConfigError::new("PAINEL_LOG", format!("is no log filter: {error}")))?;
     let terminal = std::io::stderr().is_terminal();

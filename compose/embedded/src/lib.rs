@@ -1,1 +1,15 @@
-//! x
+//! Painel with everything it needs in one process.
+//!
+//! - [`cli`]: the command line.
+//! - [`embedded`]: the composition: services, stores, API, workers, scheduler.
+//! - [`services`]: PostgreSQL, DynamoDB, SQS, a token issuer and a stand-in agent runtime, on loopback.
+//! - [`data_dir`]: the folder that survives a restart.
+//! - [`demo_data`]: what a first start fills the database with.
+//! - [`demo`]: `painel demo`.
+
+pub mod cli;
+pub mod data_dir;
+pub mod demo;
+pub mod demo_data;
+pub mod embedded;
+pub mod services;

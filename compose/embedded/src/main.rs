@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `painel`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    painel::cli::main()
+}

@@ -32,6 +32,22 @@ impl Vars {
         )
     }
 
+    /// The same with these values where there were none.
+    pub fn with_defaults<const N: usize>(mut self, defaults: [(&str, &str); N]) -> Self {
+        for (name, value) in defaults {
+            if self.text(name).is_none() {
+                self.0.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        self
+    }
+
+    /// The same with these values in place of what there was.
+    pub fn overridden_by<const N: usize>(mut self, values: [(&str, String); N]) -> Self {
+        self.0.extend(values.map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
     /// The value as text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())

@@ -1,0 +1,133 @@
+-- What a first start fills the database with: the same every time, but for its dates, which end yesterday.
+
+-- A number from 0 to 1 that depends on the text alone.
+CREATE FUNCTION pg_temp.noise(seed text) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+    SELECT ('x' || substr(md5(seed), 1, 8))::bit(32)::bigint / 4294967295.0
+$$;
+
+CREATE FUNCTION pg_temp.id(seed text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT md5('painel demo ' || seed)::uuid
+$$;
+
+CREATE TEMP TABLE demo ON COMMIT DROP AS
+SELECT * FROM (VALUES
+    (1, 'Padaria Pão Quente', '11222333000101', 'varejo', 'starter', 'active', 49900),
+    (2, 'Clínica Vida Plena', '11222333000102', 'saude', 'professional', 'active', 149900),
+    (3, 'Escola Horizonte', '11222333000103', 'educacao', 'professional', 'active', 149900),
+    (4, 'Construtora Alicerce', '11222333000104', 'servicos', 'enterprise', 'active', 499900),
+    (5, 'Mercado Bom Preço', '11222333000105', 'varejo', 'professional', 'active', 149900),
+    (6, 'Hospital Santa Clara', '11222333000106', 'saude', 'enterprise', 'active', 599900),
+    (7, 'Faculdade Novo Saber', '11222333000107', 'educacao', 'enterprise', 'active', 499900),
+    (8, 'Contábil Exata', '11222333000108', 'servicos', 'starter', 'active', 49900),
+    (9, 'Loja Estrela', '11222333000109', 'varejo', 'starter', 'active', 49900),
+    (10, 'Laboratório Análise', '11222333000110', 'saude', 'starter', 'active', 49900),
+    (11, 'Curso Aprova', '11222333000111', 'educacao', 'starter', 'suspended', 49900),
+    (12, 'Transportes Rota', '11222333000112', 'servicos', 'professional', 'inactive', 0)
+) AS t (n, name, cnpj, segment, plan, status, mrr_cents);
+
+INSERT INTO tenants (id, name, cnpj, segment, plan, status, mrr_estimate_cents, created_at)
+SELECT pg_temp.id('tenant ' || n), name, cnpj, segment, plan, status, mrr_cents,
+       date_trunc('day', now()) - make_interval(days => 420 - n * 25)
+FROM demo;
+
+INSERT INTO tenant_users (id, tenant_id, cognito_sub, email, full_name, role, last_login_at)
+SELECT pg_temp.id(format('user %s %s', n, u)), pg_temp.id('tenant ' || n), format('demo-user-%s-%s', n, u),
+       format('pessoa%s@cliente%s.example', u, n), format('Pessoa %s do Cliente %s', u, n),
+       (ARRAY['admin', 'user', 'viewer'])[u],
+       date_trunc('hour', now()) - make_interval(hours => (pg_temp.noise(format('login %s %s', n, u)) * 200)::int)
+FROM demo, generate_series(1, 3) AS u;
+
+INSERT INTO agents (id, name, segment)
+SELECT pg_temp.id('agent ' || name), name, segment
+FROM (VALUES ('Atendente Virtual', 'varejo'), ('Agendador', 'saude'), ('Tutor', 'educacao'),
+             ('Analista de Contratos', 'servicos'), ('Cobrador Amigável', 'servicos'),
+             ('Pesquisador', 'educacao')) AS a (name, segment);
+
+-- Three or four agents a tenant.
+INSERT INTO tenant_agents (tenant_id, agent_id, status, config, activated_at)
+SELECT pg_temp.id('tenant ' || n), a.id,
+       CASE WHEN d.status = 'active' THEN 'active' ELSE 'inactive' END,
+       jsonb_build_object('language', 'pt-BR', 'temperature', round(pg_temp.noise(a.name || n)::numeric, 1)),
+       date_trunc('day', now()) - interval '100 days'
+FROM demo d, agents a
+WHERE pg_temp.noise(format('rents %s %s', n, a.name)) < 0.5 OR a.name IN ('Atendente Virtual', 'Agendador');
+
+-- The last three days, request by request.
+SELECT ensure_agent_requests_partitions((now() AT TIME ZONE 'UTC')::date - 3, (now() AT TIME ZONE 'UTC')::date + 2);
+
+INSERT INTO agent_requests (tenant_agent_id, response_time_ms, tokens_used, status, created_at)
+SELECT ta.id,
+       (80 + 900 * pg_temp.noise(format('time %s %s %s', ta.id, d, r)) ^ 3)::int,
+       (100 + 900 * pg_temp.noise(format('tokens %s %s %s', ta.id, d, r)))::int,
+       (CASE WHEN pg_temp.noise(format('status %s %s %s', ta.id, d, r)) < 0.96 THEN 'success'
+             WHEN pg_temp.noise(format('status %s %s %s', ta.id, d, r)) < 0.99 THEN 'error'
+             ELSE 'timeout' END)::request_status,
+       (((now() AT TIME ZONE 'UTC')::date - d)::timestamp
+           + make_interval(secs => 86399 * pg_temp.noise(format('at %s %s %s', ta.id, d, r)))) AT TIME ZONE 'UTC'
+FROM tenant_agents ta, generate_series(1, 3) AS d, generate_series(1, 60) AS r
+WHERE ta.status = 'active';
+
+-- Ninety days of usage; the last three are what the requests above add up to.
+INSERT INTO tenant_usage_daily (tenant_id, agent_id, date, total_requests, successful_requests, failed_requests,
+                                success_rate, avg_response_time_ms, total_tokens_used)
+SELECT ta.tenant_id, ta.agent_id, (r.created_at AT TIME ZONE 'UTC')::date, count(*),
+       count(*) FILTER (WHERE r.status = 'success'), count(*) FILTER (WHERE r.status <> 'success'),
+       round(100.0 * count(*) FILTER (WHERE r.status = 'success') / count(*), 2),
+       avg(r.response_time_ms), sum(r.tokens_used)
+FROM agent_requests r JOIN tenant_agents ta ON ta.id = r.tenant_agent_id
+GROUP BY 1, 2, 3;
+
+INSERT INTO tenant_usage_daily (tenant_id, agent_id, date, total_requests, successful_requests, failed_requests,
+                                success_rate, avg_response_time_ms, total_tokens_used)
+SELECT tenant_id, agent_id, date, total, total - failed, failed, round(100.0 * (total - failed) / total, 2),
+       200 + 150 * pg_temp.noise(format('avg %s %s', id, date)), total * 450
+FROM (
+    SELECT ta.tenant_id, ta.agent_id, ta.id, (now() AT TIME ZONE 'UTC')::date - d AS date,
+           (40 + 160 * pg_temp.noise(format('total %s %s', ta.id, d)))::bigint AS total,
+           (6 * pg_temp.noise(format('failed %s %s', ta.id, d)))::bigint AS failed
+    FROM tenant_agents ta, generate_series(4, 90) AS d
+    WHERE ta.status = 'active'
+) AS days;
+
+UPDATE tenant_agents ta
+SET total_requests = u.requests, total_errors = u.errors, last_request_at = l.at, last_used_at = l.at
+FROM (SELECT tenant_id, agent_id, sum(total_requests) AS requests, sum(failed_requests) AS errors
+      FROM tenant_usage_daily GROUP BY 1, 2) AS u
+JOIN tenant_agents own ON own.tenant_id = u.tenant_id AND own.agent_id = u.agent_id
+JOIN (SELECT tenant_agent_id, max(created_at) AS at FROM agent_requests GROUP BY 1) AS l ON l.tenant_agent_id = own.id
+WHERE ta.id = own.id;
+
+INSERT INTO tenant_integrations (id, tenant_id, type, name, status, last_sync_at, last_error)
+SELECT pg_temp.id(format('integration %s %s', n, type)), pg_temp.id('tenant ' || n), type, label,
+       CASE WHEN pg_temp.noise(format('broken %s %s', n, type)) < 0.15 THEN 'error' ELSE 'active' END,
+       date_trunc('minute', now()) - make_interval(mins => (600 * pg_temp.noise(format('sync %s %s', n, type)))::int),
+       CASE WHEN pg_temp.noise(format('broken %s %s', n, type)) < 0.15 THEN 'the token was refused' END
+FROM demo, (VALUES ('whatsapp', 'WhatsApp Business'), ('crm', 'CRM')) AS i (type, label);
+
+INSERT INTO incidents (id, severity, title, description, created_at, resolved_at)
+SELECT pg_temp.id('incident ' || i), (ARRAY['low', 'medium', 'high', 'critical'])[1 + i % 4],
+       (ARRAY['Lentidão nas respostas', 'Falha de integração', 'Fila acima do normal', 'Agente fora do ar'])[1 + i % 4],
+       'Registrado pela equipe de operações.',
+       date_trunc('hour', now()) - make_interval(days => i * 4),
+       CASE WHEN i > 1 THEN date_trunc('hour', now()) - make_interval(days => i * 4) + interval '3 hours' END
+FROM generate_series(1, 14) AS i;
+
+INSERT INTO incident_tenants (incident_id, tenant_id)
+SELECT pg_temp.id('incident ' || i), pg_temp.id('tenant ' || n)
+FROM generate_series(1, 14) AS i, demo
+WHERE pg_temp.noise(format('hit %s %s', i, n)) < 0.3 OR n = 1 + i % 12;
+
+-- What each tenant has paid since it came.
+INSERT INTO subscription_events (id, tenant_id, event_type, plan, mrr_before_cents, mrr_after_cents, occurred_at)
+SELECT pg_temp.id(format('subscription %s %s', n, step)), pg_temp.id('tenant ' || n), event_type, plan,
+       before_cents, after_cents, date_trunc('day', now()) - make_interval(days => days_ago)
+FROM (
+    SELECT n, 1 AS step, 'started' AS event_type, plan, 0 AS before_cents, mrr_cents AS after_cents,
+           420 - n * 25 AS days_ago
+    FROM demo WHERE n NOT IN (4, 6, 8, 12)
+    UNION ALL VALUES
+        (4, 1, 'started', 'professional', 0, 149900, 320), (4, 2, 'upgraded', 'enterprise', 149900, 499900, 170),
+        (6, 1, 'started', 'enterprise', 0, 499900, 270), (6, 2, 'upgraded', 'enterprise', 499900, 599900, 45),
+        (8, 1, 'started', 'professional', 0, 149900, 220), (8, 2, 'downgraded', 'starter', 149900, 49900, 20),
+        (12, 1, 'started', 'professional', 0, 149900, 120), (12, 2, 'cancelled', 'professional', 149900, 0, 12)
+) AS e;

@@ -1,0 +1,201 @@
+//! The composition: every service, the API, all workers and the scheduler in one process.
+//!
+//! It is not a mode: the product's code gets the same variables that a deployment would set, and
+//! connects with the same clients; only the addresses differ.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use painel_api::{
+    config::{AuthConfig, HttpConfig},
+    server::Server,
+};
+use painel_shared::{
+    command_store::TableState,
+    config::{CredentialsConfig, Vars},
+    db,
+    stores::Stores,
+};
+use painel_workers::{
+    commands,
+    config::{ReconcilerConfig, WorkerConfig},
+    execute::Executor,
+    runner::Runner,
+    scheduler::Reconciler,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    data_dir::DataDir,
+    demo_data,
+    services::{
+        agent_runtime::AgentRuntime,
+        dynamodb::DynamoDb,
+        issuer::{CLIENT_ID, ISSUER, Issuer},
+        postgres::Postgres,
+        sqs::Sqs,
+        stand_ins::StandIns,
+    },
+};
+
+/// How long a service may take to stop once nobody uses it.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+/// Everything, running.
+pub struct Embedded {
+    address: SocketAddr,
+    issuer: Issuer,
+    stores: Stores,
+    stand_ins: StandIns,
+    postgres: Postgres,
+    dynamodb: DynamoDb,
+    sqs: Sqs,
+    product: TaskTracker,
+    shutdown: CancellationToken,
+    first_start: bool,
+    _data_dir: DataDir,
+}
+
+impl Embedded {
+    /// Starts everything on that folder. `vars` may set what a deployment may set; the addresses of the
+    /// embedded services win.
+    pub async fn start(data_dir: &Path, vars: &Vars, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(data_dir)?;
+        let issuer = Issuer::open(&data_dir.issuer_key())?;
+        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?)?;
+        let (files, file) = (data_dir.postgres(), data_dir.dynamodb());
+        let (postgres, dynamodb, sqs) =
+            tokio::try_join!(Postgres::start(&files), DynamoDb::start(Some(&file)), Sqs::start())?;
+        let own = [
+            ("PAINEL_DATABASE_URL", postgres.url()),
+            ("PAINEL_DATABASE_POOL", "1".to_owned()),
+            ("PAINEL_DATABASE_CONNECTION_SECONDS", "1000000000".to_owned()),
+            ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
+            ("PAINEL_QUEUE", "sqs".to_owned()),
+            ("PAINEL_SQS_ENDPOINT", sqs.url()),
+            ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
+            ("PAINEL_AWS_ACCESS_KEY_ID", "embedded".to_owned()),
+            ("PAINEL_AWS_SECRET_ACCESS_KEY", "embedded".to_owned()),
+            ("PAINEL_AUTH_ISSUER", ISSUER.to_owned()),
+            ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
+            ("PAINEL_AUTH_CLIENT_IDS", CLIENT_ID.to_owned()),
+            ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
+            ("PAINEL_CREDENTIALS_KEYS", data_dir.credentials_keys()?),
+        ];
+        // Within these everything has stopped five seconds after Ctrl-C.
+        let vars = vars.clone().with_defaults([("PAINEL_DRAIN_SECONDS", "2")]).overridden_by(own);
+        let stores = Stores::from_vars(&vars).await?;
+        migrate(&stores).await?;
+        let first_start = demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
+        let product = TaskTracker::new();
+        let address = spawn_product(&product, &vars, &stores, &shutdown).await?;
+        Ok(Self {
+            address,
+            issuer,
+            stores,
+            stand_ins,
+            postgres,
+            dynamodb,
+            sqs,
+            product,
+            shutdown,
+            first_start,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// The API's URL.
+    pub fn url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        format!("http://{address}")
+    }
+
+    /// The URL of the stand-in agent runtime.
+    pub fn agent_runtime_url(&self) -> String {
+        self.stand_ins.url()
+    }
+
+    /// Signs tokens that the API takes.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// The stores.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// Whether this start made the demo data.
+    pub fn is_first_start(&self) -> bool {
+        self.first_start
+    }
+
+    /// Waits for the shutdown, drains, and stops every service.
+    pub async fn run(self) -> anyhow::Result<()> {
+        self.shutdown.cancelled().await;
+        self.product.close();
+        self.product.wait().await;
+        self.stores.db.close().await;
+        self.stand_ins.stop().await;
+        self.sqs.stop().await;
+        limited("DynamoDB", self.dynamodb.stop()).await;
+        limited("PostgreSQL", self.postgres.stop()).await;
+        Ok(())
+    }
+}
+
+/// Makes schema, table and queues where they are missing; what differs is an error.
+pub async fn migrate(stores: &Stores) -> anyhow::Result<()> {
+    db::migrate(&stores.db).await.context("the schema of PostgreSQL was not brought up to date")?;
+    if let TableState::Differs(differences) = stores.commands.migrate().await? {
+        let all: Vec<String> = differences
+            .into_iter()
+            .map(|one| format!("{} is {} and must be {}", one.field, one.found, one.expected))
+            .collect();
+        bail!("the DynamoDB table differs, and was left alone: {}", all.join("; "));
+    }
+    stores.queue.migrate().await.context("the queues were not made")?;
+    Ok(())
+}
+
+async fn spawn_product(
+    tasks: &TaskTracker,
+    vars: &Vars,
+    stores: &Stores,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<SocketAddr> {
+    let server = Server::build(HttpConfig::from_vars(vars)?, AuthConfig::from_vars(vars)?, stores.clone())?;
+    let address = server.address();
+    let serving = server.run(shutdown.clone());
+    let failed = shutdown.clone();
+    tasks.spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(error = format!("{error:#}"), "the API stopped");
+            failed.cancel();
+        }
+    });
+    let worker = WorkerConfig::from_vars(vars)?;
+    for build in commands::CATALOGUE {
+        let executor = Executor::new(stores.clone(), build(vars, stores)?);
+        tasks.spawn(Runner::new(stores.queue.clone(), executor, worker).run(shutdown.clone()));
+    }
+    let reconciler = Reconciler::new(stores.clone(), ReconcilerConfig::from_vars(vars)?);
+    let reconciling = shutdown.clone();
+    tasks.spawn(async move { reconciler.run(reconciling).await });
+    Ok(address)
+}
+
+async fn limited(name: &str, stop: impl Future<Output = anyhow::Result<()>>) {
+    match tokio::time::timeout(STOP_LIMIT, stop).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "{name} did not stop cleanly"),
+        Err(_) => tracing::warn!("{name} did not stop within {STOP_LIMIT:?}"),
+    }
+}

@@ -1,0 +1,59 @@
+//! The HTTP server of the token issuer and the stand-in agent runtime.
+
+use std::net::{SocketAddr, TcpListener};
+
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    web::{self, Data, get, post, resource},
+};
+
+use super::{
+    agent_runtime::{self, AgentRuntime},
+    issuer::{self, Issuer},
+};
+
+/// The running server.
+pub struct StandIns {
+    address: SocketAddr,
+    server: ServerHandle,
+}
+
+impl StandIns {
+    /// Starts it.
+    pub fn start(issuer: &Issuer, runtime: AgentRuntime) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        let (keys, runtime) = (Data::new(issuer.key_set()?), Data::new(runtime));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(keys.clone())
+                .app_data(runtime.clone())
+                .service(resource("/.well-known/jwks.json").route(get().to(issuer::serve_keys)))
+                .service(
+                    web::scope("/tenants/{tenant}/agents/{agent}")
+                        .route("", get().to(agent_runtime::show))
+                        .route("/restart", post().to(agent_runtime::restart))
+                        .route("/refusals", post().to(agent_runtime::refuse)),
+                )
+        })
+        .workers(1)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        tokio::spawn(server);
+        Ok(Self { address, server: handle })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.server.stop(true).await;
+    }
+}
