@@ -1,1 +1,5 @@
-//! x
+//! What the tests stand on: services of their own, a client, and waiting for conditions.
+
+pub mod client;
+pub mod stack;
+pub mod wait;

@@ -84,7 +84,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn serve(data_dir: &Path, vars: Vars) -> anyhow::Result<()> {
-    let vars = vars.with_defaults([("PAINEL_ADMIN_ADDR", "127.0.0.1:8081"), ("PAINEL_LOG", "warn")]);
+    let vars = vars.with_defaults([("PAINEL_ADMIN_ADDR", "127.0.0.1:8081"), ("PAINEL_LOG", "warn,dynoxide=error")]);
     let telemetry = TelemetryConfig::from_vars(&vars)?;
     let shutdown = CancellationToken::new();
     process::cancel_on_signal(shutdown.clone())?;

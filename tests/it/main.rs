@@ -1,0 +1,8 @@
+//! The one test binary.
+
+mod http;
+mod process;
+mod pure;
+mod queue;
+mod store;
+mod workers;

@@ -1,0 +1,33 @@
+//! The pure core, by its properties.
+
+mod command_machine;
+mod config;
+mod job;
+mod parameters;
+mod retry;
+mod secrets;
+mod settle;
+mod trace;
+
+use painel_shared::{
+    command::{Command, NewCommand},
+    commands::{CommandType, HealthCheck},
+    time::now,
+    trace::TraceContext,
+};
+
+/// A fresh command.
+pub(crate) fn command() -> Command {
+    Command::accept(
+        NewCommand {
+            command_type: CommandType::of::<HealthCheck>(),
+            tenant_id: None,
+            parameters: serde_json::Map::new(),
+            reason: None,
+            created_by: "tester".to_owned(),
+            created_by_email: None,
+            traceparent: TraceContext::root(),
+        },
+        now(),
+    )
+}

@@ -1,0 +1,36 @@
+//! Retry delays: within their bounds, and over the whole of them.
+
+use std::time::Duration;
+
+use painel_shared::retry::RetryPolicy;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_delay_is_within_its_ceiling(attempt in 1_u32..2_000, base_ms in 1_u64..5_000, cap_ms in 1_u64..600_000) {
+        let policy = RetryPolicy {
+            max_attempts: 5,
+            base: Duration::from_millis(base_ms.min(cap_ms)),
+            cap: Duration::from_millis(cap_ms),
+        };
+        prop_assert!(policy.delay(attempt) <= policy.ceiling(attempt));
+        prop_assert!(policy.ceiling(attempt) <= policy.cap);
+        prop_assert!(policy.ceiling(attempt) <= policy.ceiling(attempt + 1));
+    }
+}
+
+#[test]
+fn the_ceiling_doubles() {
+    let ceilings: Vec<u64> = (1..=8).map(|n| RetryPolicy::DEFAULT.ceiling(n).as_secs()).collect();
+    assert_eq!(ceilings, [1, 2, 4, 8, 16, 32, 60, 60]);
+}
+
+#[test]
+fn the_jitter_is_full() {
+    let delays: Vec<f64> = (0..2_000).map(|_| RetryPolicy::DEFAULT.delay(1).as_secs_f64()).collect();
+    let mean = delays.iter().sum::<f64>() / 2_000.0;
+    assert!((0.45..0.55).contains(&mean), "the mean of delays up to 1 s is {mean}");
+    assert!(delays.iter().any(|delay| *delay < 0.05) && delays.iter().any(|delay| *delay > 0.95));
+}

@@ -1,0 +1,59 @@
+//! A delivery is settled by what is stored, and only by that.
+
+use std::time::Duration;
+
+use painel_shared::{
+    command::{Command, CommandError, Holder, Status, Verdict},
+    ids::LeaseOwner,
+};
+use painel_workers::settle::{Decision, Settlement, decide, settle};
+use serde_json::Map;
+
+use super::command;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn error(retryable: bool) -> CommandError {
+    CommandError { code: "test".to_owned(), message: "for a test".to_owned(), retryable }
+}
+
+fn claimed(attempt: u32) -> (Command, Holder) {
+    let fresh = Command { attempt: attempt - 1, ..command() };
+    let owner = LeaseOwner::fresh();
+    let held = fresh.claim(owner, LEASE, fresh.key.created_at).unwrap();
+    let holder = Holder { fence: held.fence, owner };
+    (held, holder)
+}
+
+#[test]
+fn an_outcome_and_an_attempt_decide() {
+    let (first, _) = claimed(1);
+    let (last, _) = claimed(first.max_attempts);
+    assert_eq!(decide(&first, Ok(Map::new())), Decision::Succeed(Map::new()));
+    assert_eq!(decide(&first, Err(error(true))), Decision::Retry(error(true)));
+    assert_eq!(decide(&first, Err(error(false))), Decision::Fail { error: error(false), dead_letter: false });
+    assert_eq!(decide(&last, Err(error(true))), Decision::Fail { error: error(true), dead_letter: true });
+    assert_eq!(decide(&last, Ok(Map::new())), Decision::Succeed(Map::new()));
+}
+
+#[test]
+fn each_state_has_one_settlement() {
+    let (held, holder) = claimed(1);
+    let now = held.key.created_at;
+    let late = now + LEASE;
+    let success = held.finish(holder, Verdict::Success(Map::new()), now).unwrap();
+    let permanent = Verdict::Error { error: error(false), dead_letter: false };
+    let permanent = held.finish(holder, permanent, now).unwrap();
+    let dead = held.finish(holder, Verdict::Error { error: error(true), dead_letter: true }, now).unwrap();
+    let retried = held.retry(holder, error(true), Duration::from_secs(7), now).unwrap();
+    let (last, _) = claimed(held.max_attempts);
+
+    assert_eq!(settle(&success, now), Settlement::Acknowledge);
+    assert_eq!(settle(&permanent, now), Settlement::Acknowledge);
+    assert_eq!(settle(&dead, now), Settlement::DeadLetter("test: for a test".to_owned()));
+    assert_eq!(settle(&retried, now), Settlement::RetryLater(Duration::from_secs(7)));
+    assert_eq!(settle(&held, now), Settlement::Acknowledge, "another worker holds it");
+    assert_eq!(settle(&held, late), Settlement::RetryLater(Duration::ZERO));
+    assert_eq!(settle(&last, late), Settlement::Expire);
+    assert_eq!(last.status, Status::Running);
+}

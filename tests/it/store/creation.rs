@@ -1,0 +1,94 @@
+//! Idempotent creation.
+
+use futures::future::join_all;
+use painel_shared::{
+    command::{Command, NewCommand},
+    command_store::{Created, IdempotencyKey},
+    commands::{CommandType, HealthCheck},
+    dispatch::{DispatchError, dispatch},
+    events::Origin,
+    time::now,
+    trace::TraceContext,
+};
+use painel_tests::stack::with_stack;
+
+fn new() -> NewCommand {
+    NewCommand {
+        command_type: CommandType::of::<HealthCheck>(),
+        tenant_id: None,
+        parameters: serde_json::Map::new(),
+        reason: None,
+        created_by: "tester".to_owned(),
+        created_by_email: None,
+        traceparent: TraceContext::root(),
+    }
+}
+
+#[test]
+fn many_posts_at_once_make_one_command() {
+    with_stack(|stack| async move {
+        let key = IdempotencyKey::new("tester", "once", b"body");
+        let posts = (0..12).map(|_| dispatch(&stack.stores, new(), Some(&key), Origin::default()));
+        let outcomes = join_all(posts).await;
+        let mut ids = Vec::new();
+        let mut fresh = 0;
+        for outcome in outcomes {
+            // A transaction that met another one may be refused for contention; the caller tries again.
+            if let Ok(done) = outcome {
+                fresh += u32::from(!done.replayed);
+                ids.push(done.command.id());
+            }
+        }
+        ids.dedup();
+        assert_eq!((ids.len(), fresh), (1, 1));
+        let count = stack.stores.commands.count(&Default::default()).await.unwrap();
+        assert_eq!(count.total, 1);
+    });
+}
+
+#[test]
+fn a_key_belongs_to_its_caller_and_its_body() {
+    with_stack(|stack| async move {
+        let send = |key: IdempotencyKey| async move {
+            dispatch(&stack.stores, new(), Some(&key), Origin::default()).await
+        };
+        let first = send(IdempotencyKey::new("ann", "k", b"body")).await.unwrap();
+        let again = send(IdempotencyKey::new("ann", "k", b"body")).await.unwrap();
+        assert!(again.replayed && again.command.id() == first.command.id());
+        let other_caller = send(IdempotencyKey::new("ben", "k", b"body")).await.unwrap();
+        assert!(!other_caller.replayed);
+        // Caller and key are kept apart.
+        assert!(!send(IdempotencyKey::new("an", "nk", b"body")).await.unwrap().replayed);
+        let other_body = send(IdempotencyKey::new("ann", "k", b"other")).await;
+        assert!(matches!(other_body, Err(DispatchError::KeyReused)));
+    });
+}
+
+#[test]
+fn a_creation_whose_answer_was_lost_is_recognised() {
+    with_stack(|stack| async move {
+        let store = &stack.stores.commands;
+        let command = Command::accept(new(), now());
+        let key = IdempotencyKey::new("tester", "lost", b"body");
+        for key in [None, Some(&key)] {
+            let command = Command { key: Command::accept(new(), now()).key, ..command.clone() };
+            assert!(matches!(store.create(&command, key).await.unwrap(), Created::New));
+            assert!(matches!(store.create(&command, key).await.unwrap(), Created::New));
+        }
+        assert_eq!(store.count(&Default::default()).await.unwrap().total, 2);
+    });
+}
+
+#[test]
+fn an_expired_command_is_gone_before_it_is_deleted() {
+    with_stack(|stack| async move {
+        let store = &stack.stores.commands;
+        let command =
+            Command { expires_at: now() - chrono::TimeDelta::seconds(1), ..Command::accept(new(), now()) };
+        store.create(&command, None).await.unwrap();
+        assert_eq!(store.get(command.id()).await.unwrap(), None);
+        assert_eq!(store.get_key(command.key).await.unwrap(), None);
+        assert!(store.list(&Default::default(), None, 0, 10).await.unwrap().commands.is_empty());
+        assert_eq!(store.count(&Default::default()).await.unwrap().total, 0);
+    });
+}

@@ -1,0 +1,6 @@
+//! The command store against DynamoDB.
+
+mod creation;
+mod listing;
+mod table;
+mod transitions;

@@ -1,0 +1,323 @@
+//! Services for one test: a database of its own on the real PostgreSQL, DynamoDB and SQS in memory, the
+//! token issuer and the stand-in agent runtime. Nothing is shared, and everything is dropped at the end.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use futures::FutureExt;
+use painel::{
+    demo_data::{self, Example},
+    embedded::migrate,
+    services::{
+        agent_runtime::AgentRuntime,
+        dynamodb::DynamoDb,
+        issuer::{CLIENT_ID, ISSUER, Issuer},
+        sqs::Sqs,
+        stand_ins::StandIns,
+    },
+};
+use painel_api::{
+    config::{AuthConfig, HttpConfig},
+    server::Server,
+};
+use painel_shared::{
+    command::{Command, NewCommand},
+    commands::{CommandType, Parameters},
+    config::{CredentialsConfig, Vars},
+    dispatch::dispatch,
+    events::Origin,
+    ids::TenantId,
+    job::Job,
+    queue::{Delivery, Receiver, Side, WorkQueue},
+    stores::Stores,
+    trace::TraceContext,
+};
+use painel_workers::{
+    config::{ReconcilerConfig, WorkerConfig},
+    execute::Executor,
+    handler::{AnyHandler, Handler},
+    runner::Runner,
+    scheduler::Reconciler,
+};
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+use sqlx::{Connection, PgConnection};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::client::Client;
+
+/// The real PostgreSQL, where its own databases can be made.
+const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/postgres";
+/// Thirty-two bytes of zero: a key for tests.
+const CREDENTIALS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// The services of one test.
+pub struct Stack {
+    /// What the processes of this test are configured with.
+    pub vars: Vars,
+    /// The stores.
+    pub stores: Stores,
+    /// The token issuer.
+    pub issuer: Issuer,
+    /// A tenant, two agents and an integration of the demo data.
+    pub example: Example,
+    /// The folder of the stand-ins' files.
+    pub folder: PathBuf,
+    database: String,
+    dynamodb: DynamoDb,
+    sqs: Sqs,
+    stand_ins: StandIns,
+    product: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// Runs a test with a stack of its own, which is taken down also when the test panics.
+pub fn with_stack<F>(test: impl FnOnce(&'static Stack) -> F)
+where
+    F: Future<Output = ()>,
+{
+    with_stack_and(&[], test);
+}
+
+/// The same, with some variables set otherwise.
+pub fn with_stack_and<F>(set: &[(&str, &str)], test: impl FnOnce(&'static Stack) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let outcome = runtime.block_on(async {
+        painel_shared::process::install_tls();
+        // A test's stack lives as long as the test's process: handing out `&'static` spares every test a clone.
+        let stack: &'static Stack = Box::leak(Box::new(Stack::start(set).await.unwrap()));
+        let outcome = std::panic::AssertUnwindSafe(test(stack)).catch_unwind().await;
+        stack.stop().await.unwrap();
+        outcome
+    });
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl Stack {
+    async fn start(set: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("painel-test-{}", Uuid::new_v4()));
+        std::fs::create_dir(&folder)?;
+        let issuer = Issuer::open(issuer_key())?;
+        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?)?;
+        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(None), Sqs::start())?;
+        let database = format!("painel_test_{}", Uuid::new_v4().simple());
+        admin(&format!("CREATE DATABASE {database}")).await?;
+        let postgres = postgres_url();
+        let (server, _) = postgres.rsplit_once('/').unwrap();
+        let own = [
+            ("PAINEL_DATABASE_URL", format!("{server}/{database}")),
+            ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
+            ("PAINEL_SQS_ENDPOINT", sqs.url()),
+            ("PAINEL_QUEUE_TIMEOUT_MS", "5000".to_owned()),
+            ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
+            ("PAINEL_AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("PAINEL_AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("PAINEL_AUTH_ISSUER", ISSUER.to_owned()),
+            ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
+            ("PAINEL_AUTH_CLIENT_IDS", CLIENT_ID.to_owned()),
+            ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
+            ("PAINEL_CREDENTIALS_KEYS", CREDENTIALS.to_owned()),
+            ("PAINEL_HTTP_ADDR", "127.0.0.1:0".to_owned()),
+            ("PAINEL_HTTP_WORKERS", "1".to_owned()),
+            ("PAINEL_DRAIN_SECONDS", "1".to_owned()),
+            ("PAINEL_RECONCILE_MS", "100".to_owned()),
+        ];
+        let mut vars = Vars::default().overridden_by(own);
+        for (name, value) in set {
+            vars = vars.overridden_by([(*name, (*value).to_owned())]);
+        }
+        let stores = Stores::from_vars(&vars).await?;
+        migrate(&stores).await?;
+        demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
+        let example = demo_data::example(&stores.db).await?;
+        Ok(Self {
+            vars,
+            stores,
+            issuer,
+            example,
+            folder,
+            database,
+            dynamodb,
+            sqs,
+            stand_ins,
+            product: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        })
+    }
+
+    async fn stop(&self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.product.close();
+        self.product.wait().await;
+        self.stores.db.close().await;
+        admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await?;
+        std::fs::remove_dir_all(&self.folder)?;
+        Ok(())
+    }
+
+    /// Starts the API; a client of it with an administrator's token.
+    pub async fn serve(&self) -> Client {
+        let config = HttpConfig::from_vars(&self.vars).unwrap();
+        let auth = AuthConfig::from_vars(&self.vars).unwrap();
+        let server = Server::build(config, auth, self.stores.clone()).unwrap();
+        let url = format!("http://{}", server.address());
+        let serving = server.run(self.shutdown.clone());
+        self.product.spawn(async move { serving.await.unwrap() });
+        Client::new(url, &self.issuer)
+    }
+
+    /// Starts a worker of that kind.
+    pub fn work<H: Handler>(&self) {
+        self.work_until::<H>(self.shutdown.clone());
+    }
+
+    /// Starts a worker of that kind that stops when `shutdown` is cancelled.
+    pub fn work_until<H: Handler>(&self, shutdown: CancellationToken) {
+        let config = WorkerConfig::from_vars(&self.vars).unwrap();
+        let runner = Runner::new(self.stores.queue.clone(), self.executor::<H>(), config);
+        self.product.spawn(runner.run(shutdown));
+    }
+
+    /// Starts a reconciler.
+    pub fn reconcile(&self) {
+        let (reconciler, shutdown) = (self.reconciler(), self.shutdown.clone());
+        self.product.spawn(async move { reconciler.run(shutdown).await });
+    }
+
+    /// A reconciler, to be stepped.
+    pub fn reconciler(&self) -> Reconciler {
+        Reconciler::new(self.stores.clone(), ReconcilerConfig::from_vars(&self.vars).unwrap())
+    }
+
+    /// An executor of that kind, to be stepped.
+    pub fn executor<H: Handler>(&self) -> Executor {
+        Executor::new(self.stores.clone(), AnyHandler::build::<H>(&self.vars, &self.stores).unwrap())
+    }
+
+    /// An executor of a handler made for the test.
+    pub fn executor_of<H: Handler>(&self, handler: H) -> Executor {
+        Executor::new(self.stores.clone(), AnyHandler::new(handler))
+    }
+
+    /// Accepts a command as the API would.
+    pub async fn send<P: Parameters>(&self, tenant_id: Option<TenantId>, parameters: Value) -> Command {
+        let command_type = CommandType::of::<P>();
+        let raw: Map<String, Value> = parameters.as_object().cloned().unwrap();
+        let new = NewCommand {
+            command_type,
+            tenant_id,
+            parameters: command_type.normalise(raw).unwrap(),
+            reason: None,
+            created_by: "tester".to_owned(),
+            created_by_email: None,
+            traceparent: TraceContext::root(),
+        };
+        dispatch(&self.stores, new, None, Origin::default()).await.unwrap().command
+    }
+
+    /// The command as it is stored.
+    pub async fn stored(&self, command: &Command) -> Command {
+        self.stores.commands.get_key(command.key).await.unwrap().unwrap()
+    }
+
+    /// A receiver of that queue.
+    pub async fn receiver(&self, queue: WorkQueue, side: Side) -> Receiver {
+        self.stores.queue.receiver(queue, side).await.unwrap()
+    }
+
+    /// The next delivery of that queue; panics where none comes.
+    pub async fn next(&self, queue: WorkQueue) -> Delivery {
+        let mut receiver = self.receiver(queue, Side::Work).await;
+        let mut received = receiver.receive(1, Duration::from_secs(10)).await.unwrap();
+        received.pop().expect("a delivery")
+    }
+
+    /// Takes the next delivery of the executor's queue and executes it to its settlement.
+    pub async fn step(&self, executor: &Executor) {
+        let delivery = self.next(executor.command_type().queue()).await;
+        executor.execute(delivery, &CancellationToken::new()).await;
+    }
+
+    /// Publishes another job for that command, as a duplicate.
+    pub async fn publish_again(&self, command: &Command) {
+        self.stores.queue.publish(&Job::for_command(command)).await.unwrap();
+    }
+
+    /// How many events of that type the command has.
+    pub async fn events(&self, command: &Command, event_type: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM operational_events WHERE resource_id = $1 AND event_type = $2")
+            .bind(command.id().to_string())
+            .bind(event_type)
+            .fetch_one(&self.stores.db)
+            .await
+            .unwrap()
+    }
+
+    /// How often the example's integration's token was rotated.
+    pub async fn rotations(&self) -> i64 {
+        sqlx::query_scalar("SELECT token_rotations FROM tenant_integrations WHERE id = $1")
+            .bind(self.example.integration.uuid())
+            .fetch_one(&self.stores.db)
+            .await
+            .unwrap()
+    }
+
+    /// The restarts that the stand-in agent runtime has made.
+    pub fn restarts(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.join("agent-runtime.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Has the stand-in agent runtime refuse the first agent's next restarts.
+    pub async fn refuse_restarts(&self, refusals: u32) {
+        let [agent, _] = self.example.agents;
+        let url = format!("{}/tenants/{}/agents/{agent}/refusals", self.stand_ins.url(), self.example.tenant);
+        let body = serde_json::json!({"refusals": refusals});
+        reqwest::Client::new().post(url).json(&body).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Where DynamoDB and SQS listen.
+    pub fn aws_urls(&self) -> (String, String) {
+        (self.dynamodb.url(), self.sqs.url())
+    }
+}
+
+fn postgres_url() -> String {
+    std::env::var("PAINEL_TEST_POSTGRES").unwrap_or_else(|_| POSTGRES.to_owned())
+}
+
+async fn admin(statement: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(&postgres_url()).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// One RSA key for all tests of this process: making one takes a while.
+fn issuer_key() -> &'static Path {
+    static KEY: OnceLock<PathBuf> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let file = std::env::temp_dir().join(format!("painel-test-issuer-{}.pem", Uuid::new_v4()));
+        Issuer::open(&file).unwrap();
+        file
+    })
+}
+
+/// The test's key for credentials, as text.
+pub fn credentials() -> CredentialsConfig {
+    CredentialsConfig { keys: CREDENTIALS.into() }
+}
+
+/// Shows a secret, in a test.
+pub fn reveal(secret: &secrecy::SecretString) -> String {
+    secret.expose_secret().to_owned()
+}
