@@ -12,7 +12,7 @@ use painel_shared::{
     stores::Stores,
     time::now,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument;
 
 use crate::{
@@ -149,7 +149,7 @@ impl Executor {
     /// Runs the handler in a task of its own, so that a panic is an outcome, while the lease is kept.
     async fn run(&self, attempt: &Attempt, delivery: &Delivery, drained: &CancellationToken) -> Ended {
         let limit = self.command_type().timeout();
-        let mut task = tokio::spawn(self.handler.run(attempt.clone()).in_current_span());
+        let mut task = AbortOnDropHandle::new(tokio::spawn(self.handler.run(attempt.clone()).in_current_span()));
         let ended = tokio::select! {
             joined = tokio::time::timeout(limit, &mut task) => Ended::Returned(match joined {
                 Ok(Ok(returned)) => returned,

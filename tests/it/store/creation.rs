@@ -7,10 +7,11 @@ use painel_shared::{
     commands::{CommandType, HealthCheck},
     dispatch::{DispatchError, dispatch},
     events::Origin,
+    stores::Stores,
     time::now,
     trace::TraceContext,
 };
-use painel_tests::stack::with_stack;
+use painel_tests::{lossy::Lossy, stack::with_stack};
 
 fn new() -> NewCommand {
     NewCommand {
@@ -65,15 +66,19 @@ fn a_key_belongs_to_its_caller_and_its_body() {
 }
 
 #[test]
-fn a_creation_whose_answer_was_lost_is_recognised() {
+fn a_creation_whose_answer_was_lost_is_recognised_when_it_is_sent_again() {
     with_stack(|stack| async move {
-        let store = &stack.stores.commands;
-        let command = Command::accept(new(), now());
+        let (dynamodb, _) = stack.aws_urls();
+        let lossy = Lossy::before(&dynamodb).await;
+        let vars = stack.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", lossy.url())]);
+        let store = Stores::from_vars(&vars).await.unwrap().commands;
+        store.ping().await.unwrap();
         let key = IdempotencyKey::new("tester", "lost", b"body");
         for key in [None, Some(&key)] {
-            let command = Command { key: Command::accept(new(), now()).key, ..command.clone() };
-            assert!(matches!(store.create(&command, key).await.unwrap(), Created::New));
-            assert!(matches!(store.create(&command, key).await.unwrap(), Created::New));
+            lossy.lose_next_answer();
+            let created = store.create(&Command::accept(new(), now()), key).await.unwrap();
+            assert!(matches!(created, Created::New), "{created:?}");
+            assert!(lossy.is_quiet());
         }
         assert_eq!(store.count(&Default::default()).await.unwrap().total, 2);
     });

@@ -1,1 +1,9 @@
-//! x
+//! Handlers and the frame they run in.
+
+mod effects;
+mod frame;
+mod health_check;
+mod reconciler;
+mod reprocess_queue;
+mod reset_token;
+mod restart_agent;

@@ -1,0 +1,110 @@
+//! One effect a command: a zombie cannot take effect after ERROR, and a lost finish cannot undo a success.
+
+use painel_shared::{
+    command::{Command, CommandError, Holder, Verdict},
+    commands,
+    ids::LeaseOwner,
+};
+use painel_tests::stack::{Stack, with_stack};
+use painel_workers::{
+    effects::{self, Begun},
+    handler::{Attempt, ResultMap},
+};
+use serde_json::json;
+
+fn error() -> CommandError {
+    CommandError { code: "lease_lost".to_owned(), message: "for a test".to_owned(), retryable: true }
+}
+
+fn result(n: u32) -> ResultMap {
+    json!({"n": n}).as_object().cloned().unwrap()
+}
+
+async fn command(stack: &Stack) -> Command {
+    stack.send::<commands::HealthCheck>(None, json!({})).await
+}
+
+fn attempt(command: &Command, fence: u64) -> Attempt {
+    Attempt { command: command.clone(), holder: Holder { fence, owner: LeaseOwner::fresh() } }
+}
+
+/// Makes an effect under that fence: what it returned, or the code of its error.
+async fn make(stack: &Stack, command: &Command, fence: u64, n: u32) -> Result<ResultMap, String> {
+    let attempt = attempt(command, fence);
+    let begun = effects::begin(&stack.stores.db, &attempt).await.map_err(|error| error.to_stored().code)?;
+    match begun {
+        Begun::Done(result) => Ok(result),
+        Begun::Fresh(effect) => effect.commit(&attempt, result(n)).await.map_err(|error| error.to_stored().code),
+    }
+}
+
+#[test]
+fn whoever_comes_second_returns_what_the_first_recorded() {
+    with_stack(|stack| async move {
+        let command = command(stack).await;
+        assert_eq!(make(stack, &command, 1, 1).await, Ok(result(1)));
+        assert_eq!(make(stack, &command, 2, 2).await, Ok(result(1)));
+        assert_eq!(stack.events(&command, "command.succeeded").await, 1);
+    });
+}
+
+#[test]
+fn of_two_at_once_one_makes_the_effect() {
+    with_stack(|stack| async move {
+        let command = command(stack).await;
+        let (a, b) = tokio::join!(make(stack, &command, 1, 1), make(stack, &command, 2, 2));
+        assert_eq!(a, b);
+    });
+}
+
+#[test]
+fn an_effect_that_is_not_committed_has_not_happened() {
+    with_stack(|stack| async move {
+        let command = command(stack).await;
+        let Begun::Fresh(effect) = effects::begin(&stack.stores.db, &attempt(&command, 1)).await.unwrap() else {
+            panic!("it is fresh");
+        };
+        drop(effect);
+        assert_eq!(make(stack, &command, 1, 2).await, Ok(result(2)));
+    });
+}
+
+#[test]
+fn a_zombie_finds_the_tombstone() {
+    with_stack(|stack| async move {
+        let command = command(stack).await;
+        let buried = effects::bury(&stack.stores.db, &command, 3, error(), true).await.unwrap();
+        assert_eq!(buried, Verdict::Error { error: error(), dead_letter: true });
+        for stale in [1, 2, 3] {
+            assert_eq!(make(stack, &command, stale, 1).await, Err("fenced_off".to_owned()));
+        }
+        // Reprocessed, it has a higher fence.
+        assert_eq!(make(stack, &command, 5, 5).await, Ok(result(5)));
+    });
+}
+
+#[test]
+fn a_success_is_not_buried() {
+    with_stack(|stack| async move {
+        let command = command(stack).await;
+        make(stack, &command, 1, 1).await.unwrap();
+        let verdict = effects::bury(&stack.stores.db, &command, 2, error(), true).await.unwrap();
+        assert_eq!(verdict, Verdict::Success(result(1)));
+        assert_eq!(stack.events(&command, "command.failed").await, 0);
+    });
+}
+
+#[test]
+fn the_audit_log_is_append_only() {
+    with_stack(|stack| async move {
+        command(stack).await;
+        for statement in [
+            "UPDATE operational_events SET status = 'x'",
+            "DELETE FROM operational_events",
+            "TRUNCATE operational_events",
+        ] {
+            let error = sqlx::raw_sql(statement).execute(&stack.stores.db).await.unwrap_err();
+            assert!(error.to_string().contains("append only"), "{error}");
+        }
+    });
+}

@@ -1,0 +1,258 @@
+//! One job: decoded, claimed, run, settled; whatever the handler does and whatever the message is.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use painel_shared::{
+    command::Status,
+    commands::{self, CommandType},
+    config::{ConfigError, Vars},
+    job::Job,
+    queue::Side,
+    stores::Stores,
+};
+use painel_tests::{
+    stack::{Stack, with_stack, with_stack_and},
+    wait::eventually,
+};
+use painel_workers::handler::{Attempt, Handler, HandlerError, ResultMap};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// A handler that does what the test says, and counts.
+#[derive(Clone, Default)]
+struct Scripted {
+    script: Script,
+    runs: Arc<AtomicU32>,
+    running: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Script {
+    #[default]
+    Succeed,
+    FailForGood,
+    Fail,
+    Panic,
+    Hang,
+}
+
+impl Handler for Scripted {
+    type Parameters = commands::HealthCheck;
+
+    fn build(_: &Vars, _: &Stores) -> Result<Self, ConfigError> {
+        Ok(Self::default())
+    }
+
+    async fn handle(&self, _: &Attempt, _: commands::HealthCheck) -> Result<ResultMap, HandlerError> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.running.notify_one();
+        match self.script {
+            Script::Succeed => Ok(ResultMap::new()),
+            Script::FailForGood => Err(HandlerError::permanent("gone", "it is gone")),
+            Script::Fail => Err(HandlerError::retryable("busy", "it is busy")),
+            Script::Panic => panic!("as the test wants it"),
+            Script::Hang => std::future::pending().await,
+        }
+    }
+}
+
+fn scripted(script: Script) -> Scripted {
+    Scripted { script, ..Scripted::default() }
+}
+
+fn queue() -> painel_shared::queue::WorkQueue {
+    CommandType::of::<commands::HealthCheck>().queue()
+}
+
+async fn dead(stack: &Stack) -> u64 {
+    stack.stores.queue.depth(queue()).await.unwrap().dead
+}
+
+#[test]
+fn a_success_is_stored_and_acknowledged() {
+    with_stack(|stack| async move {
+        let handler = scripted(Script::Succeed);
+        let executor = stack.executor_of(handler.clone());
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        stack.step(&executor).await;
+        assert_eq!(stack.stored(&command).await.status, Status::Success);
+        let depth = stack.stores.queue.depth(queue()).await.unwrap();
+        assert_eq!((depth.ready, depth.in_flight, depth.dead), (0, 0, 0));
+
+        // A duplicate changes nothing.
+        stack.publish_again(&command).await;
+        stack.step(&executor).await;
+        assert_eq!(handler.runs.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_permanent_error_ends_the_command_at_once() {
+    with_stack(|stack| async move {
+        let executor = stack.executor_of(scripted(Script::FailForGood));
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        stack.step(&executor).await;
+        let stored = stack.stored(&command).await;
+        assert_eq!((stored.status, stored.attempt, stored.dead_letter), (Status::Error, 1, false));
+        assert_eq!(stored.error.unwrap().code, "gone");
+        assert_eq!(stack.events(&command, "command.failed").await, 1);
+        assert_eq!(dead(stack).await, 0);
+    });
+}
+
+#[test]
+fn an_error_and_a_panic_are_retried_until_the_attempts_are_used_up() {
+    for script in [Script::Fail, Script::Panic] {
+        with_stack(|stack| async move {
+            let handler = scripted(script);
+            let executor = stack.executor_of(handler.clone());
+            let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+            for attempt in 1..=5 {
+                stack.step(&executor).await;
+                let stored = stack.stored(&command).await;
+                assert_eq!(stored.attempt, attempt);
+                let expected = if attempt < 5 { Status::Pending } else { Status::Error };
+                assert_eq!(stored.status, expected);
+            }
+            let stored = stack.stored(&command).await;
+            assert!(stored.dead_letter);
+            assert_eq!(handler.runs.load(Ordering::SeqCst), 5);
+            assert_eq!(stack.events(&command, "command.failed").await, 1);
+            assert_eq!(dead(stack).await, 1);
+
+            // The dead letter, delivered again, is dead-lettered again: nothing runs.
+            stack.publish_again(&command).await;
+            stack.step(&executor).await;
+            assert_eq!((handler.runs.load(Ordering::SeqCst), dead(stack).await), (5, 2));
+        });
+    }
+}
+
+#[test]
+fn what_is_no_job_is_dead_lettered_and_the_worker_goes_on() {
+    with_stack(|stack| async move {
+        let handler = scripted(Script::Succeed);
+        let executor = stack.executor_of(handler.clone());
+        let known = Job::for_command(&crate::pure::command()).encode().unwrap();
+        let other_version = known.replace("\"version\":1", "\"version\":9");
+        let other_kind = known.replace("HEALTH_CHECK", "MAKE_COFFEE");
+        let wrong_queue = known.replace("HEALTH_CHECK", "RESET_TOKEN");
+        for body in ["not json", "{}", &other_version, &other_kind, &wrong_queue, &known] {
+            stack.stores.queue.publish_raw(queue(), body).await.unwrap();
+            stack.step(&executor).await;
+        }
+        assert_eq!(dead(stack).await, 6);
+        assert_eq!(handler.runs.load(Ordering::SeqCst), 0);
+        stack.send::<commands::HealthCheck>(None, json!({})).await;
+        stack.step(&executor).await;
+        assert_eq!(handler.runs.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_lease_is_kept_while_the_handler_runs() {
+    let one_second = [("PAINEL_LEASE_SECONDS", "1"), ("PAINEL_QUEUE_VISIBILITY_SECONDS", "1")];
+    with_stack_and(&one_second, |stack| async move {
+        let handler = scripted(Script::Hang);
+        let executor = stack.executor_of(handler.clone());
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        let delivery = stack.next(queue()).await;
+        let drained = CancellationToken::new();
+        let stop = drained.clone();
+        let run = tokio::spawn(async move { executor.execute(delivery, &stop).await });
+        handler.running.notified().await;
+        let first = stack.stored(&command).await.lease_expires_at.unwrap();
+        // It outlives three leases, and nobody else gets the job meanwhile.
+        eventually("the lease to be renewed over and over", Duration::from_secs(10), || async {
+            let stored = stack.stored(&command).await;
+            assert_eq!((stored.status, stored.fence), (Status::Running, 1));
+            (stored.lease_expires_at? - first > chrono::TimeDelta::seconds(3)).then_some(())
+        })
+        .await;
+        let mut receiver = stack.receiver(queue(), Side::Work).await;
+        assert!(receiver.receive(1, Duration::ZERO).await.unwrap().is_empty());
+
+        // When the process drains, the job is given back, and the attempt does not count.
+        drained.cancel();
+        run.await.unwrap();
+        let stored = stack.stored(&command).await;
+        assert_eq!((stored.status, stored.attempt), (Status::Pending, 0));
+        let given_back = receiver.receive(1, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(given_back.len(), 1);
+    });
+}
+
+#[test]
+fn a_worker_that_is_killed_loses_its_job_to_another() {
+    let one_second = [("PAINEL_LEASE_SECONDS", "1"), ("PAINEL_QUEUE_VISIBILITY_SECONDS", "1")];
+    with_stack_and(&one_second, |stack| async move {
+        let handler = scripted(Script::Hang);
+        let executor = stack.executor_of(handler.clone());
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        let delivery = stack.next(queue()).await;
+        let run = tokio::spawn(async move { executor.execute(delivery, &CancellationToken::new()).await });
+        handler.running.notified().await;
+        run.abort();
+        assert!(run.await.unwrap_err().is_cancelled());
+
+        stack.reconcile();
+        stack.work::<painel_workers::commands::HealthCheck>();
+        let stored = eventually("another worker's success", Duration::from_secs(20), || async {
+            let stored = stack.stored(&command).await;
+            stored.status.is_final().then_some(stored)
+        })
+        .await;
+        assert_eq!((stored.status, stored.attempt, stored.fence), (Status::Success, 2, 2));
+        assert_eq!(stack.events(&command, "command.succeeded").await, 1);
+    });
+}
+
+#[test]
+fn a_command_whose_every_worker_dies_ends_in_lease_lost() {
+    let one_second = [("PAINEL_LEASE_SECONDS", "1"), ("PAINEL_QUEUE_VISIBILITY_SECONDS", "1")];
+    with_stack_and(&one_second, |stack| async move {
+        let handler = scripted(Script::Hang);
+        let executor = stack.executor_of(handler.clone());
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        let reconciler = stack.reconciler();
+        for attempt in 1..=5 {
+            let claimed = eventually("a delivery that is claimed", Duration::from_secs(20), || async {
+                reconciler.round().await.unwrap();
+                let mut receiver = stack.receiver(queue(), Side::Work).await;
+                let delivery = receiver.receive(1, Duration::ZERO).await.unwrap().pop()?;
+                let executor = executor.clone();
+                let run = tokio::spawn(async move { executor.execute(delivery, &CancellationToken::new()).await });
+                tokio::select! {
+                    () = handler.running.notified() => {}
+                    () = async { while !run.is_finished() { tokio::task::yield_now().await } } => return None,
+                }
+                run.abort();
+                let _ = run.await;
+                Some(stack.stored(&command).await)
+            })
+            .await;
+            assert_eq!(claimed.attempt, attempt);
+        }
+        let ended = eventually("the end", Duration::from_secs(20), || async {
+            reconciler.round().await.unwrap();
+            let mut receiver = stack.receiver(queue(), Side::Work).await;
+            if let Some(delivery) = receiver.receive(1, Duration::ZERO).await.unwrap().pop() {
+                executor.execute(delivery, &CancellationToken::new()).await;
+            }
+            let stored = stack.stored(&command).await;
+            stored.status.is_final().then_some(stored)
+        })
+        .await;
+        assert_eq!((ended.status, ended.fence, ended.dead_letter), (Status::Error, 6, true));
+        assert_eq!(ended.error.unwrap().code, "lease_lost");
+        assert_eq!(stack.events(&command, "command.failed").await, 1);
+        assert!(dead(stack).await >= 1);
+    });
+}

@@ -1,0 +1,51 @@
+//! HEALTH_CHECK.
+
+use painel_shared::{command::Status, commands, stores::Stores};
+use painel_tests::stack::with_stack;
+use painel_workers::{commands::HealthCheck, execute::Executor, handler::AnyHandler};
+use serde_json::json;
+
+#[test]
+fn everything_is_asked_and_reported() {
+    with_stack(|stack| async move {
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        stack.step(&stack.executor::<HealthCheck>()).await;
+        let result = stack.stored(&command).await.result.unwrap();
+        assert_eq!(result["status"], "healthy");
+        for name in ["postgresql", "dynamodb", "queue"] {
+            let dependency = &result["dependencies"][name];
+            assert_eq!(dependency["status"], "healthy", "{name}");
+            assert!(dependency["latency_ms"].is_u64() && dependency.get("detail").is_some());
+        }
+        let own = &result["dependencies"]["queue"]["detail"]["painel.health-check"];
+        assert_eq!((&own["in_flight"], &own["dead"], &own["consumers"]), (&json!(1), &json!(0), &json!(null)));
+    });
+}
+
+#[test]
+fn it_finishes_when_postgresql_is_what_is_down_and_its_event_comes_later() {
+    with_stack(|stack| async move {
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        // Nothing listens there.
+        let vars = stack.vars.clone().overridden_by([
+            ("PAINEL_DATABASE_URL", "postgres://painel@127.0.0.1:9/painel".to_owned()),
+            ("PAINEL_DATABASE_TIMEOUT_MS", "500".to_owned()),
+        ]);
+        let without = Stores::from_vars(&vars).await.unwrap();
+        let handler = AnyHandler::build::<HealthCheck>(&vars, &without).unwrap();
+        stack.step(&Executor::new(without, handler)).await;
+
+        let stored = stack.stored(&command).await;
+        assert_eq!(stored.status, Status::Success);
+        let result = stored.result.unwrap();
+        assert_eq!(result["status"], "down");
+        assert_eq!(result["dependencies"]["postgresql"]["status"], "down");
+        assert_eq!(result["dependencies"]["dynamodb"]["status"], "healthy");
+        assert_eq!(stack.events(&command, "command.succeeded").await, 0);
+
+        let reconciler = stack.reconciler();
+        assert_eq!(reconciler.round().await.unwrap().audited, 1);
+        assert_eq!(stack.events(&command, "command.succeeded").await, 1);
+        assert_eq!(reconciler.round().await.unwrap().audited, 0);
+    });
+}

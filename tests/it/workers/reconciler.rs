@@ -1,0 +1,46 @@
+//! What got lost is published again; what is not lost is left alone.
+
+use std::time::Duration;
+
+use painel_shared::{
+    command::{Command, PUBLISH_PATIENCE, Status},
+    command_store::Created,
+    commands::{CommandType, HealthCheck},
+    time::now,
+};
+use painel_tests::stack::{Stack, with_stack};
+
+async fn store(stack: &Stack, age: Duration) -> Command {
+    let command = Command::accept(
+        painel_shared::command::NewCommand {
+            command_type: CommandType::of::<HealthCheck>(),
+            tenant_id: None,
+            parameters: serde_json::Map::new(),
+            reason: None,
+            created_by: "tester".to_owned(),
+            created_by_email: None,
+            traceparent: painel_shared::trace::TraceContext::root(),
+        },
+        now() - age,
+    );
+    assert!(matches!(stack.stores.commands.create(&command, None).await.unwrap(), Created::New));
+    command
+}
+
+#[test]
+fn a_command_whose_job_was_lost_is_published_once() {
+    with_stack(|stack| async move {
+        let lost = store(stack, PUBLISH_PATIENCE).await;
+        let young = store(stack, Duration::from_secs(1)).await;
+        let (a, b) = (stack.reconciler(), stack.reconciler());
+        let (a, b) = tokio::join!(a.round(), b.round());
+        assert_eq!(a.unwrap().republished + b.unwrap().republished, 1, "of two replicas one publishes");
+        let queue = CommandType::of::<HealthCheck>().queue();
+        assert_eq!(stack.stores.queue.depth(queue).await.unwrap().ready, 1);
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 0, "its next wait has begun");
+
+        stack.step(&stack.executor::<painel_workers::commands::HealthCheck>()).await;
+        assert_eq!(stack.stored(&lost).await.status, Status::Success);
+        assert_eq!(stack.stored(&young).await.status, Status::Pending);
+    });
+}

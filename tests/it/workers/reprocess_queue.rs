@@ -1,0 +1,163 @@
+//! REPROCESS_QUEUE: exactly what was asked for, also when it is interrupted.
+
+use painel_shared::{
+    command::{Command, CommandError, Status, Verdict},
+    command_store::Claim,
+    commands,
+    job::Job,
+    queue::{Side, WorkQueue},
+};
+use painel_tests::stack::{Stack, with_stack};
+use painel_workers::{
+    commands::{ReprocessQueue, RestartAgent},
+    effects,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn restarts() -> WorkQueue {
+    WorkQueue::named("painel.restart-agent").unwrap()
+}
+
+/// A command that has died; its message, if `with_letter`, is in the dead-letter queue. Its job's id.
+async fn dead(stack: &Stack, with_letter: bool) -> (Command, String) {
+    let [agent, _] = stack.example.agents;
+    let command =
+        stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
+    let store = &stack.stores.commands;
+    let Claim::Held(held, holder) = store.claim(command.key).await.unwrap() else { panic!("it can be claimed") };
+    let error = CommandError { code: "busy".to_owned(), message: "for a test".to_owned(), retryable: true };
+    let verdict = effects::bury(&stack.stores.db, &held, holder.fence, error, true).await.unwrap();
+    assert!(matches!(verdict, Verdict::Error { .. }));
+    store.finish(&held, holder, verdict).await.unwrap();
+    let delivery = stack.next(restarts()).await;
+    let job = Job::decode(&delivery.body).unwrap().job_id.to_string();
+    match with_letter {
+        true => delivery.dead_letter("busy").await.unwrap(),
+        false => delivery.acknowledge().await.unwrap(),
+    }
+    (stack.stored(&command).await, job)
+}
+
+async fn reprocess(stack: &Stack, more: Value) -> Command {
+    let mut parameters = json!({"queue_name": "painel.restart-agent"});
+    parameters.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    let command = stack.send::<commands::ReprocessQueue>(None, parameters).await;
+    stack.step(&stack.executor::<ReprocessQueue>()).await;
+    stack.stored(&command).await
+}
+
+fn counts(command: &Command) -> (u64, u64, u64) {
+    let result = command.result.as_ref().expect("a success");
+    let count = |name: &str| result[name].as_u64().unwrap();
+    (count("moved"), count("skipped"), count("remaining"))
+}
+
+#[test]
+fn the_dead_live_again_and_succeed() {
+    with_stack(|stack| async move {
+        let (died, _) = dead(stack, true).await;
+        let reprocessed = reprocess(stack, json!({})).await;
+        assert_eq!(counts(&reprocessed), (1, 0, 0));
+        let revived = stack.stored(&died).await;
+        assert_eq!((revived.status, revived.attempt, revived.fence), (Status::Pending, 0, died.fence + 1));
+        assert_eq!(stack.events(&died, "command.reprocessed").await, 1);
+        stack.step(&stack.executor::<RestartAgent>()).await;
+        assert_eq!(stack.stored(&died).await.status, Status::Success);
+        assert_eq!(stack.restarts().len(), 1);
+    });
+}
+
+#[test]
+fn no_more_are_moved_than_were_asked_for() {
+    with_stack(|stack| async move {
+        for _ in 0..4 {
+            dead(stack, true).await;
+        }
+        assert_eq!(counts(&reprocess(stack, json!({"message_count": 3})).await), (3, 0, 1));
+        assert_eq!(stack.stores.queue.depth(restarts()).await.unwrap().ready, 3);
+        assert_eq!(counts(&reprocess(stack, json!({"message_count": 3})).await), (1, 0, 0));
+    });
+}
+
+#[test]
+fn only_the_named_jobs_are_moved() {
+    with_stack(|stack| async move {
+        let (first, _) = dead(stack, true).await;
+        let (second, job) = dead(stack, true).await;
+        assert_eq!(counts(&reprocess(stack, json!({"message_ids": [job]})).await), (1, 0, 1));
+        assert_eq!(stack.stored(&first).await.status, Status::Error);
+        assert_eq!(stack.stored(&second).await.status, Status::Pending);
+    });
+}
+
+#[test]
+fn a_dead_command_whose_message_is_gone_is_taken_from_the_store() {
+    with_stack(|stack| async move {
+        let (died, _) = dead(stack, false).await;
+        assert_eq!(counts(&reprocess(stack, json!({})).await), (1, 0, 0));
+        assert_eq!(stack.stored(&died).await.status, Status::Pending);
+    });
+}
+
+#[test]
+fn what_lives_is_skipped_and_its_dead_letter_removed_and_what_cannot_be_read_stays() {
+    with_stack(|stack| async move {
+        let (died, _) = dead(stack, true).await;
+        // A second letter of the same command: once it lives, there is nothing to move.
+        stack.stores.queue.publish(&Job::for_command(&died)).await.unwrap();
+        stack.next(restarts()).await.dead_letter("again").await.unwrap();
+        stack.stores.queue.publish_raw(restarts(), "not a job").await.unwrap();
+        stack.next(restarts()).await.dead_letter("unreadable").await.unwrap();
+
+        let (moved, _, remaining) = counts(&reprocess(stack, json!({})).await);
+        assert_eq!((moved, remaining), (1, 1));
+        let mut receiver = stack.receiver(restarts(), Side::DeadLetters).await;
+        let left = receiver.receive(10, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(left.iter().map(|delivery| delivery.body.as_str()).collect::<Vec<_>>(), ["not a job"]);
+        assert_eq!(stack.stores.queue.depth(restarts()).await.unwrap().ready, 1, "one job, not two");
+    });
+}
+
+#[test]
+fn an_attempt_that_was_interrupted_is_gone_on_with() {
+    with_stack(|stack| async move {
+        // The first attempt had taken one command and given it its new state, but no new job.
+        let (half, _) = dead(stack, true).await;
+        let (other, _) = dead(stack, true).await;
+        let parameters = json!({"queue_name": "painel.restart-agent", "message_count": 1});
+        let command = stack.send::<commands::ReprocessQueue>(None, parameters).await;
+        sqlx::query(
+            "INSERT INTO reprocessed_commands (command_id, target_command_id, target_created_at) VALUES ($1, $2, $3)",
+        )
+        .bind(command.id().uuid())
+        .bind(half.id().uuid())
+        .bind(half.key.created_at)
+        .execute(&stack.stores.db)
+        .await
+        .unwrap();
+        stack.stores.commands.reprocess(&half).await.unwrap();
+
+        stack.step(&stack.executor::<ReprocessQueue>()).await;
+        let stored = stack.stored(&command).await;
+        assert_eq!(counts(&stored).0, 1, "what was taken before counts");
+        assert_eq!(stack.stored(&other).await.status, Status::Error, "and nothing beyond the count was taken");
+        assert_eq!(stack.stores.queue.depth(restarts()).await.unwrap().ready, 1, "it has its job");
+    });
+}
+
+#[test]
+fn it_takes_effect_once() {
+    with_stack(|stack| async move {
+        dead(stack, true).await;
+        let executor = stack.executor::<ReprocessQueue>();
+        let command =
+            stack.send::<commands::ReprocessQueue>(None, json!({"queue_name": "painel.restart-agent"})).await;
+        stack.publish_again(&command).await;
+        stack.step(&executor).await;
+        stack.step(&executor).await;
+        assert_eq!(counts(&stack.stored(&command).await), (1, 0, 0));
+        assert_eq!(stack.stores.queue.depth(restarts()).await.unwrap().ready, 1);
+        assert_eq!(stack.events(&command, "command.succeeded").await, 1);
+    });
+}

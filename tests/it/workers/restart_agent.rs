@@ -1,0 +1,50 @@
+//! RESTART_AGENT.
+
+use painel_shared::{command::Status, commands};
+use painel_tests::stack::with_stack;
+use painel_workers::commands::RestartAgent;
+use serde_json::json;
+
+#[test]
+fn an_agent_is_restarted_once_whatever_is_delivered() {
+    with_stack(|stack| async move {
+        let [agent, _] = stack.example.agents;
+        let executor = stack.executor::<RestartAgent>();
+        let command =
+            stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
+        stack.publish_again(&command).await;
+        stack.step(&executor).await;
+        stack.step(&executor).await;
+        let result = stack.stored(&command).await.result.unwrap();
+        assert_eq!((&result["previous_generation"], &result["new_generation"]), (&json!(1), &json!(2)));
+        assert_eq!(stack.restarts().len(), 1);
+        let generation: i64 =
+            sqlx::query_scalar("SELECT generation FROM tenant_agents WHERE tenant_id = $1 AND agent_id = $2")
+                .bind(stack.example.tenant.uuid())
+                .bind(agent.uuid())
+                .fetch_one(&stack.stores.db)
+                .await
+                .unwrap();
+        assert_eq!(generation, 2);
+        assert_eq!(stack.events(&command, "command.succeeded").await, 1);
+    });
+}
+
+#[test]
+fn a_runtime_that_refuses_is_asked_again() {
+    with_stack(|stack| async move {
+        stack.refuse_restarts(1).await;
+        let executor = stack.executor::<RestartAgent>();
+        let [agent, _] = stack.example.agents;
+        let command =
+            stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
+        stack.step(&executor).await;
+        let stored = stack.stored(&command).await;
+        assert_eq!((stored.status, stored.attempt), (Status::Pending, 1));
+        assert_eq!(stored.error.unwrap().code, "agent_runtime_unavailable");
+        stack.step(&executor).await;
+        let stored = stack.stored(&command).await;
+        assert_eq!((stored.status, stored.attempt), (Status::Success, 2));
+        assert_eq!(stack.restarts().len(), 1);
+    });
+}
