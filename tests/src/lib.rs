@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod lossy;
+pub mod program;
 pub mod stack;
 pub mod wait;

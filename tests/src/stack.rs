@@ -166,9 +166,14 @@ impl Stack {
 
     /// Starts the API; a client of it with an administrator's token.
     pub async fn serve(&self) -> Client {
-        let config = HttpConfig::from_vars(&self.vars).unwrap();
-        let auth = AuthConfig::from_vars(&self.vars).unwrap();
-        let server = Server::build(config, auth, self.stores.clone()).unwrap();
+        self.serve_with(&self.vars).await
+    }
+
+    /// Starts another API, configured otherwise; a client of it.
+    pub async fn serve_with(&self, vars: &Vars) -> Client {
+        let stores = Stores::from_vars(vars).await.unwrap();
+        let (http, auth) = (HttpConfig::from_vars(vars).unwrap(), AuthConfig::from_vars(vars).unwrap());
+        let server = Server::build(http, auth, stores).unwrap();
         let url = format!("http://{}", server.address());
         let serving = server.run(self.shutdown.clone());
         self.product.spawn(async move { serving.await.unwrap() });

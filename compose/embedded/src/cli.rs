@@ -122,18 +122,18 @@ async fn print_welcome(
     println!("  support  {}", issuer.token(Role::Support, None)?);
     println!("  tenant   {}\n", issuer.token(Role::Tenant, Some(example.tenant))?);
     println!("Check the health of everything, restart an agent, and see how it went:\n");
-    println!("TOKEN={admin_token}");
-    let post = format!(
-        "curl -s {url}/internal/operations/commands -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json'"
-    );
-    println!(r#"{post} -d '{{"command_type":"HEALTH_CHECK","parameters":{{}}}}'"#);
+    let bearer = format!("-H 'Authorization: Bearer {admin_token}'");
+    let post =
+        format!("curl -s {url}/internal/operations/commands -H 'Content-Type: application/json' {bearer} -d");
+    println!(r#"{post} '{{"command_type":"HEALTH_CHECK","parameters":{{}}}}'"#);
+    println!();
     println!(
-        r#"{post} -d '{{"command_type":"RESTART_AGENT","tenant_id":"{}","parameters":{{"agent_id":"{}"}}}}'"#,
-        example.tenant, first_agent
+        r#"{post} '{{"command_type":"RESTART_AGENT","tenant_id":"{}","parameters":{{"agent_id":"{first_agent}"}}}}'"#,
+        example.tenant
     );
-    println!(
-        "curl -s '{url}/internal/operations/commands?limit=10' -H \"Authorization: Bearer $TOKEN\"\n\nCtrl-C stops it."
-    );
+    println!();
+    println!("curl -s '{url}/internal/operations/commands?limit=10' {bearer}");
+    println!("\nCtrl-C stops it.");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use painel_api::{
 };
 use painel_shared::{
     command_store::TableState,
-    config::{CredentialsConfig, Vars},
+    config::{CommandStoreConfig, ConfigError, CredentialsConfig, QueueConfig, Vars},
     db,
     stores::Stores,
 };
@@ -64,6 +64,7 @@ impl Embedded {
     /// Starts everything on that folder. `vars` may set what a deployment may set; the addresses of the
     /// embedded services win.
     pub async fn start(data_dir: &Path, vars: &Vars, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        check(vars)?;
         let data_dir = DataDir::open(data_dir)?;
         let issuer = Issuer::open(&data_dir.issuer_key())?;
         let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?)?;
@@ -149,6 +150,16 @@ impl Embedded {
         limited("PostgreSQL", self.postgres.stop()).await;
         Ok(())
     }
+}
+
+/// Reads what may be set, so that a wrong value is told before anything is touched.
+fn check(vars: &Vars) -> Result<(), ConfigError> {
+    HttpConfig::from_vars(vars)?;
+    CommandStoreConfig::from_vars(vars)?;
+    QueueConfig::from_vars(vars)?;
+    WorkerConfig::from_vars(vars)?;
+    ReconcilerConfig::from_vars(vars)?;
+    Ok(())
 }
 
 /// Makes schema, table and queues where they are missing; what differs is an error.

@@ -95,6 +95,11 @@ impl Issuer {
         Ok(encode(&header, &claims, &self.key)?)
     }
 
+    /// The key itself.
+    pub fn signing_key(&self) -> &EncodingKey {
+        &self.key
+    }
+
     /// The public half of the key, as a key set.
     pub fn key_set(&self) -> anyhow::Result<JwkSet> {
         let mut key = Jwk::from_encoding_key(&self.key, Algorithm::RS256)?;
