@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use painel_shared::config::{TelemetryConfig, Vars};
 use reqwest::Client;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,6 +23,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 const COMMANDS: &str = "/internal/operations/commands";
 /// As many as a command has attempts: then it is dead.
 const ATTEMPTS: u32 = 5;
+
+/// A command as the API shows it, as far as the demo looks at it.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    command_id: String,
+    command_type: String,
+    status: String,
+    attempt: u32,
+    duration_ms: Option<u64>,
+    completed_at: Option<String>,
+    error_message: Option<String>,
+    result: Option<Map<String, Value>>,
+}
 
 /// Runs the demo on a temporary folder, which is removed at the end.
 pub async fn run(vars: Vars) -> anyhow::Result<()> {
@@ -49,7 +63,7 @@ pub async fn run(vars: Vars) -> anyhow::Result<()> {
 }
 
 /// Sends everything and waits for its end.
-async fn play(client: &Operator, example: &Example) -> anyhow::Result<Vec<Value>> {
+async fn play(client: &Operator, example: &Example) -> anyhow::Result<Vec<Shown>> {
     let [agent, doomed] = example.agents;
     client.refuse_restarts(example, ATTEMPTS).await?;
     let restart = |agent| json!({"command_type": "RESTART_AGENT", "tenant_id": example.tenant, "parameters": {"agent_id": agent}});
@@ -65,7 +79,7 @@ async fn play(client: &Operator, example: &Example) -> anyhow::Result<Vec<Value>
         client.carry_out(restart(agent)),
         client.outcome(&dying),
     )?;
-    ensure!(dead["status"] == "ERROR", "the refused restart ended in {}", dead["status"]);
+    ensure!(dead.status == "ERROR", "the refused restart ended in {}", dead.status);
     println!("It died. Its queue is reprocessed, and now the agent restarts.");
     let reprocessed = client
         .carry_out(json!({
@@ -73,42 +87,39 @@ async fn play(client: &Operator, example: &Example) -> anyhow::Result<Vec<Value>
             "parameters": {"queue_name": "painel.restart-agent", "message_count": 10},
         }))
         .await?;
-    let moved = &reprocessed["result"]["moved"];
-    ensure!(*moved == json!(1), "reprocessing moved {moved} commands instead of 1");
-    let revived = client.outcome_after(&dying, dead["completed_at"].as_str()).await?;
+    let moved = reprocessed.result.as_ref().and_then(|result| result.get("moved")?.as_u64());
+    ensure!(moved == Some(1), "reprocessing moved {moved:?} commands instead of 1");
+    let revived = client.outcome_after(&dying, dead.completed_at.as_deref()).await?;
     Ok(vec![health, reset, restarted, revived, reprocessed])
 }
 
-fn print_table(commands: &[Value]) -> anyhow::Result<()> {
+fn print_table(commands: &[Shown]) -> anyhow::Result<()> {
     println!("\n{:<16} {:<8} {:>7} {:>9}  RESULT", "COMMAND", "STATUS", "ATTEMPT", "DURATION");
     for command in commands {
-        let text = |name: &str| command[name].as_str().unwrap_or("-").to_owned();
-        let duration = command["duration_ms"].as_u64().map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+        let duration = command.duration_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
         println!(
-            "{:<16} {:<8} {:>7} {:>9}  {}",
-            text("command_type"),
-            text("status"),
-            command["attempt"].to_string(),
-            duration,
+            "{:<16} {:<8} {:>7} {duration:>9}  {}",
+            command.command_type,
+            command.status,
+            command.attempt,
             summary(command)
         );
     }
-    ensure!(commands.iter().all(|command| command["status"] == "SUCCESS"), "not every command succeeded");
+    ensure!(commands.iter().all(|command| command.status == "SUCCESS"), "not every command succeeded");
     Ok(())
 }
 
 /// The result in a few words.
-fn summary(command: &Value) -> String {
-    match &command["result"] {
-        Value::Object(result) => result
+fn summary(command: &Shown) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match &command.result {
+        Some(result) => result
             .iter()
             .filter(|(_, value)| !value.is_object())
-            .map(|(name, value)| {
-                format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            })
+            .map(|(name, value)| format!("{name} {}", text(value)))
             .collect::<Vec<_>>()
             .join(", "),
-        _ => command["error_message"].as_str().unwrap_or("-").to_owned(),
+        None => command.error_message.clone().unwrap_or_default(),
     }
 }
 
@@ -135,27 +146,26 @@ impl Operator {
         let request = self.http.post(format!("{}{COMMANDS}", self.url)).bearer_auth(&self.token).json(&body);
         let response = request.header("Idempotency-Key", Uuid::new_v4().to_string()).send().await?;
         let status = response.status();
-        let answer: Value = response.json().await?;
-        ensure!(status.as_u16() == 202, "the API answered {status}: {answer}");
-        Ok(answer["command_id"].as_str().context("the API named no command")?.to_owned())
+        ensure!(status.as_u16() == 202, "the API answered {status}: {}", response.text().await?);
+        Ok(response.json::<Shown>().await?.command_id)
     }
 
-    async fn carry_out(&self, body: Value) -> anyhow::Result<Value> {
+    async fn carry_out(&self, body: Value) -> anyhow::Result<Shown> {
         let id = self.send(body).await?;
         self.outcome(&id).await
     }
 
-    async fn outcome(&self, id: &str) -> anyhow::Result<Value> {
+    async fn outcome(&self, id: &str) -> anyhow::Result<Shown> {
         self.outcome_after(id, None).await
     }
 
     /// The command once it has ended, but not as it ended at `earlier`.
-    async fn outcome_after(&self, id: &str, earlier: Option<&str>) -> anyhow::Result<Value> {
+    async fn outcome_after(&self, id: &str, earlier: Option<&str>) -> anyhow::Result<Shown> {
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
             let request = self.http.get(format!("{}{COMMANDS}/{id}", self.url)).bearer_auth(&self.token);
-            let command: Value = request.send().await?.error_for_status()?.json().await?;
-            let ended = command["completed_at"].as_str();
+            let command: Shown = request.send().await?.error_for_status()?.json().await?;
+            let ended = command.completed_at.as_deref();
             if ended.is_some() && ended != earlier {
                 return Ok(command);
             }

@@ -8,7 +8,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Put, TransactWriteItem},
+    types::{AttributeValue, Put, TransactWriteItem, builders::PutBuilder},
 };
 use chrono::serde::ts_seconds;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{CommandStore, StoreError, from_item, raw_key, to_item};
 use crate::{
     command::{Command, CommandKey},
+    retry::reconnect_delays,
     secrets::sha256_hex,
     time::{Timestamp, millis, now},
 };
@@ -27,6 +28,8 @@ const MARKER_SORT_KEY: &str = "idempotency";
 /// How long an index may lag behind the table, generously.
 const INDEX_LAG: Duration = Duration::from_secs(10);
 const RECENT_AT_MOST: usize = 200;
+/// How often a transaction is tried that others get in the way of.
+const TRANSACTION_TRIES: usize = 4;
 
 /// An `Idempotency-Key` as its caller sent it, with what the request asked for.
 #[derive(Clone, Debug)]
@@ -129,6 +132,23 @@ impl CommandStore {
     }
 
     async fn create_once(&self, command: &Command, key: &IdempotencyKey) -> Result<Created, StoreError> {
+        for delay in reconnect_delays().take(TRANSACTION_TRIES) {
+            if self.transact(command, key).await? {
+                return Ok(Created::New);
+            }
+            match self.find_marker(key).await? {
+                // The transaction was our own, and its answer was lost.
+                Some(marker) if marker.target() == command.key => return Ok(Created::New),
+                Some(marker) => return Ok(Created::Twin(marker)),
+                // Another transaction was under way at the same marker: by then it has ended.
+                None => tokio::time::sleep(delay).await,
+            }
+        }
+        Err(StoreError::Unavailable("the transaction was cancelled over and over".to_owned()))
+    }
+
+    /// One transaction; false where it was cancelled.
+    async fn transact(&self, command: &Command, key: &IdempotencyKey) -> Result<bool, StoreError> {
         let marker = Marker {
             command_id: key.id.clone(),
             created_at: MARKER_SORT_KEY.to_owned(),
@@ -148,35 +168,22 @@ impl CommandStore {
             .table_name(&self.table)
             .set_item(Some(to_item(command)?))
             .condition_expression("attribute_not_exists(command_id)");
-        let answer = self
+        let request = self
             .client
             .transact_write_items()
-            .transact_items(transact(put_marker)?)
-            .transact_items(transact(put_command)?)
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(Created::New),
+            .transact_items(transact_put(put_marker)?)
+            .transact_items(transact_put(put_command)?);
+        match request.send().await {
+            Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(_)) => {
-                    self.after_cancellation(command, key).await
-                }
+                Some(TransactWriteItemsError::TransactionCanceledException(_)) => Ok(false),
                 _ => Err(StoreError::from_sdk(error)),
             },
         }
     }
-
-    /// The transaction was refused: by a twin's marker, by our own whose answer was lost, or by contention.
-    async fn after_cancellation(&self, command: &Command, key: &IdempotencyKey) -> Result<Created, StoreError> {
-        match self.find_marker(key).await? {
-            Some(marker) if marker.target() == command.key => Ok(Created::New),
-            Some(marker) => Ok(Created::Twin(marker)),
-            None => Err(StoreError::Unavailable("the transaction was cancelled by contention".to_owned())),
-        }
-    }
 }
 
-fn transact(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, StoreError> {
+fn transact_put(put: PutBuilder) -> Result<TransactWriteItem, StoreError> {
     let put = put.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok(TransactWriteItem::builder().put(put).build())
 }

@@ -74,10 +74,11 @@ pub struct Definition {
     tenant: TenantRule,
     timeout: Duration,
     retry: RetryPolicy,
-    normalise: fn(Map<String, Value>) -> Result<Map<String, Value>, Vec<FieldError>>,
+    normalise: Normalise,
     find_missing: FindMissing,
 }
 
+type Normalise = fn(Map<String, Value>) -> Result<Map<String, Value>, Vec<FieldError>>;
 type FindMissing = for<'a> fn(
     &'a Map<String, Value>,
     Option<TenantId>,

@@ -125,7 +125,7 @@ impl Sqs {
     }
 
     async fn attribute(&self, url: &str, name: QueueAttributeName) -> Result<String, QueueError> {
-        Ok(self.attributes(url, &[name.clone()]).await?.remove(&name).unwrap_or_default())
+        Ok(self.attributes(url, std::slice::from_ref(&name)).await?.remove(&name).unwrap_or_default())
     }
 
     async fn attributes(
