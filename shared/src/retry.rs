@@ -58,7 +58,7 @@ fn nth(backoff: &mut ExponentialBackoff, attempt: u32) -> Duration {
     backoff.next_backoff().unwrap_or(backoff.max_interval)
 }
 
-/// An endless row of waits between tries to reach a dependency: from 100 ms to 5 s.
+/// An endless row of waits between tries to reach a dependency: from 0.1 s up to 2 s.
 pub fn reconnect_delays() -> impl Iterator<Item = Duration> {
     let policy =
         RetryPolicy { max_attempts: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(5) };

@@ -55,6 +55,9 @@ const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/postgres";
 /// Thirty-two bytes of zero: a key for tests.
 const CREDENTIALS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
+/// For [`with_stack_and`]: jobs go over RabbitMQ, on queues of the test's own.
+pub const RABBITMQ: (&str, &str) = ("PAINEL_QUEUE", "rabbitmq");
+
 /// The services of one test.
 pub struct Stack {
     /// What the processes of this test are configured with.
@@ -118,6 +121,8 @@ impl Stack {
             ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
             ("PAINEL_SQS_ENDPOINT", sqs.url()),
             ("PAINEL_QUEUE_TIMEOUT_MS", "5000".to_owned()),
+            ("PAINEL_RABBITMQ_URL", rabbitmq_url()),
+            ("PAINEL_QUEUE_PREFIX", database.replace('_', "-")),
             ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
             ("PAINEL_AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("PAINEL_AWS_SECRET_ACCESS_KEY", "test".to_owned()),
@@ -159,6 +164,9 @@ impl Stack {
         self.product.close();
         self.product.wait().await;
         self.stores.db.close().await;
+        if self.vars.text("PAINEL_QUEUE") == Some(RABBITMQ.1) {
+            delete_queues(&self.database.replace('_', "-")).await?;
+        }
         admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await?;
         std::fs::remove_dir_all(&self.folder)?;
         Ok(())
@@ -298,6 +306,29 @@ impl Stack {
 
 fn postgres_url() -> String {
     std::env::var("PAINEL_TEST_POSTGRES").unwrap_or_else(|_| POSTGRES.to_owned())
+}
+
+/// The real RabbitMQ.
+fn rabbitmq_url() -> String {
+    std::env::var("PAINEL_TEST_RABBITMQ").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
+}
+
+/// Deletes what a test has made at the broker; what it has not made is not missed.
+async fn delete_queues(prefix: &str) -> anyhow::Result<()> {
+    let connection = lapin::Connection::connect(&rabbitmq_url(), lapin::ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let own = |queue: WorkQueue| queue.name().replacen("painel", prefix, 1);
+    let mut queues: Vec<String> = WorkQueue::all().map(own).collect();
+    queues.extend(WorkQueue::all().map(|queue| format!("{}.dead-letter", own(queue))));
+    let rooms: Vec<String> = (0..9).map(|level| format!("{prefix}.wait.{level}")).collect();
+    for name in queues.iter().chain(&rooms) {
+        channel.queue_delete(name.as_str().into(), lapin::options::QueueDeleteOptions::default()).await?;
+    }
+    for room in &rooms {
+        channel.exchange_delete(room.as_str().into(), lapin::options::ExchangeDeleteOptions::default()).await?;
+    }
+    connection.close(200, "done".into()).await?;
+    Ok(())
 }
 
 async fn admin(statement: &str) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ pub use self::{
     command_store::CommandStoreConfig,
     credentials::CredentialsConfig,
     database::DatabaseConfig,
-    queue::QueueConfig,
+    queue::{QueueConfig, Transport},
     telemetry::{LogFormat, TelemetryConfig},
     vars::{ConfigError, Vars},
 };

@@ -2,16 +2,35 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::{ConfigError, Vars};
+
+/// What carries the jobs: `PAINEL_QUEUE`, `sqs` (the default) or `rabbitmq`.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// Amazon SQS.
+    Sqs {
+        /// `PAINEL_SQS_ENDPOINT`: where SQS is, if not at AWS.
+        endpoint_url: Option<String>,
+    },
+    /// RabbitMQ.
+    RabbitMq {
+        /// `PAINEL_RABBITMQ_URL`, required then: `amqp://user:password@host/vhost`.
+        url: SecretString,
+        /// `PAINEL_RABBITMQ_PREFETCH`, default 32: jobs that the broker hands a worker ahead.
+        prefetch: u16,
+    },
+}
 
 /// The transport and its limits.
 #[derive(Clone, Debug)]
 pub struct QueueConfig {
-    /// `PAINEL_SQS_ENDPOINT`: where SQS is, if not at AWS.
-    pub endpoint_url: Option<String>,
+    /// What carries the jobs.
+    pub transport: Transport,
     /// `PAINEL_QUEUE_PREFIX`, default `painel`: what the queues' names begin with.
     pub prefix: String,
-    /// `PAINEL_QUEUE_VISIBILITY_SECONDS`, default 30: how long a delivered job is hidden from others;
+    /// `PAINEL_QUEUE_VISIBILITY_SECONDS`, default 30, on SQS: how long a delivered job is hidden from others;
     /// kept up while its handler runs.
     pub visibility: Duration,
     /// `PAINEL_QUEUE_TIMEOUT_MS`, default 500: the time limit of one call. A job that is not taken
@@ -20,14 +39,25 @@ pub struct QueueConfig {
 }
 
 impl QueueConfig {
-    /// Reads the variables named above, and `PAINEL_QUEUE` (default `sqs`), the transport.
+    /// Reads the variables named above.
     pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
-        vars.word_or("PAINEL_QUEUE", &[("sqs", ())], ())?;
         Ok(Self {
-            endpoint_url: vars.url("PAINEL_SQS_ENDPOINT", &["http", "https"])?,
+            transport: transport(vars)?,
             prefix: vars.text_or("PAINEL_QUEUE_PREFIX", "painel"),
             visibility: vars.seconds_or("PAINEL_QUEUE_VISIBILITY_SECONDS", 30)?,
             call_limit: vars.millis_or("PAINEL_QUEUE_TIMEOUT_MS", 500)?,
         })
     }
+}
+
+fn transport(vars: &Vars) -> Result<Transport, ConfigError> {
+    if !vars.word_or("PAINEL_QUEUE", &[("sqs", false), ("rabbitmq", true)], false)? {
+        return Ok(Transport::Sqs { endpoint_url: vars.url("PAINEL_SQS_ENDPOINT", &["http", "https"])? });
+    }
+    let prefetch = vars.number_or("PAINEL_RABBITMQ_PREFETCH", 32)?;
+    Ok(Transport::RabbitMq {
+        url: SecretString::from(vars.required_url("PAINEL_RABBITMQ_URL", &["amqp", "amqps"])?),
+        prefetch: u16::try_from(prefetch)
+            .map_err(|_| ConfigError::new("PAINEL_RABBITMQ_PREFETCH", "must be at most 65535"))?,
+    })
 }

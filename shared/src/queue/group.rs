@@ -6,9 +6,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::QueueError;
 
-/// The largest batch that SQS takes.
-pub(super) const BATCH: usize = 10;
-
 type Slot<T> = (T, oneshot::Sender<Result<(), QueueError>>);
 
 /// Gathers single calls into batches. Its task ends when the last handle is dropped.
@@ -22,16 +19,16 @@ impl<T> Clone for Group<T> {
 }
 
 impl<T: Send + 'static> Group<T> {
-    /// A group whose batches `send` carries out, one answer an item, in order.
-    pub(super) fn new<F, Fut>(send: F) -> Self
+    /// A group whose batches of at most `size` items `send` carries out, one answer an item, in order.
+    pub(super) fn new<F, Fut>(size: usize, send: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Vec<Result<(), QueueError>>> + Send,
     {
-        let (sender, mut receiver) = mpsc::channel::<Slot<T>>(16 * BATCH);
+        let (sender, mut receiver) = mpsc::channel::<Slot<T>>(4 * size);
         tokio::spawn(async move {
-            let mut slots = Vec::with_capacity(BATCH);
-            while receiver.recv_many(&mut slots, BATCH).await > 0 {
+            let mut slots = Vec::with_capacity(size);
+            while receiver.recv_many(&mut slots, size).await > 0 {
                 let (items, waiting): (Vec<T>, Vec<_>) = slots.drain(..).unzip();
                 let answers = send(items).await;
                 for (waiter, answer) in waiting.into_iter().zip(answers) {

