@@ -49,8 +49,8 @@ if ! listens 5672; then
 fi
 
 export SQLX_OFFLINE=true
-# The tests also run the program itself.
-cargo build --locked -p painel
+# The tests also run the program and the processes themselves.
+cargo build --locked
 cargo test --locked -p painel-tests "$@"
 
 # What `query!` was compiled against is what the migrations make.

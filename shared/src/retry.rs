@@ -61,6 +61,6 @@ fn nth(backoff: &mut ExponentialBackoff, attempt: u32) -> Duration {
 /// An endless row of waits between tries to reach a dependency: from 0.1 s up to 2 s.
 pub fn reconnect_delays() -> impl Iterator<Item = Duration> {
     let policy =
-        RetryPolicy { max_attempts: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(5) };
+        RetryPolicy { max_attempts: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(2) };
     (1..=u32::MAX).map(move |attempt| policy.ceiling(attempt) / 2 + policy.delay(attempt) / 2)
 }

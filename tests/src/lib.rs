@@ -1,6 +1,7 @@
 //! What the tests stand on: services of their own, a client, and waiting for conditions.
 
 pub mod client;
+pub mod fleet;
 pub mod lossy;
 pub mod program;
 pub mod stack;

@@ -110,8 +110,8 @@ impl Stack {
         let folder = std::env::temp_dir().join(format!("painel-test-{}", Uuid::new_v4()));
         std::fs::create_dir(&folder)?;
         let issuer = Issuer::open(issuer_key())?;
-        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?)?;
-        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(None), Sqs::start())?;
+        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?, 0)?;
+        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(None, 0), Sqs::start(0))?;
         let database = format!("painel_test_{}", Uuid::new_v4().simple());
         admin(&format!("CREATE DATABASE {database}")).await?;
         let postgres = postgres_url();
@@ -309,7 +309,7 @@ fn postgres_url() -> String {
 }
 
 /// The real RabbitMQ.
-fn rabbitmq_url() -> String {
+pub fn rabbitmq_url() -> String {
     std::env::var("PAINEL_TEST_RABBITMQ").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
 }
 

@@ -17,7 +17,7 @@ use painel_shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    data_dir, demo, demo_data,
+    aws, data_dir, demo, demo_data,
     embedded::{Embedded, migrate},
     services::issuer::{Issuer, Role},
 };
@@ -53,6 +53,19 @@ enum Command {
         #[arg(long)]
         tenant: Option<TenantId>,
     },
+    /// Serve DynamoDB, SQS, a token issuer and a stand-in agent runtime on loopback, for whoever runs the
+    /// processes one by one without AWS. Prints the variables that the processes need.
+    Aws {
+        /// The port of DynamoDB; 0 for any free one.
+        #[arg(long, default_value_t = 8000)]
+        dynamodb_port: u16,
+        /// The port of SQS; 0 for any free one.
+        #[arg(long, default_value_t = 9324)]
+        sqs_port: u16,
+        /// The port of the token issuer and the agent runtime; 0 for any free one.
+        #[arg(long, default_value_t = 8090)]
+        stand_ins_port: u16,
+    },
     /// Make the tables, queues and schema of the configured real services, or check them. Changes nothing
     /// that is there with another shape.
     Migrate,
@@ -72,6 +85,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve(&cli.data_dir, vars).await,
             Command::Demo => demo::run(vars).await,
+            Command::Aws { dynamodb_port, sqs_port, stand_ins_port } => {
+                aws::run(&cli.data_dir, &vars, [dynamodb_port, sqs_port, stand_ins_port]).await
+            }
             Command::Token { role, tenant } => print_token(&cli.data_dir, role, tenant),
             Command::Migrate => {
                 telemetry::start(&TelemetryConfig::from_vars(&vars)?)?;

@@ -67,10 +67,10 @@ impl Embedded {
         check(vars)?;
         let data_dir = DataDir::open(data_dir)?;
         let issuer = Issuer::open(&data_dir.issuer_key())?;
-        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?)?;
+        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, 0)?;
         let (files, file) = (data_dir.postgres(), data_dir.dynamodb());
         let (postgres, dynamodb, sqs) =
-            tokio::try_join!(Postgres::start(&files), DynamoDb::start(Some(&file)), Sqs::start())?;
+            tokio::try_join!(Postgres::start(&files), DynamoDb::start(Some(&file), 0), Sqs::start(0))?;
         let own = [
             ("PAINEL_DATABASE_URL", postgres.url()),
             ("PAINEL_DATABASE_POOL", "1".to_owned()),

@@ -6,7 +6,9 @@
 //! - [`data_dir`]: the folder that survives a restart.
 //! - [`demo_data`]: what a first start fills the database with.
 //! - [`demo`]: `painel demo`.
+//! - [`aws`]: `painel aws`.
 
+pub mod aws;
 pub mod cli;
 pub mod data_dir;
 pub mod demo;

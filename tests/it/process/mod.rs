@@ -1,4 +1,6 @@
-//! The program `painel` as a newcomer runs it.
+//! The program `painel` as a newcomer runs it, and the processes of a deployment.
+
+mod fleet;
 
 use std::{
     process::Command,

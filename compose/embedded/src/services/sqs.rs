@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use anyhow::Context;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustack_sqs_core::{config::SqsConfig, handler::RustackSqsHandler, provider::RustackSqs};
@@ -15,9 +16,11 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Starts it, empty.
-    pub async fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    /// Starts it, empty; on that port, or with 0 on any free one.
+    pub async fn start(port: u16) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .with_context(|| format!("port {port} cannot be listened on"))?;
         let address = listener.local_addr()?;
         let config = SqsConfig { host: address.ip().to_string(), port: address.port(), ..SqsConfig::default() };
         let handler = RustackSqsHandler::new(Arc::new(RustackSqs::new(config)));

@@ -7,6 +7,7 @@ use actix_web::{
     dev::ServerHandle,
     web::{self, Data, get, post, resource},
 };
+use anyhow::Context;
 
 use super::{
     agent_runtime::{self, AgentRuntime},
@@ -20,9 +21,10 @@ pub struct StandIns {
 }
 
 impl StandIns {
-    /// Starts it.
-    pub fn start(issuer: &Issuer, runtime: AgentRuntime) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    /// Starts it on that port, or with 0 on any free one.
+    pub fn start(issuer: &Issuer, runtime: AgentRuntime, port: u16) -> anyhow::Result<Self> {
+        let listener =
+            TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port} cannot be listened on"))?;
         let address = listener.local_addr()?;
         let (keys, runtime) = (Data::new(issuer.key_set()?), Data::new(runtime));
         let server = HttpServer::new(move || {

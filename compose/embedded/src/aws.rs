@@ -1,0 +1,54 @@
+//! `painel aws`: DynamoDB, SQS and the stand-ins on given ports, for processes that are run one by one.
+
+use std::path::Path;
+
+use painel_shared::{
+    config::{TelemetryConfig, Vars},
+    process, telemetry,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    data_dir::DataDir,
+    services::{
+        agent_runtime::AgentRuntime,
+        dynamodb::DynamoDb,
+        issuer::{CLIENT_ID, ISSUER, Issuer},
+        sqs::Sqs,
+        stand_ins::StandIns,
+    },
+};
+
+/// Serves on the ports of DynamoDB, SQS and the stand-ins until SIGTERM or Ctrl-C.
+pub async fn run(data_dir: &Path, vars: &Vars, ports: [u16; 3]) -> anyhow::Result<()> {
+    let vars = vars.clone().with_defaults([("PAINEL_LOG", "warn,dynoxide=error")]);
+    telemetry::start_logs(&TelemetryConfig::from_vars(&vars)?)?;
+    let shutdown = CancellationToken::new();
+    process::cancel_on_signal(shutdown.clone())?;
+    let data_dir = DataDir::open(data_dir)?;
+    let issuer = Issuer::open(&data_dir.issuer_key())?;
+    let [dynamodb_port, sqs_port, stand_ins_port] = ports;
+    let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, stand_ins_port)?;
+    let dynamodb = DynamoDb::start(Some(&data_dir.dynamodb()), dynamodb_port).await?;
+    let sqs = Sqs::start(sqs_port).await?;
+    let variables = [
+        ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
+        ("PAINEL_SQS_ENDPOINT", sqs.url()),
+        ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
+        ("PAINEL_AWS_ACCESS_KEY_ID", "embedded".to_owned()),
+        ("PAINEL_AWS_SECRET_ACCESS_KEY", "embedded".to_owned()),
+        ("PAINEL_AUTH_ISSUER", ISSUER.to_owned()),
+        ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
+        ("PAINEL_AUTH_CLIENT_IDS", CLIENT_ID.to_owned()),
+        ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
+        ("PAINEL_CREDENTIALS_KEYS", data_dir.credentials_keys()?),
+    ];
+    for (name, value) in variables {
+        println!("export {name}='{value}'");
+    }
+    println!("# Ctrl-C stops it.");
+    shutdown.cancelled().await;
+    stand_ins.stop().await;
+    sqs.stop().await;
+    dynamodb.stop().await
+}

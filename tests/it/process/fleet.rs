@@ -1,0 +1,147 @@
+//! Each process on its own, on both transports: work is done, a deploy loses and doubles nothing.
+
+use std::time::{Duration, Instant};
+
+use painel_tests::{
+    client::COMMANDS,
+    fleet::Fleet,
+    stack::{RABBITMQ, Stack, with_stack, with_stack_and},
+    wait::eventually,
+};
+use serde_json::{Value, json};
+
+const WORKERS: [&str; 4] = [
+    "painel-health-check-worker",
+    "painel-reset-token-worker",
+    "painel-restart-agent-worker",
+    "painel-reprocess-queue-worker",
+];
+
+/// Short leases, so that what a killed worker held is taken up soon.
+const SHORT: [(&str, &str); 3] =
+    [("PAINEL_LEASE_SECONDS", "3"), ("PAINEL_QUEUE_VISIBILITY_SECONDS", "3"), ("PAINEL_QUEUE_TIMEOUT_MS", "2000")];
+
+async fn a_deploy_and_a_kill_in_the_middle_lose_and_double_nothing(stack: &'static Stack) {
+    let mut fleet = Fleet::new(stack);
+    let migrated = fleet.command("painel").arg("migrate").output().unwrap();
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    fleet.start("painel-api");
+    fleet.start("painel-scheduler");
+    WORKERS.iter().for_each(|worker| fleet.start(worker));
+    let client = fleet.client(&stack.issuer).await;
+
+    let [agent, other] = stack.example.agents;
+    let restart = |agent| json!({"command_type": "RESTART_AGENT", "tenant_id": stack.example.tenant, "parameters": {"agent_id": agent}});
+    let reset = json!({
+        "command_type": "RESET_TOKEN",
+        "tenant_id": stack.example.tenant,
+        "parameters": {"integration_id": stack.example.integration},
+    });
+    let mut sent = Vec::new();
+    for n in 0..60 {
+        let body = match n % 4 {
+            0 => json!({"command_type": "HEALTH_CHECK"}),
+            1 => reset.clone(),
+            2 => restart(agent),
+            _ => restart(other),
+        };
+        sent.push(client.accepted(&body).await);
+        match n {
+            // A deploy: the worker ends by itself, and a new one takes its place.
+            20 => {
+                fleet.signal("painel-restart-agent-worker", "TERM");
+                let ended = fleet.ended("painel-restart-agent-worker", Duration::from_secs(10)).await;
+                assert!(ended.iter().all(|status| status.code() == Some(0)), "{ended:?}");
+                fleet.start("painel-restart-agent-worker");
+            }
+            // A crash.
+            40 => {
+                for worker in ["painel-restart-agent-worker", "painel-reset-token-worker"] {
+                    fleet.signal(worker, "KILL");
+                    fleet.ended(worker, Duration::from_secs(10)).await;
+                    fleet.start(worker);
+                }
+            }
+            _ => {}
+        }
+    }
+    let ended: Vec<Value> = eventually("every command to end", Duration::from_secs(60), || async {
+        let list = client.get(&format!("{COMMANDS}?limit=100")).await.body;
+        let all = list["commands"].as_array().unwrap().clone();
+        all.iter().all(|command| !command["completed_at"].is_null()).then_some(all)
+    })
+    .await;
+    assert_eq!(ended.len(), 60);
+    assert!(ended.iter().all(|command| command["status"] == "SUCCESS"), "{ended:?}");
+    assert_eq!((stack.rotations().await, stack.restarts().len()), (15, 30));
+
+    for process in WORKERS.iter().chain(&["painel-api", "painel-scheduler"]) {
+        let asked = Instant::now();
+        fleet.signal(process, "TERM");
+        let ended = fleet.ended(process, Duration::from_secs(10)).await;
+        assert!(ended.iter().all(|status| status.code() == Some(0)), "{process}: {ended:?}");
+        assert!(asked.elapsed() < Duration::from_secs(5), "{process}: {:?}", asked.elapsed());
+    }
+}
+
+#[test]
+fn a_deploy_and_a_kill_on_sqs() {
+    with_stack_and(&SHORT, a_deploy_and_a_kill_in_the_middle_lose_and_double_nothing);
+}
+
+#[test]
+fn a_deploy_and_a_kill_on_rabbitmq() {
+    let set: Vec<(&str, &str)> = SHORT.into_iter().chain([RABBITMQ]).collect();
+    with_stack_and(&set, a_deploy_and_a_kill_in_the_middle_lose_and_double_nothing);
+}
+
+#[test]
+fn a_process_without_its_configuration_says_so_in_one_line() {
+    with_stack(|stack| async move {
+        let fleet = Fleet::new(stack);
+        for (process, variable) in [
+            ("painel-api", "PAINEL_AUTH_ISSUER"),
+            ("painel-reset-token-worker", "PAINEL_CREDENTIALS_KEYS"),
+            ("painel-restart-agent-worker", "PAINEL_AGENT_RUNTIME_URL"),
+            ("painel-scheduler", "PAINEL_DATABASE_URL"),
+        ] {
+            let output = fleet.command(process).env_remove(variable).env("PAINEL_LOG", "error").output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{process}: {said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(said.starts_with(&format!("{process}: {variable} is not set; it must be")), "{said}");
+        }
+    });
+}
+
+#[test]
+fn painel_aws_prints_what_the_processes_need() {
+    with_stack(|stack| async move {
+        let fleet = Fleet::new(stack);
+        let folder = stack.folder.join("aws");
+        let out = std::fs::File::create(stack.folder.join("aws.out")).unwrap();
+        let mut aws = fleet
+            .command("painel")
+            .args(["aws", "--dynamodb-port", "0", "--sqs-port", "0", "--stand-ins-port", "0", "--data-dir"])
+            .arg(&folder)
+            .stdout(out)
+            .spawn()
+            .unwrap();
+        let printed = eventually("the variables", Duration::from_secs(20), || async {
+            let text = std::fs::read_to_string(stack.folder.join("aws.out")).unwrap();
+            text.contains("# Ctrl-C stops it.").then_some(text)
+        })
+        .await;
+        let mut migrate = fleet.command("painel");
+        migrate.arg("migrate").env("PAINEL_QUEUE_PREFIX", "painel");
+        for line in printed.lines().filter_map(|line| line.strip_prefix("export ")) {
+            let (name, value) = line.split_once('=').unwrap();
+            migrate.env(name, value.trim_matches('\''));
+        }
+        let migrated = migrate.output().unwrap();
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        assert_eq!(String::from_utf8_lossy(&migrated.stdout), "Schema, table and queues are as they must be.\n");
+        let stopped = std::process::Command::new("kill").args(["-TERM", &aws.id().to_string()]).status().unwrap();
+        assert!(stopped.success() && aws.wait().unwrap().success());
+    });
+}

@@ -1,0 +1,102 @@
+//! The real processes, each on its own, as a deployment runs them.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use painel::services::issuer::Issuer;
+
+use crate::{client::Client, program, stack::Stack, wait::eventually};
+
+/// Processes against the services of a stack. What still runs is killed when it is dropped.
+pub struct Fleet<'a> {
+    stack: &'a Stack,
+    set: BTreeMap<String, String>,
+    running: Vec<(String, Child)>,
+    started: u32,
+}
+
+impl<'a> Fleet<'a> {
+    /// Processes configured like the stack, on free ports.
+    pub fn new(stack: &'a Stack) -> Self {
+        let mut set: BTreeMap<String, String> =
+            stack.vars.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        set.insert("PAINEL_LOG_FORMAT".to_owned(), "json".to_owned());
+        set.insert("PAINEL_LOG".to_owned(), "info".to_owned());
+        Self { stack, set, running: Vec::new(), started: 0 }
+    }
+
+    /// A command that runs one of the binaries to its end.
+    pub fn command(&self, binary: &str) -> Command {
+        let path = program::path().with_file_name(binary);
+        assert!(path.exists(), "{} is missing: run `cargo build` first", path.display());
+        let mut command = Command::new(path);
+        command.env_clear().envs(&self.set).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a process; what it logs goes to a file.
+    pub fn start(&mut self, binary: &str) {
+        self.started += 1;
+        let log = File::create(self.stack.folder.join(format!("{binary}-{}.log", self.started))).unwrap();
+        let child = self.command(binary).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.running.push((binary.to_owned(), child));
+    }
+
+    /// What the newest process of that binary has logged.
+    pub fn log(&self, binary: &str) -> String {
+        let newest = (1..=self.started).rev().map(|n| self.stack.folder.join(format!("{binary}-{n}.log")));
+        newest.filter_map(|file| std::fs::read_to_string(file).ok()).next().unwrap_or_default()
+    }
+
+    /// A client of the API's process, once it says where it listens.
+    pub async fn client(&self, issuer: &Issuer) -> Client {
+        let url = eventually("the API to listen", Duration::from_secs(20), || async {
+            let log = self.log("painel-api");
+            let line = log.lines().find(|line| line.contains("\"listening\""))?;
+            let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+            Some(format!("http://{}", entry["address"].as_str()?))
+        })
+        .await;
+        Client::new(url, issuer)
+    }
+
+    /// Sends a signal, such as `TERM`, to every process of that binary.
+    pub fn signal(&self, binary: &str, signal: &str) {
+        for (_, child) in self.running.iter().filter(|(name, _)| name == binary) {
+            let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+            assert!(sent.success());
+        }
+    }
+
+    /// How the processes of that binary ended, once they all have.
+    pub async fn ended(&mut self, binary: &str, limit: Duration) -> Vec<ExitStatus> {
+        let mut ended = Vec::new();
+        let (gone, rest): (Vec<_>, Vec<_>) = self.running.drain(..).partition(|(name, _)| name == binary);
+        self.running = rest;
+        for (name, mut child) in gone {
+            let what = format!("{name} to end");
+            ended.push(
+                eventually(&what, limit, || {
+                    let status = child.try_wait().unwrap();
+                    async move { status }
+                })
+                .await,
+            );
+        }
+        ended
+    }
+}
+
+impl Drop for Fleet<'_> {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.running {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
