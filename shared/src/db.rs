@@ -52,6 +52,15 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     migrated
 }
 
+/// The longest that the statements of one step may take together. PostgreSQL has its own limit a statement;
+/// this one holds also when its host has vanished and nothing comes back at all.
+const STEP_LIMIT: Duration = Duration::from_secs(12);
+
+/// Carries out a few statements within a time limit.
+pub async fn within_limit<T>(step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(STEP_LIMIT, step).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+}
+
 /// Whether PostgreSQL answers within `limit`.
 pub async fn ping(pool: &PgPool, limit: Duration) -> Result<(), sqlx::Error> {
     let ask = async { sqlx::query("SELECT 1").execute(pool).await.map(|_| ()) };

@@ -5,7 +5,8 @@ use sqlx::PgPool;
 use crate::{
     command::{Command, NewCommand},
     command_store::{Created, IdempotencyKey, Marker, StoreError},
-    commands::{CommandType, FieldError},
+    commands::FieldError,
+    db,
     events::{self, Event, Origin},
     ids::TenantId,
     job::Job,
@@ -52,9 +53,12 @@ pub async fn dispatch(
     {
         return replay(stores, key, &marker).await;
     }
-    find_all(&stores.db, &new).await?;
+    if let Some(missing) = db::within_limit(find_missing(&stores.db, &new)).await? {
+        return Err(DispatchError::NotFound(missing));
+    }
     let command = Command::accept(new, now());
-    events::record(&mut *stores.db.acquire().await?, &Event::requested(&command, origin)).await?;
+    let requested = Event::requested(&command, origin);
+    db::within_limit(async { events::record(&mut *stores.db.acquire().await?, &requested).await }).await?;
     if let (Created::Twin(marker), Some(key)) = (stores.commands.create(&command, key).await?, key) {
         return replay(stores, key, &marker).await;
     }
@@ -84,18 +88,15 @@ async fn replay(stores: &Stores, key: &IdempotencyKey, marker: &Marker) -> Resul
     Ok(Dispatched { command, replayed: true })
 }
 
-async fn find_all(db: &PgPool, new: &NewCommand) -> Result<(), DispatchError> {
+/// The field that names what does not exist, or is another tenant's.
+async fn find_missing(db: &PgPool, new: &NewCommand) -> Result<Option<FieldError>, sqlx::Error> {
     let mut connection = db.acquire().await?;
     if let Some(tenant) = new.tenant_id
         && !tenant_exists(&mut connection, tenant).await?
     {
-        return Err(DispatchError::NotFound(FieldError::new("tenant_id", "names no tenant")));
+        return Ok(Some(FieldError::new("tenant_id", "names no tenant")));
     }
-    let kind: CommandType = new.command_type;
-    match kind.find_missing(&new.parameters, new.tenant_id, &mut connection).await? {
-        Some(missing) => Err(DispatchError::NotFound(missing)),
-        None => Ok(()),
-    }
+    new.command_type.find_missing(&new.parameters, new.tenant_id, &mut connection).await
 }
 
 async fn tenant_exists(db: &mut sqlx::PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {

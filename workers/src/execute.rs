@@ -6,6 +6,7 @@ use painel_shared::{
     command::{Command, CommandError, Holder, Verdict},
     command_store::{Claim, StoreError, Write},
     commands::CommandType,
+    db,
     events::{self, Event},
     job::Job,
     queue::{Delivery, QueueError},
@@ -92,6 +93,13 @@ impl Executor {
 
     async fn execute_job(&self, delivery: Delivery, job: &Job, drained: &CancellationToken) {
         let outcome = match self.stores.commands.claim(job.command).await {
+            Ok(Claim::Held(command, holder)) if command.command_type != self.command_type() => {
+                if let Err(error) = self.stores.commands.release(&command, holder).await {
+                    tracing::warn!(%error, "a command of another type was not given back; its lease will expire");
+                }
+                let reason = format!("a {} job cannot execute a {} command", job.kind, command.command_type);
+                return self.dead_letter(delivery, &reason).await;
+            }
             Ok(Claim::Held(command, holder)) => {
                 let attempt = Attempt { command, holder };
                 match self.attempt(&attempt, &delivery, drained).await {
@@ -203,7 +211,12 @@ impl Executor {
                 Ok(("retry", commands.retry(command, holder, error, delay).await?))
             }
             Decision::Fail { error, dead_letter } => {
-                let verdict = effects::bury(&self.stores.db, command, holder.fence, error, dead_letter).await?;
+                // Nothing is written of an end that is another's to bring about.
+                if let Write::Refused(found) = commands.renew(command, holder).await? {
+                    return Ok(("lease_lost", Write::Refused(found)));
+                }
+                let buried = effects::bury(&self.stores.db, command, holder.fence, error, dead_letter);
+                let verdict = db::within_limit(buried).await?;
                 let outcome = match &verdict {
                     Verdict::Success(_) => "success",
                     Verdict::Error { dead_letter: true, .. } => "dead_letter",
@@ -257,14 +270,14 @@ impl Executor {
             message: "the worker stopped during the last attempt".to_owned(),
             retryable: true,
         };
-        let verdict = effects::bury(&self.stores.db, command, command.fence + 1, error, true).await?;
+        let buried = effects::bury(&self.stores.db, command, command.fence + 1, error, true);
+        let verdict = db::within_limit(buried).await?;
         Ok(self.stores.commands.expire(command, verdict).await?.stored())
     }
 
     /// Writes the event of a command's end if it is missing.
     async fn audit(&self, command: &Command) -> Result<(), sqlx::Error> {
-        let mut connection = self.stores.db.acquire().await?;
-        record_end(&mut connection, command).await
+        db::within_limit(async { record_end(&mut *self.stores.db.acquire().await?, command).await }).await
     }
 
     async fn postpone(&self, delivery: Delivery, error: &Unsettled) -> Result<(), Unsettled> {

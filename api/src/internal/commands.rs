@@ -11,6 +11,7 @@ use painel_shared::{
     command::{Command, CommandError, NewCommand, Status},
     command_store::{Cursor, Filter, IdempotencyKey, MAX_OFFSET},
     commands::{CommandType, FieldError, Fields, TenantRule},
+    db,
     dispatch::dispatch,
     ids::{CommandId, TenantId},
     stores::Stores,
@@ -99,7 +100,7 @@ pub async fn create(
     let new = read_body(&request, &body, &caller)?;
     let key = idempotency_key(&request, &caller, &new)?;
     let done = dispatch(&stores, new, key.as_ref(), observe::origin(&request)).await?;
-    let names = tenant_names(&stores.db, [done.command.tenant_id]).await?;
+    let names = tenant_names(&stores.db, [done.command.tenant_id]).await;
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{PATH}/{}", done.command.id())));
     if done.replayed {
@@ -129,7 +130,7 @@ pub async fn list(
         stores.commands.list(&asked.filter, asked.cursor, asked.offset, asked.limit),
         stores.commands.count(&asked.filter),
     )?;
-    let names = tenant_names(&stores.db, page.commands.iter().map(|command| command.tenant_id)).await?;
+    let names = tenant_names(&stores.db, page.commands.iter().map(|command| command.tenant_id)).await;
     Ok(Json(List {
         commands: page.commands.into_iter().map(|command| CommandView::of(command, &names)).collect(),
         total: count.total,
@@ -153,16 +154,20 @@ pub async fn show(
         .filter(|_| path.len() == 36)
         .ok_or_else(|| ApiError::field("command_id", "must be a UUID"))?;
     let command = stores.commands.get(id).await?.ok_or(ApiError::NotFound(None))?;
-    let names = tenant_names(&stores.db, [command.tenant_id]).await?;
-    let events = events_of(&stores.db, id).await?;
-    Ok(Json(Shown { command: CommandView::of(command, &names), events }))
+    let names = tenant_names(&stores.db, [command.tenant_id]).await;
+    let events = db::within_limit(events_of(&stores.db, id)).await;
+    if let Err(error) = &events {
+        tracing::warn!(%error, "the events are left out: PostgreSQL did not answer");
+    }
+    Ok(Json(Shown { command: CommandView::of(command, &names), events: events.ok() }))
 }
 
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
     command: CommandView,
-    events: Vec<EventView>,
+    /// Null where PostgreSQL did not answer: the command itself can be seen all the same.
+    events: Option<Vec<EventView>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -188,19 +193,26 @@ async fn events_of(db: &PgPool, command: CommandId) -> Result<Vec<EventView>, sq
     .await
 }
 
-/// The names of these tenants, in one statement; none where there is nobody to name.
+/// The names of these tenants, in one statement. None where PostgreSQL does not answer: what is known of
+/// a command is shown without, and an accepted command is never answered as if it were not.
 async fn tenant_names(
     db: &PgPool,
     tenants: impl IntoIterator<Item = Option<TenantId>>,
-) -> Result<HashMap<TenantId, String>, sqlx::Error> {
+) -> HashMap<TenantId, String> {
     let mut ids: Vec<_> = tenants.into_iter().flatten().map(TenantId::uuid).collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return HashMap::new();
     }
-    let rows = sqlx::query!("SELECT id, name FROM tenants WHERE id = ANY($1)", &ids).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|row| (TenantId::from(row.id), row.name)).collect())
+    let asked = sqlx::query!("SELECT id, name FROM tenants WHERE id = ANY($1)", &ids).fetch_all(db);
+    match db::within_limit(asked).await {
+        Ok(rows) => rows.into_iter().map(|row| (TenantId::from(row.id), row.name)).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "the tenants' names are left out: PostgreSQL did not answer");
+            HashMap::new()
+        }
+    }
 }
 
 /// What a list is asked for.

@@ -110,9 +110,15 @@ async fn serve(data_dir: &Path, vars: Vars) -> anyhow::Result<()> {
         return Ok(());
     };
     let embedded = started?;
-    telemetry::start_metrics(&telemetry)?;
-    print_welcome(&embedded, data_dir, telemetry.admin_address).await?;
-    embedded.run().await?;
+    let welcomed = async {
+        telemetry::start_metrics(&telemetry)?;
+        print_welcome(&embedded, data_dir, telemetry.admin_address).await
+    };
+    let welcomed = welcomed.await;
+    if welcomed.is_err() {
+        shutdown.cancel();
+    }
+    embedded.run().await.and(welcomed)?;
     println!("Stopped.");
     Ok(())
 }

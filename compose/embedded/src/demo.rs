@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use painel_shared::config::{TelemetryConfig, Vars};
 use reqwest::Client;
 use serde::Deserialize;
@@ -53,9 +53,9 @@ pub async fn run(vars: Vars) -> anyhow::Result<()> {
     let example = demo_data::example(&embedded.stores().db).await?;
     let played = tokio::select! {
         played = tokio::time::timeout(LIMIT, play(&client, &example)) => {
-            played.unwrap_or_else(|_| bail!("the commands did not finish within {LIMIT:?}"))
+            played.unwrap_or_else(|_| Err(anyhow!("the commands did not finish within {LIMIT:?}")))
         }
-        () = shutdown.cancelled() => bail!("interrupted"),
+        () = shutdown.cancelled() => Err(anyhow!("interrupted")),
     };
     shutdown.cancel();
     embedded.run().await?;

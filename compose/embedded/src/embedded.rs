@@ -27,6 +27,7 @@ use painel_workers::{
     runner::Runner,
     scheduler::Reconciler,
 };
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -55,6 +56,7 @@ pub struct Embedded {
     dynamodb: DynamoDb,
     sqs: Sqs,
     product: TaskTracker,
+    api: JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
     first_start: bool,
     _data_dir: DataDir,
@@ -87,13 +89,13 @@ impl Embedded {
             ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
             ("PAINEL_CREDENTIALS_KEYS", data_dir.credentials_keys()?),
         ];
-        // Within these everything has stopped five seconds after Ctrl-C.
+        // A person waits for the end of this process.
         let vars = vars.clone().with_defaults([("PAINEL_DRAIN_SECONDS", "2")]).overridden_by(own);
         let stores = Stores::from_vars(&vars).await?;
         migrate(&stores).await?;
         let first_start = demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
         let product = TaskTracker::new();
-        let address = spawn_product(&product, &vars, &stores, &shutdown).await?;
+        let (address, api) = spawn_product(&product, &vars, &stores, &shutdown).await?;
         Ok(Self {
             address,
             issuer,
@@ -103,6 +105,7 @@ impl Embedded {
             dynamodb,
             sqs,
             product,
+            api,
             shutdown,
             first_start,
             _data_dir: data_dir,
@@ -143,12 +146,13 @@ impl Embedded {
         self.shutdown.cancelled().await;
         self.product.close();
         self.product.wait().await;
+        let served = self.api.await.context("the API panicked").and_then(|served| served);
         self.stores.db.close().await;
         self.stand_ins.stop().await;
         self.sqs.stop().await;
         limited("DynamoDB", self.dynamodb.stop()).await;
         limited("PostgreSQL", self.postgres.stop()).await;
-        Ok(())
+        served
     }
 }
 
@@ -181,16 +185,16 @@ async fn spawn_product(
     vars: &Vars,
     stores: &Stores,
     shutdown: &CancellationToken,
-) -> anyhow::Result<SocketAddr> {
+) -> anyhow::Result<(SocketAddr, JoinHandle<anyhow::Result<()>>)> {
     let server = Server::build(HttpConfig::from_vars(vars)?, AuthConfig::from_vars(vars)?, stores.clone())?;
     let address = server.address();
     let serving = server.run(shutdown.clone());
-    let failed = shutdown.clone();
-    tasks.spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(error = format!("{error:#}"), "the API stopped");
-            failed.cancel();
-        }
+    let ended = shutdown.clone();
+    let api = tokio::spawn(async move {
+        let served = serving.await;
+        // Where the API fails, the rest ends too.
+        ended.cancel();
+        served
     });
     let worker = WorkerConfig::from_vars(vars)?;
     for build in commands::CATALOGUE {
@@ -200,7 +204,7 @@ async fn spawn_product(
     let reconciler = Reconciler::new(stores.clone(), ReconcilerConfig::from_vars(vars)?);
     let reconciling = shutdown.clone();
     tasks.spawn(async move { reconciler.run(reconciling).await });
-    Ok(address)
+    Ok((address, api))
 }
 
 async fn limited(name: &str, stop: impl Future<Output = anyhow::Result<()>>) {

@@ -46,9 +46,13 @@ impl CommandStore {
             .map_err(StoreError::from_sdk)?;
         let mut commands = Vec::new();
         for key in answer.items.unwrap_or_default().iter().filter_map(target) {
-            match self.get_key(key).await? {
-                Some(command) => commands.push(command),
-                None => self.settle_audit(&key).await?,
+            match self.get_key(key).await {
+                Ok(Some(command)) => commands.push(command),
+                Ok(None) => self.settle_audit(&key).await?,
+                Err(StoreError::Corrupt(error)) => {
+                    tracing::warn!(%error, command.id = %key.command_id, "an item was left out")
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(commands)

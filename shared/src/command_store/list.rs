@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandStore, Item, StoreError, from_item,
+    CommandStore, Item, StoreError, from_items,
     table::{INDEX_BY_STATUS, INDEX_BY_TENANT},
 };
 use crate::{
@@ -196,12 +196,14 @@ impl CommandStore {
     ) -> Result<Vec<Command>, StoreError> {
         let mut found: Vec<Command> = Vec::new();
         let mut from: Option<Item> = None;
+        // Where a filter expression narrows what a query has read, little may be left of it.
+        let narrowed = filter.command_type.is_some() || (filter.status.is_some() && partition.key != "status");
+        let read = if narrowed { READ_AT_MOST } else { (wanted + 8).min(READ_AT_MOST) };
+        let read = i32::try_from(read).unwrap_or(i32::MAX);
         loop {
-            let read = i32::try_from((wanted + 8).min(READ_AT_MOST)).unwrap_or(i32::MAX);
             let query = self.query(partition, filter, after).limit(read).set_exclusive_start_key(from);
             let answer = query.send().await.map_err(StoreError::from_sdk)?;
-            for item in answer.items.unwrap_or_default() {
-                let command: Command = from_item(item)?;
+            for command in from_items(answer.items) {
                 if after.is_none_or(|Cursor(key)| order(&command.key) < order(&key)) {
                     found.push(command);
                 }

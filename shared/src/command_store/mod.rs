@@ -142,6 +142,17 @@ fn to_item(command: &Command) -> Result<Item, StoreError> {
     Ok(serde_dynamo::to_item(command)?)
 }
 
+/// Reads what can be read. An item of a newer build is logged and left out: it must not stop the others.
+fn from_items(items: Option<Vec<Item>>) -> Vec<Command> {
+    let read = |item: Item| {
+        let id = item.get("command_id").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
+        from_item::<Command>(item)
+            .inspect_err(|error| tracing::warn!(%error, command.id = id, "an item was left out"))
+            .ok()
+    };
+    items.unwrap_or_default().into_iter().filter_map(read).collect()
+}
+
 fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
     Ok(serde_dynamo::from_item(item)?)
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{CommandStore, INDEX_BY_STATUS, Item, StoreError, alive, from_item};
+use super::{CommandStore, INDEX_BY_STATUS, Item, StoreError, alive, from_items};
 use crate::{
     command::{Command, Status},
     queue::WorkQueue,
@@ -68,8 +68,7 @@ impl CommandStore {
             query = query.expression_attribute_values(*name, value.clone());
         }
         let answer = query.send().await.map_err(StoreError::from_sdk)?;
-        let commands: Vec<Command> =
-            answer.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_, _>>()?;
-        Ok((commands.into_iter().filter(alive).collect(), ReadOn(answer.last_evaluated_key)))
+        let commands = from_items(answer.items).into_iter().filter(alive).collect();
+        Ok((commands, ReadOn(answer.last_evaluated_key)))
     }
 }

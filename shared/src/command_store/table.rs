@@ -40,17 +40,22 @@ pub enum TableState {
 impl CommandStore {
     /// Makes the table where it is missing; otherwise compares it, field by field, and changes nothing.
     pub async fn migrate(&self) -> Result<TableState, StoreError> {
-        if let Some(found) = self.describe().await? {
-            let differences = self.differences(&found).await?;
-            return Ok(match differences.is_empty() {
-                true => TableState::Matches,
-                false => TableState::Differs(differences),
-            });
+        let existed = self.describe().await?.is_some();
+        if !existed {
+            self.create_table().await?;
         }
-        self.create_table().await?;
-        self.await_active().await?;
-        self.enable_ttl().await?;
-        Ok(TableState::Created)
+        let found = self.await_active().await?;
+        let mut differences = self.differences(&found);
+        match self.ttl_attribute().await? {
+            // Missing, or a creation was interrupted before it came to this.
+            None if differences.is_empty() => self.enable_ttl().await?,
+            attribute => differences.compare("time to live", TTL_ATTRIBUTE, attribute.as_deref().unwrap_or("off")),
+        }
+        Ok(match (existed, differences.is_empty()) {
+            (_, false) => TableState::Differs(differences.0),
+            (true, true) => TableState::Matches,
+            (false, true) => TableState::Created,
+        })
     }
 
     async fn describe(&self) -> Result<Option<TableDescription>, StoreError> {
@@ -91,11 +96,11 @@ impl CommandStore {
         }
     }
 
-    async fn await_active(&self) -> Result<(), StoreError> {
+    async fn await_active(&self) -> Result<TableDescription, StoreError> {
         for delay in reconnect_delays().take(60) {
-            let found = self.describe().await?;
-            if found.and_then(|table| table.table_status) == Some(TableStatus::Active) {
-                return Ok(());
+            let active = |table: &TableDescription| table.table_status == Some(TableStatus::Active);
+            if let Some(table) = self.describe().await?.filter(active) {
+                return Ok(table);
             }
             tokio::time::sleep(delay).await;
         }
@@ -118,7 +123,7 @@ impl CommandStore {
             .map_err(StoreError::from_sdk)
     }
 
-    async fn differences(&self, found: &TableDescription) -> Result<Vec<Difference>, StoreError> {
+    fn differences(&self, found: &TableDescription) -> Comparison {
         let mut all = Comparison::default();
         all.compare("key schema", "command_id HASH, created_at RANGE", &keys_text(found.key_schema()));
         for (name, hash) in [(INDEX_BY_TENANT, "tenant_id"), (INDEX_BY_STATUS, "status")] {
@@ -140,11 +145,11 @@ impl CommandStore {
         all.compare("stream", "NEW_AND_OLD_IMAGES", stream.map_or("off", StreamViewType::as_str));
         let billing = found.billing_mode_summary().and_then(|summary| summary.billing_mode());
         all.compare("billing mode", "PAY_PER_REQUEST", billing.map_or("PROVISIONED", BillingMode::as_str));
-        all.compare("time to live", TTL_ATTRIBUTE, &self.ttl_attribute().await?);
-        Ok(all.0)
+        all
     }
 
-    async fn ttl_attribute(&self) -> Result<String, StoreError> {
+    /// The attribute that items expire by, if they do.
+    async fn ttl_attribute(&self) -> Result<Option<String>, StoreError> {
         let answer = self
             .client
             .describe_time_to_live()
@@ -155,7 +160,7 @@ impl CommandStore {
         let on = answer.time_to_live_description.filter(|ttl| {
             matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
         });
-        Ok(on.and_then(|ttl| ttl.attribute_name).unwrap_or_else(|| "off".to_owned()))
+        Ok(on.and_then(|ttl| ttl.attribute_name))
     }
 }
 
@@ -163,6 +168,10 @@ impl CommandStore {
 struct Comparison(Vec<Difference>);
 
 impl Comparison {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn compare(&mut self, field: &str, expected: &str, found: &str) {
         if expected != found {
             self.0.push(Difference {

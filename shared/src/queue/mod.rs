@@ -165,7 +165,7 @@ impl Queue {
     pub async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<Receiver, QueueError> {
         match self {
             Self::Sqs(sqs) => Ok(Receiver(Inner::Sqs(sqs.receiver(queue, side).await?))),
-            Self::RabbitMq(rabbit) => Ok(Receiver(Inner::RabbitMq(rabbit.receiver(queue, side).await?))),
+            Self::RabbitMq(rabbit) => Ok(Receiver(Inner::RabbitMq(Box::new(rabbit.receiver(queue, side).await?)))),
         }
     }
 
@@ -185,7 +185,7 @@ pub struct Receiver(Inner);
 #[derive(Debug)]
 enum Inner {
     Sqs(SqsReceiver),
-    RabbitMq(RabbitReceiver),
+    RabbitMq(Box<RabbitReceiver>),
 }
 
 impl Receiver {

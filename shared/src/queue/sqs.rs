@@ -93,16 +93,37 @@ impl Sqs {
 
     pub(super) async fn migrate(&self) -> Result<(), QueueError> {
         for queue in WorkQueue::all() {
-            let dead = self.ensure(&self.name(queue, Side::DeadLetters), HashMap::new()).await?;
+            let dead_name = self.name(queue, Side::DeadLetters);
+            let dead = self.ensure(&dead_name, HashMap::new()).await?;
+            self.check(&dead_name, &dead, QueueAttributeName::RedrivePolicy, "").await?;
             let arn = self.attribute(&dead, QueueAttributeName::QueueArn).await?;
             let redrive = json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVE_COUNT}).to_string();
             let name = self.name(queue, Side::Work);
             let wanted = HashMap::from([(QueueAttributeName::RedrivePolicy, redrive.clone())]);
             let url = self.ensure(&name, wanted).await?;
-            let found = self.attribute(&url, QueueAttributeName::RedrivePolicy).await?;
-            if !same_json(&found, &redrive) {
-                let difference = format!("RedrivePolicy is {found} and must be {redrive}");
-                return Err(QueueError::Differs { queue: name, difference });
+            self.check(&name, &url, QueueAttributeName::RedrivePolicy, &redrive).await?;
+        }
+        Ok(())
+    }
+
+    /// An error where an attribute, or the retention, is not as it must be.
+    async fn check(
+        &self,
+        name: &str,
+        url: &str,
+        attribute: QueueAttributeName,
+        wanted: &str,
+    ) -> Result<(), QueueError> {
+        let retention = RETENTION_SECONDS.to_string();
+        for (attribute, wanted) in
+            [(attribute, wanted), (QueueAttributeName::MessageRetentionPeriod, retention.as_str())]
+        {
+            let found = self.attribute(url, attribute.clone()).await?;
+            if found != wanted && !same_json(&found, wanted) {
+                let shown = |value: &str| if value.is_empty() { "absent".to_owned() } else { value.to_owned() };
+                let difference =
+                    format!("{} is {} and must be {}", attribute.as_str(), shown(&found), shown(wanted));
+                return Err(QueueError::Differs { queue: name.to_owned(), difference });
             }
         }
         Ok(())
@@ -114,9 +135,10 @@ impl Sqs {
         name: &str,
         mut wanted: HashMap<QueueAttributeName, String>,
     ) -> Result<String, QueueError> {
-        let found = self.limited(self.0.client.get_queue_url().queue_name(name).send()).await?;
-        if let Ok(answer) = found {
-            return Ok(answer.queue_url.unwrap_or_default());
+        match self.limited(self.0.client.get_queue_url().queue_name(name).send()).await? {
+            Ok(answer) => return Ok(answer.queue_url.unwrap_or_default()),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => {}
+            Err(error) => return Err(unavailable(error)),
         }
         wanted.insert(QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_string());
         let made = self.0.client.create_queue().queue_name(name).set_attributes(Some(wanted)).send();

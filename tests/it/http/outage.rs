@@ -61,3 +61,24 @@ fn without_dynamodb_no_command_is_accepted() {
         assert_eq!(client.get("/health/ready").await.body["dynamodb"], "down");
     });
 }
+
+#[test]
+fn without_postgresql_an_outcome_can_be_seen_all_the_same() {
+    with_stack(|stack| async move {
+        let with = stack.serve().await;
+        let body = json!({"command_type": "HEALTH_CHECK", "tenant_id": stack.example.tenant});
+        let id = with.accepted(&body).await;
+        stack.step(&stack.executor::<HealthCheck>()).await;
+        let vars = stack.vars.clone().overridden_by([
+            ("PAINEL_DATABASE_URL", "postgres://painel@127.0.0.1:9/painel".to_owned()),
+            ("PAINEL_DATABASE_TIMEOUT_MS", "300".to_owned()),
+        ]);
+        let without = stack.serve_with(&vars).await;
+        let command = without.command(&id).await;
+        assert_eq!(
+            (&command["status"], &command["events"], &command["tenant_name"]),
+            (&json!("SUCCESS"), &json!(null), &json!(null))
+        );
+        assert_eq!(without.get(COMMANDS).await.body["commands"][0]["command_id"], json!(id));
+    });
+}

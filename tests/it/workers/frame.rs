@@ -157,6 +157,24 @@ fn what_is_no_job_is_dead_lettered_and_the_worker_goes_on() {
 }
 
 #[test]
+fn a_job_that_names_a_command_of_another_type_does_not_end_it() {
+    with_stack(|stack| async move {
+        let [agent, _] = stack.example.agents;
+        let command =
+            stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
+        let forged = Job::for_command(&command).encode().unwrap().replace("RESTART_AGENT", "HEALTH_CHECK");
+        stack.stores.queue.publish_raw(queue(), &forged).await.unwrap();
+        let handler = scripted(Script::FailForGood);
+        stack.step(&stack.executor_of(handler.clone())).await;
+        assert_eq!((handler.runs.load(Ordering::SeqCst), dead(stack).await), (0, 1));
+        let stored = stack.stored(&command).await;
+        assert_eq!((stored.status, stored.attempt), (Status::Pending, 0));
+        stack.step(&stack.executor::<painel_workers::commands::RestartAgent>()).await;
+        assert_eq!(stack.stored(&command).await.status, Status::Success);
+    });
+}
+
+#[test]
 fn a_lease_is_kept_while_the_handler_runs() {
     let one_second = [("PAINEL_LEASE_SECONDS", "1"), ("PAINEL_QUEUE_VISIBILITY_SECONDS", "1")];
     with_stack_and(&one_second, |stack| async move {

@@ -9,6 +9,7 @@ use painel_shared::{
     time::now,
 };
 use painel_tests::stack::{Stack, with_stack};
+use serde_json::json;
 
 async fn store(stack: &Stack, age: Duration) -> Command {
     let command = Command::accept(
@@ -42,5 +43,26 @@ fn a_command_whose_job_was_lost_is_published_once() {
         stack.step(&stack.executor::<painel_workers::commands::HealthCheck>()).await;
         assert_eq!(stack.stored(&lost).await.status, Status::Success);
         assert_eq!(stack.stored(&young).await.status, Status::Pending);
+    });
+}
+
+#[test]
+fn a_command_of_a_newer_build_does_not_stop_the_others() {
+    with_stack(|stack| async move {
+        // Older than the other, so that it is met first.
+        let at = "2026-01-01T00:00:00.000Z";
+        let item = json!({
+            "command_id": {"S": "019b7a3c-0000-7000-8000-000000000000"},
+            "created_at": {"S": at},
+            "command_type": {"S": "ROTATE_LOGS"},
+            "status": {"S": "PENDING"},
+            "next_publish_at": {"S": at},
+            "ttl": {"N": "4000000000"},
+        });
+        stack.dynamodb_call("PutItem", json!({"TableName": "operational_commands", "Item": item})).await;
+        let lost = store(stack, PUBLISH_PATIENCE).await;
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 1);
+        let listed = stack.stores.commands.list(&Default::default(), None, 0, 10).await.unwrap();
+        assert_eq!(listed.commands.iter().map(Command::id).collect::<Vec<_>>(), [lost.id()]);
     });
 }

@@ -7,7 +7,7 @@ use painel_shared::{
     job::Job,
     queue::{Side, WorkQueue},
 };
-use painel_tests::stack::{Stack, with_stack};
+use painel_tests::stack::{Stack, with_stack, with_stack_and};
 use painel_workers::{
     commands::{ReprocessQueue, RestartAgent},
     effects,
@@ -143,6 +143,18 @@ fn an_attempt_that_was_interrupted_is_gone_on_with() {
         assert_eq!(counts(&stored).0, 1, "what was taken before counts");
         assert_eq!(stack.stored(&other).await.status, Status::Error, "and nothing beyond the count was taken");
         assert_eq!(stack.stores.queue.depth(restarts()).await.unwrap().ready, 1, "it has its job");
+    });
+}
+
+#[test]
+fn named_jobs_are_waited_for_that_an_interrupted_attempt_had_in_hand() {
+    with_stack_and(&[("PAINEL_QUEUE_VISIBILITY_SECONDS", "3")], |stack| async move {
+        let (died, job) = dead(stack, true).await;
+        // The attempt that was stopped took the letter with it.
+        let mut receiver = stack.receiver(restarts(), Side::DeadLetters).await;
+        assert_eq!(receiver.receive(10, Duration::from_secs(5)).await.unwrap().len(), 1);
+        assert_eq!(counts(&reprocess(stack, json!({"message_ids": [job]})).await), (1, 0, 0));
+        assert_eq!(stack.stored(&died).await.status, Status::Pending);
     });
 }
 

@@ -3,7 +3,7 @@
 //! What it takes is written down before it is touched, so that a second attempt goes on where the first
 //! stopped: it neither exceeds the count nor forgets a command between its new state and its new job.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use painel_shared::{
     command::{Command, CommandKey, Status},
@@ -12,7 +12,7 @@ use painel_shared::{
     config::{ConfigError, Vars},
     dispatch,
     events::{self, Event},
-    ids::CommandId,
+    ids::{CommandId, JobId},
     job::Job,
     queue::{Delivery, Side},
     stores::Stores,
@@ -29,6 +29,8 @@ use crate::{
 const BATCH: usize = 10;
 /// How long the dead-letter queue is waited on before it counts as empty.
 const WAIT: Duration = Duration::from_secs(1);
+/// How long messages may be hidden that an earlier attempt had in hand when it was stopped.
+const HIDDEN: Duration = Duration::from_secs(45);
 
 /// The handler.
 #[derive(Debug)]
@@ -79,6 +81,34 @@ impl Handler for ReprocessQueue {
     }
 }
 
+/// A look through a dead-letter queue.
+#[derive(Default)]
+struct Scan {
+    /// What is in hand: first what stays dead, then what has still to be looked at.
+    left: Vec<Delivery>,
+    /// How many of them stay dead.
+    looked_at: usize,
+    named: Vec<JobId>,
+    unreadable: u64,
+    seen_again: usize,
+}
+
+impl Scan {
+    /// Takes deliveries in hand. One that was in hand before, and came back because its hold ran out,
+    /// takes its old place.
+    fn add(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            match self.left.iter_mut().find(|known| known.body == delivery.body) {
+                Some(known) => {
+                    *known = delivery;
+                    self.seen_again += 1;
+                }
+                None => self.left.push(delivery),
+            }
+        }
+    }
+}
+
 /// One attempt under way.
 struct Run<'a> {
     stores: &'a Stores,
@@ -117,41 +147,62 @@ impl Run<'_> {
 
     /// Goes through the dead-letter queue once; how many messages could not be read.
     async fn move_dead_letters(&self) -> Result<u64, HandlerError> {
-        let mut receiver = self.stores.queue.receiver(self.parameters.queue_name, Side::DeadLetters).await?;
-        let mut left: Vec<Delivery> = Vec::new();
-        let mut unreadable = 0;
-        let mut full = false;
-        while !full {
-            let deliveries = receiver.receive(BATCH, WAIT).await?;
-            // A message that was left comes back once its visibility ends: then all have been seen.
-            let new: Vec<Delivery> =
-                deliveries.into_iter().filter(|new| left.iter().all(|old| old.body != new.body)).collect();
-            if new.is_empty() {
-                break;
+        let mut scan = Scan::default();
+        let scanned = self.scan(&mut scan).await;
+        // What is left is given back whatever came of the scan; a hold that has run out needs no giving back.
+        for delivery in scan.left {
+            if let Err(error) = delivery.release().await {
+                tracing::debug!(%error, "a dead letter was not given back; it comes back by itself");
             }
-            for delivery in new {
+        }
+        scanned.map(|()| scan.unreadable)
+    }
+
+    async fn scan(&self, scan: &mut Scan) -> Result<(), HandlerError> {
+        let queue = self.parameters.queue_name;
+        let mut receiver = self.stores.queue.receiver(queue, Side::DeadLetters).await?;
+        let mut last_new = Instant::now();
+        loop {
+            let deliveries = receiver.receive(BATCH, WAIT).await?;
+            if deliveries.is_empty() {
+                let all_held = self.stores.queue.depth(queue).await?.dead <= scan.left.len() as u64;
+                if all_held || self.all_named_seen(scan) || last_new.elapsed() > HIDDEN {
+                    return Ok(());
+                }
+            }
+            // All are in hand before the first is looked at, so that an error gives all of them back.
+            scan.add(deliveries);
+            if scan.seen_again > scan.left.len() {
+                return Ok(());
+            }
+            while let Some(delivery) = scan.left.get(scan.looked_at) {
+                last_new = Instant::now();
                 let taken = match Job::decode(&delivery.body) {
-                    Ok(_) if full => Taken::Left,
-                    Ok(job) => self.take_job(&job).await?,
+                    Ok(job) => {
+                        scan.named.push(job.job_id);
+                        self.take_job(&job).await?
+                    }
                     Err(_) => {
-                        unreadable += 1;
+                        scan.unreadable += 1;
                         Taken::Left
                     }
                 };
                 match taken {
-                    Taken::Moved | Taken::Skipped => delivery.acknowledge().await?,
-                    Taken::Left => left.push(delivery),
-                    Taken::Full => {
-                        full = true;
-                        left.push(delivery);
-                    }
+                    Taken::Moved | Taken::Skipped => scan.left.swap_remove(scan.looked_at).acknowledge().await?,
+                    Taken::Left => scan.looked_at += 1,
+                    Taken::Full => return Ok(()),
                 }
             }
         }
-        for delivery in left {
-            delivery.release().await?;
+    }
+
+    /// Whether ids were given and a message of each has been seen.
+    fn all_named_seen(&self, scan: &Scan) -> bool {
+        match &self.parameters.message_ids {
+            Some(ids) => ids.iter().all(|id| scan.named.contains(id)),
+            // What is hidden from this scan is found in the store.
+            None => true,
         }
-        Ok(unreadable)
     }
 
     async fn take_job(&self, job: &Job) -> Result<Taken, HandlerError> {
@@ -213,15 +264,19 @@ impl Run<'_> {
 
     /// Gives a dead command new attempts and a new job; one that has them already gets another job at most.
     async fn revive(&self, target: &Command) -> Result<(), HandlerError> {
-        let stored = match self.is_dead(target) && target.completed_at.is_some_and(|at| at < self.began()) {
-            true => self.stores.commands.reprocess(target).await?.stored(),
-            false => Some(target.clone()),
+        let stored = if self.is_dead(target) && target.completed_at.is_some_and(|at| at < self.began()) {
+            // The event comes first, as that of a request does: a crash leaves no change without one.
+            let next_fence = Command { fence: target.fence + 1, ..target.clone() };
+            let event = Event::reprocessed(&next_fence, self.id());
+            events::record(&mut *self.stores.db.acquire().await?, &event).await?;
+            self.stores.commands.reprocess(target).await?.stored()
+        } else {
+            Some(target.clone())
         };
-        let Some(pending) = stored.filter(|command| command.status == Status::Pending) else { return Ok(()) };
-        let event = Event::reprocessed(&pending, self.id());
-        events::record(&mut *self.stores.db.acquire().await?, &event).await?;
-        // What the queue does not take now, the reconciler publishes.
-        dispatch::publish(self.stores, &pending).await;
+        if let Some(pending) = stored.filter(|command| command.status == Status::Pending) {
+            // What the queue does not take now, the reconciler publishes.
+            dispatch::publish(self.stores, &pending).await;
+        }
         Ok(())
     }
 

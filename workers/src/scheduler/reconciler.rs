@@ -7,7 +7,7 @@
 use painel_shared::{
     command::{Command, Status},
     command_store::{ReadOn, StoreError, Write},
-    dispatch,
+    db, dispatch,
     queue::WorkQueue,
     stores::Stores,
     time::{Timestamp, now},
@@ -94,7 +94,7 @@ impl Reconciler {
                 continue;
             }
             let recorded = async { record_end(&mut *self.stores.db.acquire().await?, &command).await };
-            if let Err(error) = recorded.await {
+            if let Err(error) = db::within_limit(recorded).await {
                 tracing::warn!(%error, "PostgreSQL did not answer; the events stay owed");
                 return Ok(written);
             }

@@ -5,8 +5,8 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    fs::{self, File, OpenOptions},
+    io::Write,
     path::Path,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -66,10 +66,14 @@ impl AgentRuntime {
     pub fn open(file: &Path) -> anyhow::Result<Self> {
         let record = OpenOptions::new().create(true).append(true).read(true).open(file);
         let record = record.with_context(|| format!("{} cannot be written", file.display()))?;
-        let mut state = State { record, agents: HashMap::new(), restarts: HashMap::new() };
+        let text = fs::read_to_string(file)?;
         // A last line cut short by a crash was never answered, so it is no restart.
-        let lines = BufReader::new(File::open(file)?).lines().map_while(Result::ok);
-        for restart in lines.filter_map(|line| serde_json::from_str::<Restart>(&line).ok()) {
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        record.set_len(u64::try_from(whole)?)?;
+        let mut state = State { record, agents: HashMap::new(), restarts: HashMap::new() };
+        for line in text.get(..whole).unwrap_or_default().lines() {
+            let restart = serde_json::from_str(line)
+                .with_context(|| format!("{} holds a line that is no restart: {line}", file.display()))?;
             state.apply(restart);
         }
         Ok(Self(Mutex::new(state)))
@@ -113,7 +117,8 @@ impl State {
             target_generation: record.generation + 1,
             at: to_text(now()),
         };
-        writeln!(self.record, "{}", serde_json::to_string(&restart)?)?;
+        let line = format!("{}\n", serde_json::to_string(&restart)?);
+        self.record.write_all(line.as_bytes())?;
         self.apply(restart.clone());
         self.agent(agent).running_from = Instant::now() + RESTART_TIME;
         Ok(Some(restart))

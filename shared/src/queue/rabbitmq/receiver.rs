@@ -117,10 +117,7 @@ impl Drop for RabbitReceiver {
 /// The first delivery within `wait`, and those that have already arrived behind it.
 async fn next_of(consumer: &mut Consumer, max: usize, wait: Duration) -> Result<Vec<(u64, Vec<u8>)>, QueueError> {
     let mut received = Vec::new();
-    let mut next = match tokio::time::timeout(wait, consumer.next()).await {
-        Ok(next) => Some(next),
-        Err(_) => None,
-    };
+    let mut next = tokio::time::timeout(wait, consumer.next()).await.ok();
     while let Some(arrived) = next {
         match arrived {
             Some(Ok(delivery)) => received.push((delivery.delivery_tag, delivery.data)),
