@@ -165,7 +165,13 @@ impl Stack {
         self.product.wait().await;
         self.stores.db.close().await;
         if self.vars.text("PAINEL_QUEUE") == Some(RABBITMQ.1) {
-            delete_queues(&self.database.replace('_', "-")).await?;
+            let url = self.vars.text("PAINEL_RABBITMQ_URL").unwrap_or_default();
+            // A test may have taken its own broker away.
+            if let Err(error) = delete_queues(url, &self.database.replace('_', "-")).await
+                && url == rabbitmq_url()
+            {
+                return Err(error);
+            }
         }
         admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await?;
         std::fs::remove_dir_all(&self.folder)?;
@@ -329,8 +335,8 @@ pub fn rabbitmq_url() -> String {
 }
 
 /// Deletes what a test has made at the broker; what it has not made is not missed.
-async fn delete_queues(prefix: &str) -> anyhow::Result<()> {
-    let connection = lapin::Connection::connect(&rabbitmq_url(), lapin::ConnectionProperties::default()).await?;
+async fn delete_queues(url: &str, prefix: &str) -> anyhow::Result<()> {
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     let own = |queue: WorkQueue| queue.name().replacen("painel", prefix, 1);
     let mut queues: Vec<String> = WorkQueue::all().map(own).collect();

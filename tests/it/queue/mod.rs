@@ -1,5 +1,7 @@
 //! What every transport does: one suite, run on each.
 
+mod broker_faults;
+
 use std::time::Duration;
 
 use painel_shared::{

@@ -1,0 +1,138 @@
+//! What RabbitMQ can do to its clients, and how they come back by themselves.
+
+use std::time::{Duration, Instant};
+
+use painel_shared::{
+    command::Status,
+    command_store::Filter,
+    commands,
+    queue::{QueueError, Side},
+};
+use painel_tests::{
+    broker::Broker,
+    stack::{RABBITMQ, Stack, with_stack_and},
+    wait::eventually,
+};
+use painel_workers::commands::HealthCheck;
+use serde_json::json;
+
+use super::queue;
+
+async fn all_succeed(stack: &Stack, limit: Duration) {
+    eventually("every command to succeed", limit, || async {
+        let unfinished = [Status::Pending, Status::Running, Status::Error].map(|status| async move {
+            let filter = Filter { status: Some(status), ..Filter::default() };
+            stack.stores.commands.count(&filter).await.unwrap().total
+        });
+        let left: u64 = futures::future::join_all(unfinished).await.into_iter().sum();
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
+#[test]
+fn a_restart_of_the_broker_under_load_loses_nothing_and_work_goes_on_within_five_seconds() {
+    let mut broker = Broker::start();
+    let url = broker.url();
+    let set = [RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str()), ("PAINEL_QUEUE_TIMEOUT_MS", "500")];
+    with_stack_and(&set, |stack| async move {
+        stack.work::<HealthCheck>();
+        stack.reconcile();
+        let client = stack.serve().await;
+        for _ in 0..40 {
+            client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+        }
+        broker.kill();
+        // With the broker gone, commands are accepted all the same, and soon.
+        for _ in 0..3 {
+            let asked = Instant::now();
+            client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        }
+        let back = tokio::task::block_in_place(|| broker.start_again());
+        // What is sent from now on is taken within five seconds of the broker's return.
+        let command = eventually("a job to be taken by the broker", Duration::from_secs(5), || async {
+            let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+            eventually("its outcome", Duration::from_secs(5), || async {
+                stack.stored(&command).await.status.is_final().then_some(())
+            })
+            .await;
+            Some(command)
+        })
+        .await;
+        assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+        assert_eq!(stack.stored(&command).await.status, Status::Success);
+        all_succeed(stack, Duration::from_secs(40)).await;
+        drop(broker);
+    });
+}
+
+#[test]
+fn a_queue_that_was_deleted_is_missed_and_work_goes_on_once_it_is_made_again() {
+    let broker = Broker::start();
+    let url = broker.url();
+    with_stack_and(&[RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str())], |stack| async move {
+        let mut receiver = stack.receiver(queue(), Side::Work).await;
+        let prefix = stack.vars.text("PAINEL_QUEUE_PREFIX").unwrap();
+        let name = queue().name().replacen("painel", prefix, 1);
+        tokio::task::block_in_place(|| broker.control(&["delete_queue", &name]));
+        let ended = receiver.receive(1, Duration::from_secs(10)).await;
+        assert!(matches!(ended, Err(QueueError::Unavailable(_))), "{ended:?}");
+        let lost = stack.stores.queue.publish_raw(queue(), "{}").await;
+        assert!(matches!(&lost, Err(QueueError::NoQueue(missing)) if *missing == name), "{lost:?}");
+
+        stack.stores.queue.migrate().await.unwrap();
+        stack.stores.queue.publish_raw(queue(), "again").await.unwrap();
+        let delivery = stack.next(queue()).await;
+        assert_eq!(delivery.body, "again");
+        delivery.acknowledge().await.unwrap();
+    });
+}
+
+#[test]
+fn a_memory_alarm_blocks_publishing_within_its_limit_and_consuming_goes_on() {
+    let broker = Broker::start();
+    let url = broker.url();
+    let set = [RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str()), ("PAINEL_QUEUE_TIMEOUT_MS", "500")];
+    with_stack_and(&set, |stack| async move {
+        let publish = |body: &'static str| stack.stores.queue.publish_raw(queue(), body);
+        publish("before").await.unwrap();
+        let mut receiver = stack.receiver(queue(), Side::Work).await;
+        tokio::task::block_in_place(|| broker.control(&["set_vm_memory_high_watermark", "absolute", "1MiB"]));
+        eventually("publishing to be blocked", Duration::from_secs(10), || async {
+            let asked = Instant::now();
+            let refused = publish("during").await.is_err();
+            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+            refused.then_some(())
+        })
+        .await;
+        let received = receiver.receive(1, Duration::from_secs(5)).await.unwrap();
+        for delivery in received {
+            assert_eq!(delivery.body, "before");
+            delivery.acknowledge().await.unwrap();
+        }
+        tokio::task::block_in_place(|| broker.control(&["set_vm_memory_high_watermark", "0.6"]));
+        eventually("publishing to go on", Duration::from_secs(10), || async { publish("after").await.ok() }).await;
+    });
+}
+
+#[test]
+fn a_queue_with_other_arguments_is_named_with_what_differs_and_left_alone() {
+    with_stack_and(&[RABBITMQ], |stack| async move {
+        let prefix = format!("{}-other", stack.vars.text("PAINEL_QUEUE_PREFIX").unwrap());
+        let url = stack.vars.text("PAINEL_RABBITMQ_URL").unwrap();
+        let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let name = format!("{prefix}.health-check.dead-letter");
+        let options = lapin::options::QueueDeclareOptions { durable: true, ..Default::default() };
+        channel.queue_declare(name.as_str().into(), options, Default::default()).await.unwrap();
+
+        let vars = stack.vars.clone().overridden_by([("PAINEL_QUEUE_PREFIX", prefix)]);
+        let other = painel_shared::stores::Stores::from_vars(&vars).await.unwrap();
+        let error = other.queue.migrate().await.unwrap_err();
+        let QueueError::Differs { queue, difference } = &error else { panic!("{error}") };
+        assert_eq!(*queue, name);
+        assert!(difference.contains("x-queue-type"), "{difference}");
+        channel.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+    });
+}
