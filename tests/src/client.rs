@@ -84,6 +84,14 @@ impl Client {
         self.send(self.request(Method::POST, COMMANDS).json(body).header("Idempotency-Key", key)).await
     }
 
+    /// The same, where the API may be away.
+    pub async fn try_post_once(&self, body: &Value, key: &str) -> Option<Answer> {
+        let request = self.request(Method::POST, COMMANDS).json(body).header("Idempotency-Key", key);
+        let response = request.timeout(Duration::from_secs(5)).send().await.ok()?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Some(Answer { status, headers, body: response.json().await.ok()? })
+    }
+
     /// Sends a command that must be accepted; its id.
     pub async fn accepted(&self, body: &Value) -> String {
         let answer = self.post(body).await;

@@ -38,6 +38,30 @@ impl<'a> Fleet<'a> {
         command
     }
 
+    /// Sets a variable for the processes that are started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.set.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Sends a signal to one process of that binary, chosen by `choice`; its place for [`Fleet::replace`].
+    pub fn signal_one(&self, binary: &str, choice: u64, signal: &str) -> usize {
+        let places: Vec<usize> =
+            self.running.iter().enumerate().filter(|(_, (name, _))| name == binary).map(|(n, _)| n).collect();
+        let place = places[usize::try_from(choice).unwrap() % places.len()];
+        let id = self.running[place].1.id().to_string();
+        // It may have ended by itself.
+        let _ = Command::new("kill").args([format!("-{signal}"), id]).status();
+        place
+    }
+
+    /// Puts a fresh process in the place of one that was killed.
+    pub fn replace(&mut self, place: usize) {
+        let (binary, mut child) = self.running.swap_remove(place);
+        let _ = child.kill();
+        child.wait().unwrap();
+        self.start(&binary);
+    }
+
     /// Starts a process; what it logs goes to a file.
     pub fn start(&mut self, binary: &str) {
         self.started += 1;

@@ -4,6 +4,8 @@ pub mod broker;
 pub mod client;
 pub mod fleet;
 pub mod lossy;
+pub mod postgres;
 pub mod program;
 pub mod stack;
+pub mod storm;
 pub mod wait;

@@ -20,7 +20,9 @@ pub struct Program {
 /// The built program, beside the test binary.
 pub fn path() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("painel");
+    // A test is in `deps`, a program beside the others.
+    let folder = test.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).unwrap();
+    let program = folder.join("painel");
     assert!(program.exists(), "{} is missing: run `cargo build -p painel` first", program.display());
     program
 }

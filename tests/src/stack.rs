@@ -52,6 +52,8 @@ use crate::client::Client;
 
 /// The real PostgreSQL, where its own databases can be made.
 const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/postgres";
+/// Where the PostgreSQL of the tests is, if it is another; also for [`with_stack_and`].
+pub const POSTGRES_VARIABLE: &str = "PAINEL_TEST_POSTGRES";
 /// Thirty-two bytes of zero: a key for tests.
 const CREDENTIALS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -70,6 +72,8 @@ pub struct Stack {
     pub example: Example,
     /// The folder of the stand-ins' files.
     pub folder: PathBuf,
+    /// The PostgreSQL where its database is.
+    postgres: String,
     database: String,
     dynamodb: DynamoDb,
     sqs: Sqs,
@@ -113,11 +117,13 @@ impl Stack {
         let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?, 0)?;
         let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(None, 0), Sqs::start(0))?;
         let database = format!("painel_test_{}", Uuid::new_v4().simple());
-        admin(&format!("CREATE DATABASE {database}")).await?;
-        let postgres = postgres_url();
+        let own_server = set.iter().find(|(name, _)| *name == POSTGRES_VARIABLE).map(|(_, url)| (*url).to_owned());
+        let postgres = own_server.unwrap_or_else(postgres_url);
+        admin(&postgres, &format!("CREATE DATABASE {database}")).await?;
         let (server, _) = postgres.rsplit_once('/').unwrap();
+        let url = format!("{server}/{database}");
         let own = [
-            ("PAINEL_DATABASE_URL", format!("{server}/{database}")),
+            ("PAINEL_DATABASE_URL", url),
             ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
             ("PAINEL_SQS_ENDPOINT", sqs.url()),
             ("PAINEL_QUEUE_TIMEOUT_MS", "5000".to_owned()),
@@ -150,6 +156,7 @@ impl Stack {
             issuer,
             example,
             folder,
+            postgres,
             database,
             dynamodb,
             sqs,
@@ -173,7 +180,7 @@ impl Stack {
                 return Err(error);
             }
         }
-        admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await?;
+        admin(&self.postgres, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await?;
         std::fs::remove_dir_all(&self.folder)?;
         Ok(())
     }
@@ -319,6 +326,12 @@ impl Stack {
         request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 
+    /// How often the stand-in agent runtime was asked for a restart.
+    pub async fn restart_calls(&self) -> u64 {
+        let answer = reqwest::get(format!("{}/calls", self.stand_ins.url())).await.unwrap();
+        answer.json::<Value>().await.unwrap()["calls"].as_u64().unwrap()
+    }
+
     /// Where DynamoDB and SQS listen.
     pub fn aws_urls(&self) -> (String, String) {
         (self.dynamodb.url(), self.sqs.url())
@@ -326,7 +339,7 @@ impl Stack {
 }
 
 fn postgres_url() -> String {
-    std::env::var("PAINEL_TEST_POSTGRES").unwrap_or_else(|_| POSTGRES.to_owned())
+    std::env::var(POSTGRES_VARIABLE).unwrap_or_else(|_| POSTGRES.to_owned())
 }
 
 /// The real RabbitMQ.
@@ -352,8 +365,8 @@ async fn delete_queues(url: &str, prefix: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn admin(statement: &str) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(&postgres_url()).await?;
+async fn admin(server: &str, statement: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(server).await?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await?;
     connection.close().await?;
     Ok(())

@@ -107,6 +107,7 @@ fn a_memory_alarm_blocks_publishing_within_its_limit_and_consuming_goes_on() {
         })
         .await;
         let received = receiver.receive(1, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(received.len(), 1);
         for delivery in received {
             assert_eq!(delivery.body, "before");
             delivery.acknowledge().await.unwrap();

@@ -33,6 +33,7 @@ struct State {
     record: File,
     agents: HashMap<Agent, AgentRecord>,
     restarts: HashMap<String, Restart>,
+    calls: u64,
 }
 
 type Agent = (TenantId, AgentId);
@@ -70,7 +71,7 @@ impl AgentRuntime {
         // A last line cut short by a crash was never answered, so it is no restart.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         record.set_len(u64::try_from(whole)?)?;
-        let mut state = State { record, agents: HashMap::new(), restarts: HashMap::new() };
+        let mut state = State { record, agents: HashMap::new(), restarts: HashMap::new(), calls: 0 };
         for line in text.get(..whole).unwrap_or_default().lines() {
             let restart = serde_json::from_str(line)
                 .with_context(|| format!("{} holds a line that is no restart: {line}", file.display()))?;
@@ -101,6 +102,7 @@ impl State {
 
     /// The restart of that key: the one there was, or a new one, written down before it is answered.
     fn restart(&mut self, agent: Agent, key: &str) -> anyhow::Result<Option<Restart>> {
+        self.calls += 1;
         if let Some(known) = self.restarts.get(key) {
             return Ok(Some(known.clone()));
         }
@@ -150,6 +152,11 @@ pub async fn show(runtime: web::Data<AgentRuntime>, agent: web::Path<Agent>) -> 
     let running = record.running_from <= Instant::now();
     let state = if running { "running" } else { "restarting" };
     HttpResponse::Ok().json(json!({"state": state, "generation": record.generation}))
+}
+
+/// `GET /calls`: how often a restart was asked for since this start, refused and repeated ones included.
+pub async fn calls(runtime: web::Data<AgentRuntime>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"calls": runtime.state().calls}))
 }
 
 /// `POST /tenants/{tenant}/agents/{agent}/refusals` {refusals}: that many restarts are refused.

@@ -32,6 +32,7 @@ impl StandIns {
                 .app_data(keys.clone())
                 .app_data(runtime.clone())
                 .service(resource("/.well-known/jwks.json").route(get().to(issuer::serve_keys)))
+                .service(resource("/calls").route(get().to(agent_runtime::calls)))
                 .service(
                     web::scope("/tenants/{tenant}/agents/{agent}")
                         .route("", get().to(agent_runtime::show))

@@ -1,0 +1,93 @@
+//! A PostgreSQL of the test's own, to be crashed and started again. The machine's own is left alone.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::program::Folder;
+
+/// A cluster with a port and files of its own.
+pub struct Postgres {
+    folder: Folder,
+    programs: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    /// Makes one and starts it.
+    pub fn start() -> Self {
+        let folder = Folder::fresh();
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let postgres = Self { folder, programs: programs(), port };
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&postgres.folder.0));
+        }
+        postgres.run("initdb", &["--username=postgres", "--auth=trust", "--no-sync"]);
+        postgres.control("start");
+        postgres
+    }
+
+    /// The database where databases can be made.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Crashes it and starts it again: it recovers from its log.
+    pub fn crash_and_start(&self) {
+        self.control("stop");
+        self.control("start");
+    }
+
+    fn control(&self, what: &str) {
+        let options = format!("-p {} -h 127.0.0.1 -k ''", self.port);
+        let log = self.folder.0.join("log");
+        let more: Vec<&str> = match what {
+            "start" => vec!["-w", "-o", &options, "-l", log.to_str().unwrap(), "start"],
+            // As a crash: no checkpoint is made, and connections are cut.
+            _ => vec!["-m", "immediate", "stop"],
+        };
+        self.run("pg_ctl", &more);
+    }
+
+    /// The server refuses to run as root.
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let path = self.programs.join(program);
+        let mut command = match is_root() {
+            true => {
+                let mut command = Command::new("runuser");
+                command.args(["-u", "postgres", "--"]).arg(path);
+                command
+            }
+            false => Command::new(path),
+        };
+        command.arg("-D").arg(self.folder.0.join("data")).args(arguments).current_dir("/");
+        run(&mut command);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.control("stop");
+    }
+}
+
+fn run(command: &mut Command) {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|said| said.stdout == b"0\n")
+}
+
+/// Debian keeps the server's programs beside each other, a folder a version.
+fn programs() -> PathBuf {
+    let versions = Path::new("/usr/lib/postgresql");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(versions)
+        .map(|all| all.filter_map(|one| Some(one.ok()?.path().join("bin"))).collect())
+        .unwrap_or_default();
+    found.sort();
+    found.pop().unwrap_or_default()
+}
