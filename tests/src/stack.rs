@@ -12,6 +12,7 @@ use painel::{
     demo_data::{self, Example},
     embedded::migrate,
     services::{
+        ANYWHERE,
         agent_runtime::AgentRuntime,
         dynamodb::DynamoDb,
         issuer::{CLIENT_ID, ISSUER, Issuer},
@@ -114,8 +115,9 @@ impl Stack {
         let folder = std::env::temp_dir().join(format!("painel-test-{}", Uuid::new_v4()));
         std::fs::create_dir(&folder)?;
         let issuer = Issuer::open(issuer_key())?;
-        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?, 0)?;
-        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(None, 0), Sqs::start(0))?;
+        let stand_ins =
+            StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?, ANYWHERE)?;
+        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(None, ANYWHERE), Sqs::start(ANYWHERE))?;
         let database = format!("painel_test_{}", Uuid::new_v4().simple());
         let own_server = set.iter().find(|(name, _)| *name == POSTGRES_VARIABLE).map(|(_, url)| (*url).to_owned());
         let postgres = own_server.unwrap_or_else(postgres_url);

@@ -1,6 +1,9 @@
 //! `painel aws`: DynamoDB, SQS and the stand-ins on given ports, for processes that are run one by one.
 
-use std::path::Path;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use painel_shared::{
     config::{TelemetryConfig, Vars},
@@ -19,18 +22,18 @@ use crate::{
     },
 };
 
-/// Serves on the ports of DynamoDB, SQS and the stand-ins until SIGTERM or Ctrl-C.
-pub async fn run(data_dir: &Path, vars: &Vars, ports: [u16; 3]) -> anyhow::Result<()> {
+/// Serves on the ports of DynamoDB, SQS and the stand-ins, on that address, until SIGTERM or Ctrl-C.
+pub async fn run(data_dir: &Path, vars: &Vars, listen: IpAddr, ports: [u16; 3]) -> anyhow::Result<()> {
     let vars = vars.clone().with_defaults([("PAINEL_LOG", "warn,dynoxide=error")]);
     telemetry::start_logs(&TelemetryConfig::from_vars(&vars)?)?;
     let shutdown = CancellationToken::new();
     process::cancel_on_signal(shutdown.clone())?;
     let data_dir = DataDir::open(data_dir)?;
     let issuer = Issuer::open(&data_dir.issuer_key())?;
-    let [dynamodb_port, sqs_port, stand_ins_port] = ports;
-    let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, stand_ins_port)?;
-    let dynamodb = DynamoDb::start(Some(&data_dir.dynamodb()), dynamodb_port).await?;
-    let sqs = Sqs::start(sqs_port).await?;
+    let [dynamodb_at, sqs_at, stand_ins_at] = ports.map(|port| SocketAddr::new(listen, port));
+    let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, stand_ins_at)?;
+    let dynamodb = DynamoDb::start(Some(&data_dir.dynamodb()), dynamodb_at).await?;
+    let sqs = Sqs::start(sqs_at).await?;
     let variables = [
         ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
         ("PAINEL_SQS_ENDPOINT", sqs.url()),

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -53,9 +54,12 @@ enum Command {
         #[arg(long)]
         tenant: Option<TenantId>,
     },
-    /// Serve DynamoDB, SQS, a token issuer and a stand-in agent runtime on loopback, for whoever runs the
-    /// processes one by one without AWS. Prints the variables that the processes need.
+    /// Serve DynamoDB, SQS, a token issuer and a stand-in agent runtime for whoever runs the processes
+    /// one by one without AWS. Prints the variables that the processes need.
     Aws {
+        /// The address to listen on.
+        #[arg(long, default_value = "127.0.0.1")]
+        listen: IpAddr,
         /// The port of DynamoDB; 0 for any free one.
         #[arg(long, default_value_t = 8000)]
         dynamodb_port: u16,
@@ -85,8 +89,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve(&cli.data_dir, vars).await,
             Command::Demo => demo::run(vars).await,
-            Command::Aws { dynamodb_port, sqs_port, stand_ins_port } => {
-                aws::run(&cli.data_dir, &vars, [dynamodb_port, sqs_port, stand_ins_port]).await
+            Command::Aws { listen, dynamodb_port, sqs_port, stand_ins_port } => {
+                aws::run(&cli.data_dir, &vars, listen, [dynamodb_port, sqs_port, stand_ins_port]).await
             }
             Command::Token { role, tenant } => print_token(&cli.data_dir, role, tenant),
             Command::Migrate => {

@@ -34,6 +34,7 @@ use crate::{
     data_dir::DataDir,
     demo_data,
     services::{
+        ANYWHERE,
         agent_runtime::AgentRuntime,
         dynamodb::DynamoDb,
         issuer::{CLIENT_ID, ISSUER, Issuer},
@@ -69,10 +70,13 @@ impl Embedded {
         check(vars)?;
         let data_dir = DataDir::open(data_dir)?;
         let issuer = Issuer::open(&data_dir.issuer_key())?;
-        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, 0)?;
+        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, ANYWHERE)?;
         let (files, file) = (data_dir.postgres(), data_dir.dynamodb());
-        let (postgres, dynamodb, sqs) =
-            tokio::try_join!(Postgres::start(&files), DynamoDb::start(Some(&file), 0), Sqs::start(0))?;
+        let (postgres, dynamodb, sqs) = tokio::try_join!(
+            Postgres::start(&files),
+            DynamoDb::start(Some(&file), ANYWHERE),
+            Sqs::start(ANYWHERE)
+        )?;
         let own = [
             ("PAINEL_DATABASE_URL", postgres.url()),
             ("PAINEL_DATABASE_POOL", "1".to_owned()),

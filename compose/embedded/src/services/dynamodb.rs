@@ -15,16 +15,16 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Starts it on that file, or without one in memory; on that port, or with 0 on any free one.
-    pub async fn start(file: Option<&Path>, port: u16) -> anyhow::Result<Self> {
+    /// Starts it on that file, or without one in memory; on that address, or with
+    /// port 0 on any free one of it.
+    pub async fn start(file: Option<&Path>, address: SocketAddr) -> anyhow::Result<Self> {
         let database = match file {
             Some(file) => Database::new(file.to_str().context("the data folder's path is not UTF-8")?),
             None => Database::memory(),
         };
         let database = database.map_err(|error| anyhow!("the embedded DynamoDB did not start: {error}"))?;
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .with_context(|| format!("port {port} cannot be listened on"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

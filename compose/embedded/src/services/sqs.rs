@@ -16,11 +16,10 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Starts it, empty; on that port, or with 0 on any free one.
-    pub async fn start(port: u16) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .with_context(|| format!("port {port} cannot be listened on"))?;
+    /// Starts it, empty; on that address, or with port 0 on any free one of it.
+    pub async fn start(address: SocketAddr) -> anyhow::Result<Self> {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
         let address = listener.local_addr()?;
         let config = SqsConfig { host: address.ip().to_string(), port: address.port(), ..SqsConfig::default() };
         let handler = RustackSqsHandler::new(Arc::new(RustackSqs::new(config)));

@@ -21,10 +21,9 @@ pub struct StandIns {
 }
 
 impl StandIns {
-    /// Starts it on that port, or with 0 on any free one.
-    pub fn start(issuer: &Issuer, runtime: AgentRuntime, port: u16) -> anyhow::Result<Self> {
-        let listener =
-            TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port} cannot be listened on"))?;
+    /// Starts it on that address, or with port 0 on any free one of it.
+    pub fn start(issuer: &Issuer, runtime: AgentRuntime, address: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).with_context(|| format!("{address} cannot be listened on"))?;
         let address = listener.local_addr()?;
         let (keys, runtime) = (Data::new(issuer.key_set()?), Data::new(runtime));
         let server = HttpServer::new(move || {

@@ -1,0 +1,34 @@
+//! A small storm on each transport; `docs/reliability.md` has the command for a large one.
+
+use painel_tests::storm::{self, Transport, Weather};
+
+fn small(transport: Transport) -> Weather {
+    let rabbitmq = transport == Transport::Rabbitmq;
+    Weather {
+        transport,
+        commands: 200,
+        worker_kills: 8,
+        api_kills: 1,
+        broker_restarts: usize::from(rabbitmq),
+        postgres_restarts: 1,
+        seed: 20,
+    }
+}
+
+fn pass(transport: Transport) {
+    painel_shared::process::install_tls();
+    let count = storm::run(small(transport));
+    assert_eq!(count.accepted, 200);
+    assert!(count.is_clean(), "{count:?}");
+    assert!(count.effects >= 150, "most commands have an effect: {count:?}");
+}
+
+#[test]
+fn a_storm_over_rabbitmq_loses_and_doubles_nothing() {
+    pass(Transport::Rabbitmq);
+}
+
+#[test]
+fn a_storm_over_sqs_loses_and_doubles_nothing() {
+    pass(Transport::Sqs);
+}
