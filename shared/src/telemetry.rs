@@ -59,6 +59,7 @@ fn describe() {
     describe_gauge!("painel_queue_ready", "Jobs that wait, by queue.");
     describe_gauge!("painel_queue_in_flight", "Jobs delivered and not settled, by queue.");
     describe_gauge!("painel_queue_dead", "Jobs in the dead-letter queue, by queue.");
+    describe_gauge!("painel_overdue_commands", "Commands that waited too long, as the last round found them.");
     describe_gauge!("painel_oldest_overdue_seconds", Seconds, "Age of the oldest command that waited too long.");
     describe_counter!("painel_commands_republished_total", "Commands found waiting too long and published again.");
     describe_counter!("painel_audit_events_recovered_total", "Audit events that were owed and have been written.");

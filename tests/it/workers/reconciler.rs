@@ -66,3 +66,33 @@ fn a_command_of_a_newer_build_does_not_stop_the_others() {
         assert_eq!(listed.commands.iter().map(Command::id).collect::<Vec<_>>(), [lost.id()]);
     });
 }
+
+#[test]
+fn a_queue_that_is_full_enough_gets_no_copies() {
+    with_stack(|stack| async move {
+        let queue = CommandType::of::<HealthCheck>().queue();
+        let publishing =
+            (0..1_000).map(|n| async move { stack.stores.queue.publish_raw(queue, &format!("{n}")).await });
+        assert!(futures::future::join_all(publishing).await.into_iter().all(|outcome| outcome.is_ok()));
+        let waiting = store(stack, PUBLISH_PATIENCE).await;
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 0);
+        // Once there is room again, it is published: it was not forgotten.
+        stack.next(queue).await.acknowledge().await.unwrap();
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 1);
+        assert_eq!(stack.stored(&waiting).await.republished, 1);
+    });
+}
+
+#[test]
+fn a_round_is_bounded_and_the_next_one_goes_on() {
+    with_stack(|stack| async move {
+        let stored = futures::future::join_all((0..1_100).map(|_| store(stack, PUBLISH_PATIENCE))).await;
+        assert_eq!(stored.len(), 1_100);
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 1_000);
+        // Room is made as a worker would.
+        let queue = CommandType::of::<HealthCheck>().queue();
+        stack.next(queue).await.acknowledge().await.unwrap();
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 100);
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 0);
+    });
+}

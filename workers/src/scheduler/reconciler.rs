@@ -3,18 +3,34 @@
 //! The command store is the truth, so the queue may forget everything: a PENDING command that has waited
 //! too long, and a RUNNING one whose lease has passed, are given a new job. Of several replicas, the one
 //! whose conditional write moves `next_publish_at` publishes.
+//!
+//! A round is bounded: it publishes at most [`BATCH`] commands, a few at a time, and none to a queue that
+//! already holds [`QUEUE_FULL_ENOUGH`] jobs. Those commands are most likely not lost but waiting, and new
+//! work must not stand behind copies of old work. The pause between rounds is drawn at random around the
+//! configured one, so that replicas do not go in step.
 
+use std::{collections::HashSet, time::Duration};
+
+use futures::{StreamExt, stream};
 use painel_shared::{
     command::{Command, Status},
     command_store::{ReadOn, StoreError, Write},
     db, dispatch,
-    queue::WorkQueue,
+    queue::{Depth, QueueError, WorkQueue},
+    retry::RetryPolicy,
     stores::Stores,
     time::{Timestamp, now},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::ReconcilerConfig, execute::record_end};
+
+/// How many commands one round publishes again at most.
+const BATCH: usize = 1_000;
+/// How many are published at once.
+const AT_ONCE: usize = 16;
+/// A queue with so many jobs waiting gets no copies of what may be among them.
+const QUEUE_FULL_ENOUGH: u64 = 1_000;
 
 /// Looks after what got lost.
 #[derive(Clone, Debug)]
@@ -46,26 +62,30 @@ impl Reconciler {
                     tracing::warn!(%error, "the round was not finished; the next one goes on");
                 }
                 self.measure_queues().await;
-                tokio::time::sleep(self.config.pause).await;
+                tokio::time::sleep(jittered(self.config.pause)).await;
             }
         };
         shutdown.run_until_cancelled(rounds).await;
     }
 
-    /// One round over everything that is overdue.
+    /// One round over what is overdue: what lost its worker first, then what waits, oldest first.
     pub async fn round(&self) -> Result<Round, StoreError> {
         let at = now();
-        let mut round = Round::default();
+        let full = self.full_queues().await;
+        let (mut round, mut found) = (Round::default(), 0_u32);
         let mut oldest: Option<Timestamp> = None;
         for status in [Status::Running, Status::Pending] {
             let mut from = ReadOn::default();
             loop {
                 let (overdue, on) = self.stores.commands.find_overdue(status, at, from).await?;
-                for command in overdue {
-                    oldest = oldest.into_iter().chain([command.key.created_at]).min();
-                    round.republished += u64::from(self.republish(&command).await?);
-                }
-                if on.is_done() {
+                found = found.saturating_add(u32::try_from(overdue.len()).unwrap_or(u32::MAX));
+                oldest = overdue.iter().map(|command| command.key.created_at).chain(oldest).min();
+                let room = BATCH.saturating_sub(usize::try_from(round.republished).unwrap_or(BATCH));
+                let mut due = overdue;
+                due.retain(|command| !full.contains(&command.command_type.queue()));
+                due.truncate(room);
+                round.republished += self.republish_all(due).await;
+                if on.is_done() || room == 0 {
                     break;
                 }
                 from = on;
@@ -73,13 +93,34 @@ impl Reconciler {
         }
         round.audited = self.write_owed_events().await?;
         let age = oldest.map_or(0, |oldest| (at - oldest).num_seconds().max(0));
+        metrics::gauge!("painel_overdue_commands").set(found);
         metrics::gauge!("painel_oldest_overdue_seconds").set(u32::try_from(age).unwrap_or(u32::MAX));
         Ok(round)
     }
 
+    /// Publishes these again, a few at a time; how many. One that fails is met again in the next round.
+    async fn republish_all(&self, due: Vec<Command>) -> u64 {
+        let published = stream::iter(due).map(|command| self.republish(command)).buffer_unordered(AT_ONCE);
+        let count = published.filter_map(|outcome| async {
+            outcome.inspect_err(|error| tracing::warn!(%error, "a command was not published again")).ok()
+        });
+        count.fold(0, |sum, published| async move { sum + u64::from(published) }).await
+    }
+
+    /// The queues that hold so much that a copy would only stand in the way. One that does not answer is
+    /// not among them: publishing will tell.
+    async fn full_queues(&self) -> HashSet<WorkQueue> {
+        let asked = WorkQueue::all().map(|queue| async move { (queue, self.stores.queue.depth(queue).await) });
+        let depths = futures::future::join_all(asked).await.into_iter();
+        let full = |(queue, depth): (WorkQueue, Result<Depth, QueueError>)| {
+            depth.is_ok_and(|depth| depth.ready >= QUEUE_FULL_ENOUGH).then_some(queue)
+        };
+        depths.filter_map(full).collect()
+    }
+
     /// Publishes a command again, if no other replica has: the write comes before the job.
-    async fn republish(&self, found: &Command) -> Result<bool, StoreError> {
-        let Write::Done(command) = self.stores.commands.republish(found).await? else { return Ok(false) };
+    async fn republish(&self, found: Command) -> Result<bool, StoreError> {
+        let Write::Done(command) = self.stores.commands.republish(&found).await? else { return Ok(false) };
         let kind = command.command_type.name();
         tracing::info!(command.id = %command.id(), kind, status = command.status.as_str(), "publishing again");
         metrics::counter!("painel_commands_republished_total", "kind" => kind).increment(1);
@@ -119,4 +160,10 @@ impl Reconciler {
             gauge("painel_queue_dead", depth.dead);
         }
     }
+}
+
+/// Between half of the pause and one and a half of it.
+fn jittered(pause: Duration) -> Duration {
+    let policy = RetryPolicy { max_attempts: 1, base: pause, cap: pause };
+    pause / 2 + policy.delay(1)
 }
