@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
+
 use painel_shared::{
     command::{Command, PUBLISH_PATIENCE, Status},
     command_store::Created,
@@ -10,6 +12,9 @@ use painel_shared::{
 };
 use painel_tests::stack::{Stack, with_stack};
 use serde_json::json;
+
+/// How many calls a test makes at once.
+const AT_ONCE: usize = 16;
 
 async fn store(stack: &Stack, age: Duration) -> Command {
     let command = Command::accept(
@@ -71,9 +76,8 @@ fn a_command_of_a_newer_build_does_not_stop_the_others() {
 fn a_queue_that_is_full_enough_gets_no_copies() {
     with_stack(|stack| async move {
         let queue = CommandType::of::<HealthCheck>().queue();
-        let publishing =
-            (0..1_000).map(|n| async move { stack.stores.queue.publish_raw(queue, &format!("{n}")).await });
-        assert!(futures::future::join_all(publishing).await.into_iter().all(|outcome| outcome.is_ok()));
+        let publish = |n: u32| async move { stack.stores.queue.publish_raw(queue, &n.to_string()).await.unwrap() };
+        stream::iter(0..1_000).map(publish).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
         let waiting = store(stack, PUBLISH_PATIENCE).await;
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 0);
         // Once there is room again, it is published: it was not forgotten.
@@ -86,8 +90,8 @@ fn a_queue_that_is_full_enough_gets_no_copies() {
 #[test]
 fn a_round_is_bounded_and_the_next_one_goes_on() {
     with_stack(|stack| async move {
-        let stored = futures::future::join_all((0..1_100).map(|_| store(stack, PUBLISH_PATIENCE))).await;
-        assert_eq!(stored.len(), 1_100);
+        let storing = stream::iter(0..1_100).map(|_| store(stack, PUBLISH_PATIENCE)).buffer_unordered(AT_ONCE);
+        assert_eq!(storing.count().await, 1_100);
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 1_000);
         // Room is made as a worker would.
         let queue = CommandType::of::<HealthCheck>().queue();
