@@ -14,11 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     data_dir::DataDir,
     services::{
-        agent_runtime::AgentRuntime,
-        dynamodb::DynamoDb,
-        issuer::{CLIENT_ID, ISSUER, Issuer},
-        sqs::Sqs,
-        stand_ins::StandIns,
+        self, agent_runtime::AgentRuntime, dynamodb::DynamoDb, issuer::Issuer, sqs::Sqs, stand_ins::StandIns,
     },
 };
 
@@ -34,18 +30,7 @@ pub async fn run(data_dir: &Path, vars: &Vars, listen: IpAddr, ports: [u16; 3]) 
     let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, stand_ins_at)?;
     let dynamodb = DynamoDb::start(Some(&data_dir.dynamodb()), dynamodb_at).await?;
     let sqs = Sqs::start(sqs_at).await?;
-    let variables = [
-        ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
-        ("PAINEL_SQS_ENDPOINT", sqs.url()),
-        ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
-        ("PAINEL_AWS_ACCESS_KEY_ID", "embedded".to_owned()),
-        ("PAINEL_AWS_SECRET_ACCESS_KEY", "embedded".to_owned()),
-        ("PAINEL_AUTH_ISSUER", ISSUER.to_owned()),
-        ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
-        ("PAINEL_AUTH_CLIENT_IDS", CLIENT_ID.to_owned()),
-        ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
-        ("PAINEL_CREDENTIALS_KEYS", data_dir.credentials_keys()?),
-    ];
+    let variables = services::variables(&dynamodb, &sqs, &stand_ins, data_dir.credentials_keys()?);
     for (name, value) in variables {
         println!("export {name}='{value}'");
     }

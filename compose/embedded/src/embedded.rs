@@ -34,13 +34,8 @@ use crate::{
     data_dir::DataDir,
     demo_data,
     services::{
-        ANYWHERE,
-        agent_runtime::AgentRuntime,
-        dynamodb::DynamoDb,
-        issuer::{CLIENT_ID, ISSUER, Issuer},
-        postgres::Postgres,
-        sqs::Sqs,
-        stand_ins::StandIns,
+        self, ANYWHERE, agent_runtime::AgentRuntime, dynamodb::DynamoDb, issuer::Issuer, postgres::Postgres,
+        sqs::Sqs, stand_ins::StandIns,
     },
 };
 
@@ -81,20 +76,12 @@ impl Embedded {
             ("PAINEL_DATABASE_URL", postgres.url()),
             ("PAINEL_DATABASE_POOL", "1".to_owned()),
             ("PAINEL_DATABASE_CONNECTION_SECONDS", "1000000000".to_owned()),
-            ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
             ("PAINEL_QUEUE", "sqs".to_owned()),
-            ("PAINEL_SQS_ENDPOINT", sqs.url()),
-            ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
-            ("PAINEL_AWS_ACCESS_KEY_ID", "embedded".to_owned()),
-            ("PAINEL_AWS_SECRET_ACCESS_KEY", "embedded".to_owned()),
-            ("PAINEL_AUTH_ISSUER", ISSUER.to_owned()),
-            ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
-            ("PAINEL_AUTH_CLIENT_IDS", CLIENT_ID.to_owned()),
-            ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
-            ("PAINEL_CREDENTIALS_KEYS", data_dir.credentials_keys()?),
         ];
         // A person waits for the end of this process.
-        let vars = vars.clone().with_defaults([("PAINEL_DRAIN_SECONDS", "2")]).overridden_by(own);
+        let given = services::variables(&dynamodb, &sqs, &stand_ins, data_dir.credentials_keys()?);
+        let vars = vars.clone().with_defaults([("PAINEL_DRAIN_SECONDS", "2")]);
+        let vars = vars.overridden_by(own).overridden_by(given);
         let stores = Stores::from_vars(&vars).await?;
         migrate(&stores).await?;
         let first_start = demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;

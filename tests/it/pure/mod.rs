@@ -16,18 +16,20 @@ use painel_shared::{
     trace::TraceContext,
 };
 
+/// What a sample command is made of.
+pub(crate) fn new_command() -> NewCommand {
+    NewCommand {
+        command_type: CommandType::of::<HealthCheck>(),
+        tenant_id: None,
+        parameters: serde_json::Map::new(),
+        reason: None,
+        created_by: "tester".to_owned(),
+        created_by_email: None,
+        traceparent: TraceContext::root(),
+    }
+}
+
 /// A fresh command.
 pub(crate) fn command() -> Command {
-    Command::accept(
-        NewCommand {
-            command_type: CommandType::of::<HealthCheck>(),
-            tenant_id: None,
-            parameters: serde_json::Map::new(),
-            reason: None,
-            created_by: "tester".to_owned(),
-            created_by_email: None,
-            traceparent: TraceContext::root(),
-        },
-        now(),
-    )
+    Command::accept(new_command(), now())
 }

@@ -2,34 +2,22 @@
 
 use futures::future::join_all;
 use painel_shared::{
-    command::{Command, NewCommand},
+    command::Command,
     command_store::{Created, IdempotencyKey},
-    commands::{CommandType, HealthCheck},
     dispatch::{DispatchError, dispatch},
     events::Origin,
     stores::Stores,
     time::now,
-    trace::TraceContext,
 };
 use painel_tests::{lossy::Lossy, stack::with_stack};
 
-fn new() -> NewCommand {
-    NewCommand {
-        command_type: CommandType::of::<HealthCheck>(),
-        tenant_id: None,
-        parameters: serde_json::Map::new(),
-        reason: None,
-        created_by: "tester".to_owned(),
-        created_by_email: None,
-        traceparent: TraceContext::root(),
-    }
-}
+use crate::pure::new_command;
 
 #[test]
 fn many_posts_at_once_make_one_command() {
     with_stack(|stack| async move {
         let key = IdempotencyKey::new("tester", "once", b"body");
-        let posts = (0..12).map(|_| dispatch(&stack.stores, new(), Some(&key), Origin::default()));
+        let posts = (0..12).map(|_| dispatch(&stack.stores, new_command(), Some(&key), Origin::default()));
         let outcomes = join_all(posts).await;
         let mut ids = Vec::new();
         let mut fresh = 0;
@@ -49,7 +37,7 @@ fn many_posts_at_once_make_one_command() {
 fn a_key_belongs_to_its_caller_and_its_body() {
     with_stack(|stack| async move {
         let send = |key: IdempotencyKey| async move {
-            dispatch(&stack.stores, new(), Some(&key), Origin::default()).await
+            dispatch(&stack.stores, new_command(), Some(&key), Origin::default()).await
         };
         let first = send(IdempotencyKey::new("ann", "k", b"body")).await.unwrap();
         let again = send(IdempotencyKey::new("ann", "k", b"body")).await.unwrap();
@@ -74,7 +62,7 @@ fn a_creation_whose_answer_was_lost_is_recognised_when_it_is_sent_again() {
         let key = IdempotencyKey::new("tester", "lost", b"body");
         for key in [None, Some(&key)] {
             lossy.lose_next_answer();
-            let created = store.create(&Command::accept(new(), now()), key).await.unwrap();
+            let created = store.create(&Command::accept(new_command(), now()), key).await.unwrap();
             assert!(matches!(created, Created::New), "{created:?}");
             assert!(lossy.is_quiet());
         }
@@ -87,7 +75,7 @@ fn an_expired_command_is_gone_before_it_is_deleted() {
     with_stack(|stack| async move {
         let store = &stack.stores.commands;
         let command =
-            Command { expires_at: now() - chrono::TimeDelta::seconds(1), ..Command::accept(new(), now()) };
+            Command { expires_at: now() - chrono::TimeDelta::seconds(1), ..Command::accept(new_command(), now()) };
         store.create(&command, None).await.unwrap();
         assert_eq!(store.get(command.id()).await.unwrap(), None);
         assert_eq!(store.get_key(command.key).await.unwrap(), None);

@@ -13,22 +13,13 @@ use painel_shared::{
 use painel_tests::stack::{Stack, with_stack};
 use serde_json::json;
 
+use crate::pure::new_command;
+
 /// How many calls a test makes at once.
 const AT_ONCE: usize = 16;
 
 async fn store(stack: &Stack, age: Duration) -> Command {
-    let command = Command::accept(
-        painel_shared::command::NewCommand {
-            command_type: CommandType::of::<HealthCheck>(),
-            tenant_id: None,
-            parameters: serde_json::Map::new(),
-            reason: None,
-            created_by: "tester".to_owned(),
-            created_by_email: None,
-            traceparent: painel_shared::trace::TraceContext::root(),
-        },
-        now() - age,
-    );
+    let command = Command::accept(new_command(), now() - age);
     assert!(matches!(stack.stores.commands.create(&command, None).await.unwrap(), Created::New));
     command
 }
