@@ -52,6 +52,8 @@ export SQLX_OFFLINE=true
 # The tests also run the program and the processes themselves.
 cargo build --locked
 cargo test --locked -p painel-tests "$@"
+# What is asked of the workers holds on the other transport too.
+PAINEL_TEST_QUEUE=rabbitmq cargo test --locked -p painel-tests -- workers http::commands
 
 # What `query!` was compiled against is what the migrations make.
 tests/sqlx.sh --check "$postgres"

@@ -145,6 +145,10 @@ impl Stack {
             ("PAINEL_RECONCILE_MS", "100".to_owned()),
         ];
         let mut vars = Vars::default().overridden_by(own);
+        // The same tests run on the other transport where the run asks for it.
+        if let Ok(transport) = std::env::var("PAINEL_TEST_QUEUE") {
+            vars = vars.overridden_by([("PAINEL_QUEUE", transport)]);
+        }
         for (name, value) in set {
             vars = vars.overridden_by([(*name, (*value).to_owned())]);
         }

@@ -153,6 +153,7 @@ fn named_jobs_are_waited_for_that_an_interrupted_attempt_had_in_hand() {
         // The attempt that was stopped took the letter with it.
         let mut receiver = stack.receiver(restarts(), Side::DeadLetters).await;
         assert_eq!(receiver.receive(10, Duration::from_secs(5)).await.unwrap().len(), 1);
+        drop(receiver);
         assert_eq!(counts(&reprocess(stack, json!({"message_ids": [job]})).await), (1, 0, 0));
         assert_eq!(stack.stored(&died).await.status, Status::Pending);
     });
