@@ -215,8 +215,7 @@ impl Executor {
                 if let Write::Refused(found) = commands.renew(command, holder).await? {
                     return Ok(("lease_lost", Write::Refused(found)));
                 }
-                let buried = effects::bury(&self.stores.db, command, holder.fence, error, dead_letter);
-                let verdict = db::within_limit(buried).await?;
+                let verdict = self.bury(command, holder.fence, error, dead_letter).await?;
                 let outcome = match &verdict {
                     Verdict::Success(_) => "success",
                     Verdict::Error { dead_letter: true, .. } => "dead_letter",
@@ -270,9 +269,19 @@ impl Executor {
             message: "the worker stopped during the last attempt".to_owned(),
             retryable: true,
         };
-        let buried = effects::bury(&self.stores.db, command, command.fence + 1, error, true);
-        let verdict = db::within_limit(buried).await?;
+        let verdict = self.bury(command, command.fence + 1, error, true).await?;
         Ok(self.stores.commands.expire(command, verdict).await?.stored())
+    }
+
+    /// Writes the tombstone of a command, within a time limit: how it ends.
+    async fn bury(
+        &self,
+        command: &Command,
+        fence: u64,
+        error: CommandError,
+        dead_letter: bool,
+    ) -> Result<Verdict, sqlx::Error> {
+        db::within_limit(effects::bury(&self.stores.db, command, fence, error, dead_letter)).await
     }
 
     /// Writes the event of a command's end if it is missing.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use painel_shared::{
-    queue::{Queue, QueueError, Receiver, Side},
+    queue::{Queue, QueueError, Side},
     retry::reconnect_delays,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -73,7 +73,7 @@ impl Runner {
             self.queue.receiver(work_queue, Side::Work).await.map_err(|error| Interrupted { worked, error })?;
         loop {
             let granted = take_permits(permits).await;
-            let received = receive(&mut receiver, granted.len()).await;
+            let received = receiver.receive(granted.len(), LONG_POLL).await;
             let deliveries = received.map_err(|error| Interrupted { worked, error })?;
             worked = true;
             for (delivery, permit) in deliveries.into_iter().zip(granted) {
@@ -93,10 +93,6 @@ impl Runner {
 struct Interrupted {
     worked: bool,
     error: QueueError,
-}
-
-async fn receive(receiver: &mut Receiver, max: usize) -> Result<Vec<painel_shared::queue::Delivery>, QueueError> {
-    receiver.receive(max, LONG_POLL).await
 }
 
 /// Waits for one permit, and takes as many more as are free: what is received can start at once.

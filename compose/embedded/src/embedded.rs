@@ -78,8 +78,8 @@ impl Embedded {
             ("PAINEL_DATABASE_CONNECTION_SECONDS", "1000000000".to_owned()),
             ("PAINEL_QUEUE", "sqs".to_owned()),
         ];
-        // A person waits for the end of this process.
         let given = services::variables(&dynamodb, &sqs, &stand_ins, data_dir.credentials_keys()?);
+        // A person waits for the end of this process.
         let vars = vars.clone().with_defaults([("PAINEL_DRAIN_SECONDS", "2")]);
         let vars = vars.overridden_by(own).overridden_by(given);
         let stores = Stores::from_vars(&vars).await?;

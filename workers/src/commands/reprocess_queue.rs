@@ -165,8 +165,8 @@ impl Run<'_> {
         loop {
             let deliveries = receiver.receive(BATCH, WAIT).await?;
             if deliveries.is_empty() {
-                let all_held = self.stores.queue.depth(queue).await?.dead <= scan.left.len() as u64;
-                if all_held || self.all_named_seen(scan) || last_new.elapsed() > HIDDEN {
+                let seen = self.all_named_seen(scan) || last_new.elapsed() > HIDDEN;
+                if seen || self.stores.queue.depth(queue).await?.dead <= scan.left.len() as u64 {
                     return Ok(());
                 }
             }
@@ -246,12 +246,17 @@ impl Run<'_> {
         target.status == Status::Error && target.dead_letter
     }
 
+    /// Whether it is dead, and was before this command was sent.
+    fn died_before(&self, target: &Command) -> bool {
+        self.is_dead(target) && target.completed_at.is_some_and(|at| at < self.began())
+    }
+
     async fn take(&self, target: &Command) -> Result<Taken, HandlerError> {
         if !self.is_dead(target) {
             self.reserve(target.key, "skipped").await?;
             return Ok(Taken::Skipped);
         }
-        if target.completed_at.is_none_or(|at| at >= self.began()) {
+        if !self.died_before(target) {
             return Ok(Taken::Left);
         }
         if !self.reserve(target.key, "taken").await? {
@@ -264,7 +269,7 @@ impl Run<'_> {
 
     /// Gives a dead command new attempts and a new job; one that has them already gets another job at most.
     async fn revive(&self, target: &Command) -> Result<(), HandlerError> {
-        let stored = if self.is_dead(target) && target.completed_at.is_some_and(|at| at < self.began()) {
+        let stored = if self.died_before(target) {
             // The event comes first, as that of a request does: a crash leaves no change without one.
             let next_fence = Command { fence: target.fence + 1, ..target.clone() };
             let event = Event::reprocessed(&next_fence, self.id());

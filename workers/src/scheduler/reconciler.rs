@@ -16,7 +16,7 @@ use painel_shared::{
     command::{Command, Status},
     command_store::{ReadOn, StoreError, Write},
     db, dispatch,
-    queue::{Depth, QueueError, WorkQueue},
+    queue::{Depth, WorkQueue},
     retry::RetryPolicy,
     stores::Stores,
     time::{Timestamp, now},
@@ -61,7 +61,6 @@ impl Reconciler {
                 if let Err(error) = self.round().await {
                     tracing::warn!(%error, "the round was not finished; the next one goes on");
                 }
-                self.measure_queues().await;
                 tokio::time::sleep(jittered(self.config.pause)).await;
             }
         };
@@ -71,7 +70,7 @@ impl Reconciler {
     /// One round over what is overdue: what lost its worker first, then what waits, oldest first.
     pub async fn round(&self) -> Result<Round, StoreError> {
         let at = now();
-        let full = self.full_queues().await;
+        let full = self.survey_queues().await;
         let (mut round, mut found) = (Round::default(), 0_u32);
         let mut oldest: Option<Timestamp> = None;
         for status in [Status::Running, Status::Pending] {
@@ -107,15 +106,19 @@ impl Reconciler {
         count.fold(0, |sum, published| async move { sum + u64::from(published) }).await
     }
 
-    /// The queues that hold so much that a copy would only stand in the way. One that does not answer is
-    /// not among them: publishing will tell.
-    async fn full_queues(&self) -> HashSet<WorkQueue> {
+    /// Measures the queues; those that hold so much that a copy would only stand in the way. One that does
+    /// not answer is not among them: publishing will tell.
+    async fn survey_queues(&self) -> HashSet<WorkQueue> {
         let asked = WorkQueue::all().map(|queue| async move { (queue, self.stores.queue.depth(queue).await) });
-        let depths = futures::future::join_all(asked).await.into_iter();
-        let full = |(queue, depth): (WorkQueue, Result<Depth, QueueError>)| {
-            depth.is_ok_and(|depth| depth.ready >= QUEUE_FULL_ENOUGH).then_some(queue)
-        };
-        depths.filter_map(full).collect()
+        let mut full = HashSet::new();
+        for (queue, depth) in futures::future::join_all(asked).await {
+            let Ok(depth) = depth else { continue };
+            measure(queue, depth);
+            if depth.ready >= QUEUE_FULL_ENOUGH {
+                full.insert(queue);
+            }
+        }
+        full
     }
 
     /// Publishes a command again, if no other replica has: the write comes before the job.
@@ -145,21 +148,18 @@ impl Reconciler {
         }
         Ok(written)
     }
+}
 
-    async fn measure_queues(&self) {
-        for queue in WorkQueue::all() {
-            let Ok(depth) = self.stores.queue.depth(queue).await else { continue };
-            let gauge = |name: &'static str, value: u64| {
-                let value = u32::try_from(value).unwrap_or(u32::MAX);
-                metrics::gauge!(name, "queue" => queue.name()).set(value);
-            };
-            gauge("painel_queue_ready", depth.ready);
-            if let Some(in_flight) = depth.in_flight {
-                gauge("painel_queue_in_flight", in_flight);
-            }
-            gauge("painel_queue_dead", depth.dead);
-        }
+fn measure(queue: WorkQueue, depth: Depth) {
+    let gauge = |name: &'static str, value: u64| {
+        let value = u32::try_from(value).unwrap_or(u32::MAX);
+        metrics::gauge!(name, "queue" => queue.name()).set(value);
+    };
+    gauge("painel_queue_ready", depth.ready);
+    if let Some(in_flight) = depth.in_flight {
+        gauge("painel_queue_in_flight", in_flight);
     }
+    gauge("painel_queue_dead", depth.dead);
 }
 
 /// Between half of the pause and one and a half of it.

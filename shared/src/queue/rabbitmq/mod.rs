@@ -46,7 +46,7 @@ struct Shared {
 struct Link(Mutex<Option<Arc<Connection>>>);
 
 impl Link {
-    /// The open connection, or a new one. A blocked one is an error: a call on it would hang.
+    /// The open connection, or a new one.
     async fn open(&self, url: &SecretString, name: &str) -> Result<Arc<Connection>, QueueError> {
         let mut slot = self.0.lock().await;
         if let Some(connection) = slot.as_ref().filter(|connection| connection.status().connected()) {
@@ -91,6 +91,7 @@ impl RabbitMq {
     /// The channel that all publishings share, each waiting for its own confirm.
     async fn publisher(&self) -> Result<Channel, QueueError> {
         let connection = self.0.publishing.open(&self.0.url, "painel publishing").await?;
+        // A call on a blocked connection would hang.
         if connection.status().blocked() {
             return Err(QueueError::Unavailable(
                 "the broker blocks publishing: it is short of memory or disk".to_owned(),
