@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::Context;
-use painel_shared::stores::Stores;
+use painel_shared::{config::Vars, stores::Stores};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -66,6 +66,13 @@ impl Server {
         tracing::info!(address = %self.address, "listening");
         server.await.context("the server failed")
     }
+}
+
+/// The body of the API's process: builds the server as configured, and serves until `shutdown`.
+pub async fn serve(vars: Vars, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let http = HttpConfig::from_vars(&vars)?;
+    let auth = AuthConfig::from_vars(&vars)?;
+    Server::build(http, auth, Stores::from_vars(&vars).await?)?.run(shutdown).await
 }
 
 async fn stop_on(shutdown: CancellationToken, server: ServerHandle) {

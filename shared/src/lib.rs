@@ -6,6 +6,7 @@
 //! - [`job`], [`retry`]: the envelope on the queue, and which attempt comes when; pure.
 //! - [`command_store`], [`queue`], [`db`], [`events`], [`secrets`]: the edges.
 //! - [`dispatch`]: record, then publish: the only way new work enters.
+//! - [`planted`]: bugs on purpose, for the tests; none in a normal build.
 //! - [`config`], [`telemetry`], [`stores`], [`process`]: how a process is set up.
 
 pub mod command;
@@ -17,6 +18,7 @@ pub mod dispatch;
 pub mod events;
 pub mod ids;
 pub mod job;
+pub mod planted;
 pub mod process;
 pub mod queue;
 pub mod retry;

@@ -41,13 +41,22 @@ impl Broker {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
+    /// Has it hang: connections stay open, and nothing answers.
+    pub fn hang(&self) {
+        self.signal("-STOP");
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
+        self.signal("-KILL");
+        self.server.wait().unwrap();
+    }
+
+    fn signal(&self, signal: &str) {
         // The script and the virtual machine that it has started are one group.
         let group = format!("-{}", self.server.id());
-        let sent = Command::new("kill").args(["-KILL", "--", &group]).status().unwrap();
+        let sent = Command::new("kill").args([signal, "--", &group]).status().unwrap();
         assert!(sent.success());
-        self.server.wait().unwrap();
     }
 
     /// Starts it anew on the same files; when it began to accept connections.

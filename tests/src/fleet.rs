@@ -8,12 +8,24 @@ use std::{
 };
 
 use painel::services::issuer::Issuer;
+use painel_shared::planted::Bug;
 
 use crate::{client::Client, program, stack::Stack, wait::eventually};
+
+/// Where the processes' programs come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Programs {
+    /// They are the product's binaries.
+    #[default]
+    Built,
+    /// They are this very program, built with the feature `planted-bugs`, with that bug.
+    Planted(Option<Bug>),
+}
 
 /// Processes against the services of a stack. What still runs is killed when it is dropped.
 pub struct Fleet<'a> {
     stack: &'a Stack,
+    programs: Programs,
     set: BTreeMap<String, String>,
     running: Vec<(String, Child)>,
     started: u32,
@@ -22,18 +34,35 @@ pub struct Fleet<'a> {
 impl<'a> Fleet<'a> {
     /// Processes configured like the stack, on free ports.
     pub fn new(stack: &'a Stack) -> Self {
+        Self::of(stack, Programs::Built)
+    }
+
+    /// The same, of those programs.
+    pub fn of(stack: &'a Stack, programs: Programs) -> Self {
         let mut set: BTreeMap<String, String> =
             stack.vars.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         set.insert("PAINEL_LOG_FORMAT".to_owned(), "json".to_owned());
         set.insert("PAINEL_LOG".to_owned(), "info".to_owned());
-        Self { stack, set, running: Vec::new(), started: 0 }
+        if let Programs::Planted(Some(bug)) = programs {
+            set.insert("PLANTED_BUG".to_owned(), bug.name().to_owned());
+        }
+        Self { stack, programs, set, running: Vec::new(), started: 0 }
     }
 
     /// A command that runs one of the binaries to its end.
     pub fn command(&self, binary: &str) -> Command {
-        let path = program::path().with_file_name(binary);
-        assert!(path.exists(), "{} is missing: run `cargo build` first", path.display());
-        let mut command = Command::new(path);
+        let mut command = match self.programs {
+            Programs::Built => {
+                let path = program::path().with_file_name(binary);
+                assert!(path.exists(), "{} is missing: run `cargo build` first", path.display());
+                Command::new(path)
+            }
+            Programs::Planted(_) => {
+                let mut command = Command::new(std::env::current_exe().unwrap());
+                command.args(["process", binary]);
+                command
+            }
+        };
         command.env_clear().envs(&self.set).stdin(Stdio::null());
         command
     }
@@ -72,8 +101,13 @@ impl<'a> Fleet<'a> {
 
     /// What the newest process of that binary has logged.
     pub fn log(&self, binary: &str) -> String {
-        let newest = (1..=self.started).rev().map(|n| self.stack.folder.join(format!("{binary}-{n}.log")));
-        newest.filter_map(|file| std::fs::read_to_string(file).ok()).next().unwrap_or_default()
+        self.logs(binary).pop().unwrap_or_default()
+    }
+
+    /// What each process of that binary has logged, the newest last.
+    pub fn logs(&self, binary: &str) -> Vec<String> {
+        let files = (1..=self.started).map(|n| self.stack.folder.join(format!("{binary}-{n}.log")));
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).collect()
     }
 
     /// A client of the API's process, once it says where it listens.

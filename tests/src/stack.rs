@@ -319,9 +319,19 @@ impl Stack {
 
     /// A call to DynamoDB as its wire has it, for what the product never does.
     pub async fn dynamodb_call(&self, operation: &str, body: Value) -> String {
+        self.aws_call(&format!("DynamoDB_20120810.{operation}"), body).await
+    }
+
+    /// A call to DynamoDB Streams as its wire has it.
+    pub async fn streams_call(&self, operation: &str, body: Value) -> Value {
+        let answer = self.aws_call(&format!("DynamoDBStreams_20120810.{operation}"), body).await;
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    async fn aws_call(&self, target: &str, body: Value) -> String {
         let request = reqwest::Client::new()
             .post(self.dynamodb.url())
-            .header("X-Amz-Target", format!("DynamoDB_20120810.{operation}"))
+            .header("X-Amz-Target", target)
             .header("X-Amz-Date", "20260101T000000Z")
             .header(
                 "Authorization",

@@ -12,6 +12,7 @@ use super::{CommandStore, Item, StoreError, from_item, key_item, to_item};
 use crate::{
     command::{ClaimRefused, Command, CommandError, CommandKey, Holder, LeaseLost, NotAllowed, Verdict},
     ids::LeaseOwner,
+    planted::{Bug, planted},
     time::now,
 };
 
@@ -28,6 +29,8 @@ const UNHELD: &[&str] = &[
     "next_publish_at",
     "dead_letter",
 ];
+/// Nothing but that it is the same item: a write that no safeguard holds.
+const UNGUARDED: &[&str] = &["command_id"];
 /// All that a transition can change. What the next image lacks is removed.
 const MUTABLE: &[&str] = &[
     "status",
@@ -82,6 +85,7 @@ impl CommandStore {
     /// **claim** under a fresh owner.
     pub async fn claim(&self, key: CommandKey) -> Result<Claim, StoreError> {
         let owner = LeaseOwner::fresh();
+        let guard = if planted(Bug::NoClaimCondition) { UNGUARDED } else { UNHELD };
         let mut image = self.get_key(key).await?;
         for _ in 0..CLAIM_TRIES {
             let Some(found) = image else { return Ok(Claim::Missing) };
@@ -90,7 +94,7 @@ impl CommandStore {
                 Err(refused) => return Ok(Claim::Refused(found, refused)),
             };
             let holder = Holder { fence: next.fence, owner };
-            match self.replace(&found, next, UNHELD).await? {
+            match self.replace(&found, next, guard).await? {
                 Write::Done(command) => return Ok(Claim::Held(command, holder)),
                 Write::Refused(now_stored) => image = now_stored,
             }
@@ -140,8 +144,9 @@ impl CommandStore {
     }
 
     async fn write_held(&self, held: &Command, next: Result<Command, LeaseLost>) -> Result<Write, StoreError> {
+        let guard = if planted(Bug::NoFencingCheck) { UNGUARDED } else { HELD };
         match next {
-            Ok(next) => self.replace(held, next, HELD).await,
+            Ok(next) => self.replace(held, next, guard).await,
             Err(LeaseLost) => Ok(Write::Refused(self.get_key(held.key).await?)),
         }
     }

@@ -1,6 +1,11 @@
 //! A small storm on each transport; `docs/reliability.md` has the command for a large one.
 
-use painel_tests::storm::{self, Transport, Weather};
+use std::time::Duration;
+
+use painel_tests::{
+    fleet::Programs,
+    storm::{self, Transport, Weather},
+};
 
 fn small(transport: Transport) -> Weather {
     let rabbitmq = transport == Transport::Rabbitmq;
@@ -8,10 +13,17 @@ fn small(transport: Transport) -> Weather {
         transport,
         commands: 200,
         worker_kills: 8,
+        worker_stops: 2,
         api_kills: 1,
         broker_restarts: usize::from(rabbitmq),
         postgres_restarts: 1,
+        purges: 2,
+        duplicates: 10,
         seed: 20,
+        concurrency: 4,
+        scheduler: true,
+        calm: Duration::from_secs(180),
+        programs: Programs::Built,
     }
 }
 

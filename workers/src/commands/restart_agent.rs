@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use painel_shared::{
     commands,
     config::{ConfigError, Vars},
+    ids::CommandId,
+    planted::{Bug, planted},
     stores::Stores,
 };
 use serde_json::json;
@@ -48,7 +50,7 @@ impl Handler for RestartAgent {
             return Ok(result);
         }
         let began = Instant::now();
-        let restart = self.runtime.restart(tenant, agent, attempt.command.id()).await?;
+        let restart = self.runtime.restart(tenant, agent, effect_key(attempt)).await?;
         let mut pause = FIRST_PAUSE;
         loop {
             let AgentState { running, generation } = self.runtime.state(tenant, agent).await?;
@@ -77,4 +79,9 @@ impl Handler for RestartAgent {
         });
         effect.commit(attempt, result.as_object().cloned().unwrap_or_default()).await
     }
+}
+
+/// The key under which the runtime restarts once.
+fn effect_key(attempt: &Attempt) -> CommandId {
+    if planted(Bug::NoEffectKey) { CommandId::from(uuid::Uuid::now_v7()) } else { attempt.command.id() }
 }

@@ -18,7 +18,10 @@ use lapin::{
 use super::{
     super::group::Group, QueueError, RabbitMq, Side, WorkQueue, missing_or_unavailable, unavailable, window::Window,
 };
-use crate::queue::{Delivery, Receipt};
+use crate::{
+    planted::{Bug, planted},
+    queue::{Delivery, Receipt},
+};
 
 /// The most acknowledgements that are gathered into one go.
 const GATHERED: usize = 256;
@@ -47,7 +50,8 @@ impl RabbitMq {
 
     async fn consume(&self, channel: &Channel, name: &str) -> Result<Consumer, QueueError> {
         channel.basic_qos(self.0.prefetch, BasicQosOptions::default()).await.map_err(unavailable)?;
-        let options = BasicConsumeOptions::default();
+        let options =
+            BasicConsumeOptions { no_ack: planted(Bug::AcknowledgeFirst), ..BasicConsumeOptions::default() };
         channel
             .basic_consume(name.into(), "".into(), options, FieldTable::default())
             .await
@@ -200,6 +204,9 @@ pub(in super::super) struct RabbitReceipt {
 
 impl RabbitReceipt {
     pub(in super::super) async fn acknowledge(self) -> Result<(), QueueError> {
+        if planted(Bug::AcknowledgeFirst) {
+            return Ok(());
+        }
         let Self { rabbit, tag, settling, .. } = self;
         rabbit.limited(settling.acknowledgements.call(tag)).await
     }

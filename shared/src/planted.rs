@@ -1,0 +1,59 @@
+//! Bugs planted on purpose, one at a time, to show that the storm sees them.
+//!
+//! Without the cargo feature `planted-bugs` there are none: [`planted`] is the constant `false`, and what
+//! it guards is not compiled in. Nothing but the tests' own program turns the feature on.
+
+/// A safeguard that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// RabbitMQ deliveries count as acknowledged when they are sent, not when their outcome is stored.
+    AcknowledgeFirst,
+    /// A holder's write does not look whether it still is the holder.
+    NoFencingCheck,
+    /// A claim does not look whether another came first.
+    NoClaimCondition,
+    /// An effect is made without a look at its record, and under a fresh key each time.
+    NoEffectKey,
+    /// Nothing that got lost is published again.
+    NoReconciler,
+    /// A job counts as published when RabbitMQ has been sent it, not when it has taken it.
+    NoConfirm,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::AcknowledgeFirst,
+        Self::NoFencingCheck,
+        Self::NoClaimCondition,
+        Self::NoEffectKey,
+        Self::NoReconciler,
+        Self::NoConfirm,
+    ];
+
+    /// Its name, as `PLANTED_BUG` in the environment has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AcknowledgeFirst => "acknowledge-first",
+            Self::NoFencingCheck => "no-fencing-check",
+            Self::NoClaimCondition => "no-claim-condition",
+            Self::NoEffectKey => "no-effect-key",
+            Self::NoReconciler => "no-reconciler",
+            Self::NoConfirm => "no-confirm",
+        }
+    }
+}
+
+/// Whether that bug has been planted in this process.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn planted(_: Bug) -> bool {
+    false
+}
+
+/// Whether that bug has been planted in this process: the one that `PLANTED_BUG` names.
+#[cfg(feature = "planted-bugs")]
+pub fn planted(bug: Bug) -> bool {
+    static NAMED: std::sync::LazyLock<Option<String>> =
+        std::sync::LazyLock::new(|| std::env::var("PLANTED_BUG").ok());
+    NAMED.as_deref() == Some(bug.name())
+}
