@@ -90,6 +90,27 @@ fn a_queue_that_was_deleted_is_missed_and_work_goes_on_once_it_is_made_again() {
 }
 
 #[test]
+fn an_acknowledgement_that_comes_too_late_costs_the_channel_and_the_job_comes_again() {
+    let broker = Broker::start();
+    broker.control(&[
+        "eval",
+        "application:set_env(rabbit, consumer_timeout, 500), application:set_env(rabbit, channel_tick_interval, 200).",
+    ]);
+    let url = broker.url();
+    with_stack_and(&[RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str())], |stack| async move {
+        stack.stores.queue.publish_raw(queue(), "slow").await.unwrap();
+        let mut receiver = stack.receiver(queue(), Side::Work).await;
+        let held = receiver.receive(1, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(held.len(), 1);
+        let ended = receiver.receive(1, Duration::from_secs(10)).await;
+        assert!(matches!(ended, Err(QueueError::Unavailable(_))), "{ended:?}");
+        let again = stack.next(queue()).await;
+        assert_eq!(again.body, "slow");
+        again.acknowledge().await.unwrap();
+    });
+}
+
+#[test]
 fn a_memory_alarm_blocks_publishing_within_its_limit_and_consuming_goes_on() {
     let broker = Broker::start();
     let url = broker.url();

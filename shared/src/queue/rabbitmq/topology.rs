@@ -23,7 +23,7 @@ impl RabbitMq {
     pub(in super::super) async fn migrate(&self) -> Result<(), QueueError> {
         for queue in WorkQueue::all() {
             let (work, dead) = (self.name(queue, Side::Work), self.name(queue, Side::DeadLetters));
-            self.declare(&dead, quorum()).await?;
+            self.declare_dead_letters(&dead).await?;
             let mut arguments = quorum();
             arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
             dead_letter_to(&mut arguments, Some(&dead));
@@ -37,6 +37,19 @@ impl RabbitMq {
             self.bind_waiting_room(&name).await?;
         }
         Ok(())
+    }
+
+    /// Dead letters are kept however often they are looked at and given back. From RabbitMQ 4.0 on a quorum queue
+    /// has a limit unless it is told -1; before, it has none, and refuses to be told.
+    async fn declare_dead_letters(&self, name: &str) -> Result<(), QueueError> {
+        let mut unlimited = quorum();
+        unlimited.insert("x-delivery-limit".into(), AMQPValue::LongInt(-1));
+        match self.declare(name, unlimited).await {
+            Err(QueueError::Differs { difference, .. }) if difference.contains("invalid arg") => {
+                self.declare(name, quorum()).await
+            }
+            declared => declared,
+        }
     }
 
     /// Publishes to the waiting room of that delay.
