@@ -1,6 +1,6 @@
 //! Configuration of the API, from the environment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use painel_shared::config::{ConfigError, Vars};
 
@@ -11,6 +11,12 @@ pub struct HttpConfig {
     pub address: SocketAddr,
     /// `PAINEL_HTTP_WORKERS`, default 2: threads that serve requests.
     pub workers: usize,
+    /// `PAINEL_HTTP_TIMEOUT_MS`, default 15000: how long a request may take, its body included.
+    pub request_limit: Duration,
+    /// `PAINEL_CORS_ORIGINS`, default none: the origins of web pages that may call, separated by commas.
+    pub cors_origins: Vec<String>,
+    /// `PAINEL_CACHE_BYTES`, default 67108864: how many bytes of answers are kept.
+    pub cache_bytes: u64,
     /// `PAINEL_DRAIN_SECONDS`, default 20: how long requests may go on after SIGTERM.
     pub drain_deadline: Duration,
 }
@@ -22,7 +28,53 @@ impl HttpConfig {
         Ok(Self {
             address: vars.address_or("PAINEL_HTTP_ADDR", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
             workers: usize::try_from(workers.min(1_024)).unwrap_or(1),
+            request_limit: vars.millis_or("PAINEL_HTTP_TIMEOUT_MS", 15_000)?,
+            cors_origins: origins(vars)?,
+            cache_bytes: vars.number_or("PAINEL_CACHE_BYTES", 64 * 1024 * 1024)?,
             drain_deadline: vars.seconds_or("PAINEL_DRAIN_SECONDS", 20)?,
+        })
+    }
+}
+
+fn origins(vars: &Vars) -> Result<Vec<String>, ConfigError> {
+    let listed = vars.text("PAINEL_CORS_ORIGINS").unwrap_or_default().split(',').map(str::trim);
+    listed
+        .filter(|origin| !origin.is_empty())
+        .map(|origin| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            match host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' '])) {
+                true => Ok(origin.to_owned()),
+                false => Err(ConfigError::new(
+                    "PAINEL_CORS_ORIGINS",
+                    format!("holds `{origin}`; an origin looks like https://panel.example"),
+                )),
+            }
+        })
+        .collect()
+}
+
+/// How much is served at most.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitsConfig {
+    /// `PAINEL_HTTP_IN_FLIGHT`, default 256: requests under way at once; more are answered 503.
+    pub in_flight: usize,
+    /// `PAINEL_RATE_CALLER`, default 100: requests a second of one caller; more are answered 429.
+    pub caller_rate: NonZeroU32,
+    /// `PAINEL_RATE_TENANT`, default 300: requests a second of all users of one tenant.
+    pub tenant_rate: NonZeroU32,
+}
+
+impl LimitsConfig {
+    /// Reads the variables named above.
+    pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        let rate = |name, default| {
+            let number = vars.number_or(name, default)?;
+            Ok(u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
+        };
+        Ok(Self {
+            in_flight: usize::try_from(vars.number_or("PAINEL_HTTP_IN_FLIGHT", 256)?).unwrap_or(usize::MAX),
+            caller_rate: rate("PAINEL_RATE_CALLER", 100)?,
+            tenant_rate: rate("PAINEL_RATE_TENANT", 300)?,
         })
     }
 }

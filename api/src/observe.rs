@@ -1,22 +1,46 @@
 //! Every request: its id, its trace, its log line, its metrics, and a problem where it failed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
+    error::InternalError,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
 };
 use painel_shared::{events::Origin, trace::TraceContext};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::problem;
+use crate::problem::{self, ApiError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
+
+/// What every answer says, unless it says otherwise: it is nobody else's, and no page's to embed or to guess at.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+             connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
+    ),
+];
+
+/// How long a request may take, its body included.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimit(pub Duration);
 
 #[derive(Clone, Copy)]
 struct Trace(TraceContext);
@@ -54,17 +78,38 @@ pub async fn observe(
         trace_id = trace.trace_id(),
     );
     async {
+        let limit = request.app_data::<RequestLimit>().map_or(Duration::MAX, |limit| limit.0);
         // The router turns every error of a handler into a response.
-        let response = next.call(request).await?.map_into_boxed_body();
+        let Ok(answered) = tokio::time::timeout(limit, next.call(request)).await else {
+            return Err(timed_out(&path, &request_id));
+        };
+        let response = answered?.map_into_boxed_body();
         let mut response = with_problem(response, &path, &request_id);
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
+        add_headers(response.headers_mut(), &request_id);
         report(&response, method.as_str(), began);
         Ok(response)
     }
     .instrument(span)
     .await
+}
+
+fn timed_out(path: &str, request_id: &str) -> Error {
+    tracing::warn!("the request took longer than it may, and was given up");
+    let error = Error::from(ApiError::TimedOut);
+    let mut response = problem::response(StatusCode::SERVICE_UNAVAILABLE, Some(&error), path, request_id);
+    add_headers(response.headers_mut(), request_id);
+    InternalError::from_response("the request took too long", response).into()
+}
+
+fn add_headers(headers: &mut HeaderMap, request_id: &str) {
+    for (name, value) in SECURITY_HEADERS {
+        if !headers.contains_key(&name) {
+            headers.insert(name, value);
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
 }
 
 /// Replaces the body of an error by a problem. An answer that already says more is left alone.

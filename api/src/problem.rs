@@ -1,14 +1,17 @@
 //! The only map from an error to an HTTP answer: `application/problem+json` (RFC 9457).
 
+use std::time::Duration;
+
 use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
 };
 use painel_shared::{commands::FieldError, dispatch::DispatchError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What went wrong, as the handlers speak of it. Internal causes are logged and never sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
     /// Fields of the request are wrong.
     #[error("the request is not valid")]
@@ -28,15 +31,32 @@ pub enum ApiError {
     /// An idempotency key was used for another request.
     #[error("the Idempotency-Key was used for another request")]
     KeyReused,
+    /// The caller, or their tenant, has asked too often; how long to wait.
+    #[error("too many requests; wait a little")]
+    RateLimited(Duration),
+    /// More requests are under way than can be served.
+    #[error("the service is busy; try again")]
+    Overloaded,
+    /// The request took longer than it may.
+    #[error("the request took too long; try again")]
+    TimedOut,
     /// A store did not answer.
     #[error("the service is not available; try again")]
     Unavailable(String),
+    /// Something that cannot happen has.
+    #[error("the request failed")]
+    Failed(String),
 }
 
 impl ApiError {
     /// One wrong field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         Self::Validation(vec![FieldError::new(field, message)])
+    }
+
+    /// What a field names does not exist, or not for this caller.
+    pub fn missing(field: &str, message: impl Into<String>) -> Self {
+        Self::NotFound(Some(FieldError::new(field, message)))
     }
 
     fn errors(&self) -> Vec<FieldError> {
@@ -83,9 +103,40 @@ impl ResponseError for ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::TimedOut | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
+}
+
+/// A field that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FieldProblem)]
+pub struct FieldView {
+    /// Its name; inside of an object, `parameters.agent_id`.
+    field: String,
+    /// What would be right.
+    message: String,
+}
+
+/// The description of the body below, for the API's description.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemView {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// The path that was asked for.
+    instance: String,
+    /// A stable code, such as `VALIDATION_ERROR`.
+    error: String,
+    /// For people.
+    message: String,
+    request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<FieldView>>,
 }
 
 /// The body of every answer that is an error.
@@ -112,8 +163,8 @@ pub fn response(
     request_id: &str,
 ) -> HttpResponse {
     let ours = error.and_then(|error| error.as_error::<ApiError>());
-    if let Some(ApiError::Unavailable(cause)) = ours {
-        tracing::error!(cause, "a store did not answer");
+    if let Some(ApiError::Unavailable(cause) | ApiError::Failed(cause)) = ours {
+        tracing::error!(cause, "the request could not be answered");
     } else if let (true, Some(error)) = (status.is_server_error(), error) {
         tracing::error!(%error, "the request failed");
     }
@@ -134,8 +185,14 @@ pub fn response(
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header((header::RETRY_AFTER, "1"));
+    match ours {
+        Some(ApiError::RateLimited(wait)) => {
+            response.insert_header((header::RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
+        }
+        _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+            response.insert_header((header::RETRY_AFTER, "1"));
+        }
+        _ => {}
     }
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     response.content_type("application/problem+json").body(body)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, web};
 use painel_shared::commands::FieldError;
+use uuid::Uuid;
 
 use crate::problem::ApiError;
 
@@ -50,6 +51,25 @@ impl QueryFields {
         self.optional(name, expected, parse).unwrap_or(default)
     }
 
+    /// A UUID, in its hyphenated form.
+    pub fn uuid(&mut self, name: &str) -> Option<Uuid> {
+        self.optional(name, "a UUID", |text| Uuid::try_parse(text).ok().filter(|_| text.len() == 36))
+    }
+
+    /// Text of 1 to `longest` characters, none of which is a control character.
+    pub fn text(&mut self, name: &str, longest: usize) -> Option<String> {
+        let expected = format!("1 to {longest} characters without control characters");
+        let fits = |text: &str| (1..=longest).contains(&text.chars().count()) && !text.contains(char::is_control);
+        self.optional(name, expected, |text| fits(text).then(|| text.to_owned()))
+    }
+
+    /// One of a few words, each with its meaning.
+    pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let known = |text: &str| words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        self.optional(name, format!("one of {}", all.join(", ")), known)
+    }
+
     /// Notes that a parameter is wrong.
     pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
         self.errors.push(FieldError::new(name, message));
@@ -63,6 +83,34 @@ impl QueryFields {
         match self.errors.is_empty() {
             true => Ok(()),
             false => Err(ApiError::Validation(self.errors)),
+        }
+    }
+}
+
+/// A UUID that stands in the path.
+pub fn uuid_in_path(name: &str, text: &str) -> Result<Uuid, ApiError> {
+    let parsed = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
+    parsed.ok_or_else(|| ApiError::field(name, "must be a UUID"))
+}
+
+/// Which part of a long list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// How many at most.
+    pub limit: i64,
+    /// How many are passed over.
+    pub offset: i64,
+}
+
+impl Page {
+    /// The farthest that an offset may lead.
+    const FARTHEST: u32 = 1_000_000;
+
+    /// Reads `limit` (1 to 100) and `offset` (from 0).
+    pub fn read(fields: &mut QueryFields, default_limit: u32) -> Self {
+        Self {
+            limit: fields.number("limit", 1..=100, default_limit).into(),
+            offset: fields.number("offset", 0..=Self::FARTHEST, 0).into(),
         }
     }
 }

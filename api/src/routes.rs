@@ -1,17 +1,41 @@
 //! Every URL on one page.
 
-use actix_web::web::{ServiceConfig, get, post, resource};
+use actix_web::{
+    HttpResponse,
+    http::header,
+    web::{self, ServiceConfig, get, post, resource},
+};
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{health, internal::commands};
+use crate::{health, internal, openapi, tenant};
 
 /// Adds every route.
 pub fn configure(app: &mut ServiceConfig) {
     app.service(resource("/health/live").route(get().to(health::live)))
         .service(resource("/health/ready").route(get().to(health::ready)))
+        .service(resource("/tenant/me").route(get().to(tenant::me::show)))
+        .service(resource("/tenant/agents").route(get().to(tenant::agents::list)))
+        .service(resource("/tenant/integrations").route(get().to(tenant::integrations::list)))
+        .service(resource("/tenant/usage").route(get().to(tenant::usage::show)))
+        .service(resource("/tenant/incidents").route(get().to(tenant::incidents::list)))
+        .service(resource("/internal/tenants").route(get().to(internal::tenants::list)))
+        .service(resource("/internal/tenants/{id}").route(get().to(internal::tenant::show)))
+        .service(resource("/internal/tenants/{id}/agents").route(get().to(internal::tenant_agents::list)))
+        .service(resource("/internal/usage/overview").route(get().to(internal::usage::overview)))
+        .service(resource("/internal/billing/overview").route(get().to(internal::billing::overview)))
         .service(
             resource("/internal/operations/commands")
-                .route(post().to(commands::create))
-                .route(get().to(commands::list)),
+                .route(post().to(internal::commands::create))
+                .route(get().to(internal::commands::list)),
         )
-        .service(resource("/internal/operations/commands/{command_id}").route(get().to(commands::show)));
+        .service(resource("/internal/operations/commands/{command_id}").route(get().to(internal::commands::show)))
+        .service(resource("/internal/operations/events").route(get().to(internal::events::list)))
+        .service(resource("/openapi.json").route(get().to(description)))
+        .service(web::redirect("/docs", "/docs/"))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json")));
+}
+
+/// `GET /openapi.json`: the description of all of it.
+async fn description() -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(openapi::describe())
 }

@@ -5,19 +5,32 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_cors::Cors;
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    http::header,
+    middleware::{Condition, from_fn},
+    web,
+};
 use anyhow::Context;
 use painel_shared::{config::Vars, stores::Stores};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::Verifier,
-    config::{AuthConfig, HttpConfig},
-    observe, routes,
+    auth::{Gate, Verifier},
+    caching::Answers,
+    config::{AuthConfig, HttpConfig, LimitsConfig},
+    limits::{Limits, admit},
+    observe::{self, RequestLimit},
+    panel::Panel,
+    routes,
 };
 
 /// The largest body that is read.
 pub const BODY_LIMIT: usize = 64 * 1024;
+/// How long a browser may remember what CORS allows, in seconds.
+const CORS_AGE: usize = 600;
 
 /// A server that has its address and waits to be run.
 #[derive(Debug)]
@@ -25,19 +38,28 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     config: HttpConfig,
-    stores: Stores,
-    verifier: Arc<Verifier>,
+    panel: Panel,
+    gate: Gate,
+    limits: Arc<Limits>,
 }
 
 impl Server {
     /// Takes the address; from then on connections wait to be served.
-    pub fn build(config: HttpConfig, auth: AuthConfig, stores: Stores) -> anyhow::Result<Self> {
+    pub fn build(
+        config: HttpConfig,
+        auth: AuthConfig,
+        limits: &LimitsConfig,
+        stores: Stores,
+    ) -> anyhow::Result<Self> {
         let wanted = config.address;
         let listener = TcpListener::bind(wanted)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .with_context(|| format!("PAINEL_HTTP_ADDR is {wanted}, and it cannot be listened on"))?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, config, stores, verifier: Arc::new(Verifier::new(auth)?) })
+        let limits = Arc::new(Limits::new(limits));
+        let gate = Gate::new(Verifier::new(auth)?, Arc::clone(&limits), stores.db.clone());
+        let answers = Answers::new(config.cache_bytes, stores.commands.clone());
+        Ok(Self { listener, address, config, panel: Panel { stores, answers }, gate, limits })
     }
 
     /// Where it listens; tells the port where any free one was asked for.
@@ -47,13 +69,19 @@ impl Server {
 
     /// Serves until `shutdown`; then lets running requests finish within the drain deadline.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let stores = web::Data::new(self.stores);
-        let verifier = web::Data::from(self.verifier);
+        let panel = web::Data::new(self.panel);
+        let gate = web::Data::new(self.gate);
+        let limits = web::Data::from(self.limits);
+        let (origins, request_limit) = (self.config.cors_origins, RequestLimit(self.config.request_limit));
         let server = HttpServer::new(move || {
             App::new()
-                .app_data(stores.clone())
-                .app_data(verifier.clone())
+                .app_data(panel.clone())
+                .app_data(gate.clone())
+                .app_data(limits.clone())
+                .app_data(request_limit)
                 .app_data(web::PayloadConfig::new(BODY_LIMIT))
+                .wrap(from_fn(admit))
+                .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
                 .wrap(from_fn(observe::observe))
                 .configure(routes::configure)
         })
@@ -70,9 +98,30 @@ impl Server {
 
 /// The body of the API's process: builds the server as configured, and serves until `shutdown`.
 pub async fn serve(vars: Vars, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let http = HttpConfig::from_vars(&vars)?;
-    let auth = AuthConfig::from_vars(&vars)?;
-    Server::build(http, auth, Stores::from_vars(&vars).await?)?.run(shutdown).await
+    from_vars(&vars, Stores::from_vars(&vars).await?)?.run(shutdown).await
+}
+
+/// The server as configured, on those stores.
+pub fn from_vars(vars: &Vars, stores: Stores) -> anyhow::Result<Server> {
+    let (http, auth) = (HttpConfig::from_vars(vars)?, AuthConfig::from_vars(vars)?);
+    Server::build(http, auth, &LimitsConfig::from_vars(vars)?, stores)
+}
+
+/// Pages of these origins may call; where there are none, no page of another origin may.
+fn cors(origins: &[String]) -> Cors {
+    let allowed = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
+    allowed
+        .allowed_methods(["GET", "POST"])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            header::CACHE_CONTROL,
+        ])
+        .allowed_header("idempotency-key")
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+        .expose_headers(["x-request-id", "idempotency-replayed"])
+        .max_age(CORS_AGE)
 }
 
 async fn stop_on(shutdown: CancellationToken, server: ServerHandle) {

@@ -28,6 +28,8 @@ use crate::{
 pub const PUBLISH_PATIENCE: Duration = Duration::from_secs(15);
 /// The longest wait between two publishings of the same command.
 pub const PUBLISH_PATIENCE_CAP: Duration = Duration::from_secs(300);
+/// The wait after a publishing that failed.
+pub const PUBLISH_AGAIN: Duration = Duration::from_secs(2);
 /// How long a command is kept after its creation.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -356,6 +358,14 @@ impl Command {
         let doublings = (self.republished + 1).min(16);
         let patience = PUBLISH_PATIENCE.saturating_mul(1 << doublings).min(PUBLISH_PATIENCE_CAP);
         Ok(Self { next_publish_at: Some(now + patience), republished: self.republished + 1, ..self.clone() })
+    }
+
+    /// **publish failed**: the queue did not take what was published again; it is tried again soon.
+    pub fn publish_failed(&self, now: Timestamp) -> Result<Self, NotAllowed> {
+        if self.status.is_final() || self.republished == 0 {
+            return Err(NotAllowed);
+        }
+        Ok(Self { next_publish_at: Some(now + PUBLISH_AGAIN), republished: self.republished - 1, ..self.clone() })
     }
 
     fn held_by(&self, holder: Holder) -> Result<(), LeaseLost> {

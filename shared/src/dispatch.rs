@@ -53,12 +53,13 @@ pub async fn dispatch(
     {
         return replay(stores, key, &marker).await;
     }
-    if let Some(missing) = db::within_limit(find_missing(&stores.db, &new)).await? {
+    if let Some(missing) = db::within_limit(find_missing(stores.db.service(), &new)).await? {
         return Err(DispatchError::NotFound(missing));
     }
     let command = Command::accept(new, now());
     let requested = Event::requested(&command, origin);
-    db::within_limit(async { events::record(&mut *stores.db.acquire().await?, &requested).await }).await?;
+    db::within_limit(async { events::record(&mut *stores.db.service().acquire().await?, &requested).await })
+        .await?;
     if let (Created::Twin(marker), Some(key)) = (stores.commands.create(&command, key).await?, key) {
         return replay(stores, key, &marker).await;
     }

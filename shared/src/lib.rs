@@ -7,6 +7,7 @@
 //! - [`command_store`], [`queue`], [`db`], [`events`], [`secrets`]: the edges.
 //! - [`dispatch`]: record, then publish: the only way new work enters.
 //! - [`planted`]: bugs on purpose, for the tests; none in a normal build.
+//! - [`histogram`]: response times in a form that adds up.
 //! - [`config`], [`telemetry`], [`stores`], [`process`]: how a process is set up.
 
 pub mod command;
@@ -16,6 +17,7 @@ pub mod config;
 pub mod db;
 pub mod dispatch;
 pub mod events;
+pub mod histogram;
 pub mod ids;
 pub mod job;
 pub mod planted;

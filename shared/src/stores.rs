@@ -1,11 +1,9 @@
 //! The three stores every process stands on, handed in where they are used.
 
-use sqlx::PgPool;
-
 use crate::{
     command_store::CommandStore,
     config::{AwsConfig, CommandStoreConfig, ConfigError, DatabaseConfig, QueueConfig, Vars},
-    db,
+    db::Database,
     queue::Queue,
 };
 
@@ -13,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Stores {
     /// The relational store.
-    pub db: PgPool,
+    pub db: Database,
     /// The truth about commands.
     pub commands: CommandStore,
     /// Jobs on their way to workers.
@@ -28,7 +26,7 @@ impl Stores {
         let commands = CommandStoreConfig::from_vars(vars)?;
         let queue = QueueConfig::from_vars(vars)?;
         Ok(Self {
-            db: db::pool(&database)?,
+            db: Database::new(&database)?,
             commands: CommandStore::new(&aws, &commands).await,
             queue: Queue::new(&aws, &queue).await,
         })

@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod client;
 pub mod fleet;
+pub mod key_server;
 pub mod lossy;
 pub mod postgres;
 pub mod program;

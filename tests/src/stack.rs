@@ -20,10 +20,7 @@ use painel::{
         stand_ins::StandIns,
     },
 };
-use painel_api::{
-    config::{AuthConfig, HttpConfig},
-    server::Server,
-};
+use painel_api::server;
 use painel_shared::{
     command::{Command, NewCommand},
     commands::{CommandType, Parameters},
@@ -141,6 +138,7 @@ impl Stack {
             ("PAINEL_CREDENTIALS_KEYS", CREDENTIALS.to_owned()),
             ("PAINEL_HTTP_ADDR", "127.0.0.1:0".to_owned()),
             ("PAINEL_HTTP_WORKERS", "1".to_owned()),
+            ("PAINEL_RATE_CALLER", "100000".to_owned()),
             ("PAINEL_DRAIN_SECONDS", "1".to_owned()),
             ("PAINEL_RECONCILE_MS", "100".to_owned()),
         ];
@@ -154,8 +152,8 @@ impl Stack {
         }
         let stores = Stores::from_vars(&vars).await?;
         migrate(&stores).await?;
-        demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
-        let example = demo_data::example(&stores.db).await?;
+        demo_data::load(stores.db.service(), &CredentialsConfig::from_vars(&vars)?).await?;
+        let example = demo_data::example(stores.db.service()).await?;
         Ok(Self {
             vars,
             stores,
@@ -199,8 +197,7 @@ impl Stack {
     /// Starts another API, configured otherwise; a client of it.
     pub async fn serve_with(&self, vars: &Vars) -> Client {
         let stores = Stores::from_vars(vars).await.unwrap();
-        let (http, auth) = (HttpConfig::from_vars(vars).unwrap(), AuthConfig::from_vars(vars).unwrap());
-        let server = Server::build(http, auth, stores).unwrap();
+        let server = server::from_vars(vars, stores).unwrap();
         let url = format!("http://{}", server.address());
         let serving = server.run(self.shutdown.clone());
         self.product.spawn(async move { serving.await.unwrap() });
@@ -289,7 +286,7 @@ impl Stack {
         sqlx::query_scalar("SELECT count(*) FROM operational_events WHERE resource_id = $1 AND event_type = $2")
             .bind(command.id().to_string())
             .bind(event_type)
-            .fetch_one(&self.stores.db)
+            .fetch_one(self.stores.db.service())
             .await
             .unwrap()
     }
@@ -298,7 +295,7 @@ impl Stack {
     pub async fn rotations(&self) -> i64 {
         sqlx::query_scalar("SELECT token_rotations FROM tenant_integrations WHERE id = $1")
             .bind(self.example.integration.uuid())
-            .fetch_one(&self.stores.db)
+            .fetch_one(self.stores.db.service())
             .await
             .unwrap()
     }

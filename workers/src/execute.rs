@@ -281,12 +281,12 @@ impl Executor {
         error: CommandError,
         dead_letter: bool,
     ) -> Result<Verdict, sqlx::Error> {
-        db::within_limit(effects::bury(&self.stores.db, command, fence, error, dead_letter)).await
+        db::within_limit(effects::bury(self.stores.db.service(), command, fence, error, dead_letter)).await
     }
 
     /// Writes the event of a command's end if it is missing.
     async fn audit(&self, command: &Command) -> Result<(), sqlx::Error> {
-        db::within_limit(async { record_end(&mut *self.stores.db.acquire().await?, command).await }).await
+        db::within_limit(async { record_end(&mut *self.stores.db.service().acquire().await?, command).await }).await
     }
 
     async fn postpone(&self, delivery: Delivery, error: &Unsettled) -> Result<(), Unsettled> {

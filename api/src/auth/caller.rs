@@ -3,10 +3,10 @@
 use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
-use painel_shared::ids::TenantId;
+use painel_shared::{db::Member, ids::TenantId};
 
-use super::{Verifier, cognito::Refused};
-use crate::problem::ApiError;
+use super::Gate;
+use crate::{problem::ApiError, query::QueryFields};
 
 /// A group of the user pool that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +58,41 @@ impl Caller {
         if self.is_internal() { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 
+    /// Administrators among the operators only.
+    pub fn require_internal_admin(&self) -> Result<(), ApiError> {
+        if self.groups.contains(&Group::InternalAdmin) { Ok(()) } else { Err(ApiError::Forbidden) }
+    }
+
     /// Operators, and the tenant's own users.
     pub fn require_tenant_access(&self, tenant: TenantId) -> Result<(), ApiError> {
-        let own = self.tenant_id == Some(tenant)
-            && self.groups.iter().any(|group| matches!(group, Group::TenantAdmin | Group::TenantUser));
+        let own = self.tenant_id == Some(tenant) && self.is_tenants();
         if own || self.is_internal() { Ok(()) } else { Err(ApiError::Forbidden) }
+    }
+
+    /// The tenant that a request is about: the caller's own, or for operators the one that `tenant_id` names.
+    pub fn tenant_asked(&self, fields: &mut QueryFields) -> Result<TenantId, ApiError> {
+        if !self.is_internal() && !(self.is_tenants() && self.tenant_id.is_some()) {
+            return Err(ApiError::Forbidden);
+        }
+        let named = fields.uuid("tenant_id").map(TenantId::from);
+        match named.or(self.tenant_id) {
+            Some(tenant) => self.require_tenant_access(tenant).map(|()| tenant),
+            None => Err(ApiError::field("tenant_id", "is required of an operator and must be a UUID")),
+        }
+    }
+
+    /// Takes in what is known of the user: their tenant where the token names none. Both must agree.
+    pub(super) fn join(&mut self, member: Option<Member>) -> Result<(), ApiError> {
+        let Some(member) = member else { return Ok(()) };
+        if !member.active || self.tenant_id.is_some_and(|claimed| claimed != member.tenant) {
+            return Err(ApiError::Forbidden);
+        }
+        self.tenant_id = Some(member.tenant);
+        Ok(())
+    }
+
+    fn is_tenants(&self) -> bool {
+        self.groups.iter().any(|group| matches!(group, Group::TenantAdmin | Group::TenantUser))
     }
 }
 
@@ -72,16 +102,10 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let token = bearer(request).map(str::to_owned);
-        let verifier = request.app_data::<web::Data<Verifier>>().cloned();
+        let gate = request.app_data::<web::Data<Gate>>().cloned();
         Box::pin(async move {
-            let (Some(token), Some(verifier)) = (token, verifier) else { return Err(ApiError::Unauthorized) };
-            verifier.verify(&token).await.map_err(|refused| match refused {
-                Refused::NoKeys(cause) => ApiError::Unavailable(cause),
-                Refused::BadToken(cause) => {
-                    tracing::info!(cause, "token refused");
-                    ApiError::Unauthorized
-                }
-            })
+            let (Some(token), Some(gate)) = (token, gate) else { return Err(ApiError::Unauthorized) };
+            gate.identify(&token).await
         })
     }
 }

@@ -2,9 +2,11 @@
 
 mod caller;
 mod cognito;
+mod gate;
 mod jwks;
 
 pub use self::{
     caller::{Caller, Group},
     cognito::Verifier,
+    gate::Gate,
 };

@@ -1,53 +1,78 @@
 //! `/internal/operations/commands`: send a command, list commands, look at one.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CONTENT_TYPE, LOCATION},
-    web::{Bytes, Data, Json, Path},
+    http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
+    web::{Bytes, Data, Path},
 };
 use painel_shared::{
     command::{Command, CommandError, NewCommand, Status},
     command_store::{Cursor, Filter, IdempotencyKey, MAX_OFFSET},
     commands::{CommandType, FieldError, Fields, TenantRule},
-    db,
+    db::{self, Database, InternalScope},
     dispatch::dispatch,
     ids::{CommandId, TenantId},
-    stores::Stores,
     time::{Timestamp, millis},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::{auth::Caller, observe, problem::ApiError, query::QueryFields};
+use super::events::{self, EventView};
+use crate::{
+    auth::Caller,
+    caching::{About, Question},
+    observe,
+    openapi::{ReadProblems, WriteProblems},
+    panel::Panel,
+    problem::ApiError,
+    query::{QueryFields, uuid_in_path},
+};
 
 const LONGEST_REASON: usize = 500;
 const LONGEST_KEY: usize = 255;
+/// How long a page is good on which every command has ended, and another one.
+const SETTLED: Duration = Duration::from_secs(60);
+const UNSETTLED: Duration = Duration::from_secs(1);
 const PATH: &str = "/internal/operations/commands";
 
 /// A command on the wire.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Command)]
 pub struct CommandView {
+    #[schema(value_type = Uuid)]
     command_id: CommandId,
+    #[schema(value_type = String, example = "RESTART_AGENT")]
     command_type: CommandType,
+    /// `PENDING`, `RUNNING`, `SUCCESS` or `ERROR`.
+    #[schema(value_type = String, example = "SUCCESS")]
     status: Status,
+    #[schema(value_type = Option<Uuid>)]
     tenant_id: Option<TenantId>,
     tenant_name: Option<String>,
     created_by: String,
     created_by_email: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     #[serde(with = "millis")]
     created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(with = "millis::option")]
     started_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(with = "millis::option")]
     completed_at: Option<Timestamp>,
     duration_ms: Option<u64>,
+    /// The result as JSON text, for people.
     output: Option<String>,
     error_message: Option<String>,
+    #[schema(value_type = Option<Object>)]
     result: Option<Map<String, Value>>,
+    #[schema(value_type = Option<Object>)]
     error: Option<CommandError>,
+    #[schema(value_type = Object)]
     parameters: Map<String, Value>,
     reason: Option<String>,
     attempt: u32,
@@ -82,25 +107,87 @@ impl CommandView {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Accepted {
+/// A command that was accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Accepted {
     #[serde(flatten)]
     command: CommandView,
     message: &'static str,
 }
 
+/// What a command is made of.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandRequest {
+    /// What is to be done.
+    command_type: CommandTypeName,
+    /// The tenant it is for; absent for REPROCESS_QUEUE, required for RESET_TOKEN and RESTART_AGENT.
+    tenant_id: Option<Uuid>,
+    /// `integration_id` for RESET_TOKEN; `agent_id` for RESTART_AGENT; `queue_name`, `message_count` and
+    /// `message_ids` for REPROCESS_QUEUE; nothing for HEALTH_CHECK.
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<Map<String, Value>>,
+    /// Why, in the operator's words.
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+}
+
+/// The types of commands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CommandTypeName {
+    /// Looks whether PostgreSQL, DynamoDB and the queue answer.
+    HealthCheck,
+    /// Gives an integration a new secret.
+    ResetToken,
+    /// Restarts a tenant's agent.
+    RestartAgent,
+    /// Brings dead letters back to their queue.
+    ReprocessQueue,
+}
+
+/// Where a command may stand, or all of that.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CommandStatusFilter {
+    /// Waits for a worker.
+    Pending,
+    /// Is being executed.
+    Running,
+    /// Took effect.
+    Success,
+    /// Ended without effect.
+    Error,
+    /// In any state.
+    #[serde(rename = "all")]
+    All,
+}
+
 /// `POST`: 202 with the command; it has been recorded, and a worker will execute it.
+#[utoipa::path(
+    post, path = "/internal/operations/commands", tag = "internal",
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        description = "The same key with the same request makes one command, for 24 hours.")),
+    request_body(content = CommandRequest, example = json!({"command_type": "HEALTH_CHECK", "reason": "before a deploy"})),
+    responses(
+        (status = 202, body = Accepted, headers(("Location" = String, description = "Where the command is."))),
+        WriteProblems,
+    ),
+)]
 pub async fn create(
     caller: Caller,
     request: HttpRequest,
-    stores: Data<Stores>,
+    panel: Data<Panel>,
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
     caller.require_internal()?;
     let new = read_body(&request, &body, &caller)?;
     let key = idempotency_key(&request, &caller, &new)?;
-    let done = dispatch(&stores, new, key.as_ref(), observe::origin(&request)).await?;
-    let names = tenant_names(&stores.db, [done.command.tenant_id]).await;
+    let done = dispatch(&panel.stores, new, key.as_ref(), observe::origin(&request)).await?;
+    if !done.replayed {
+        panel.answers.command_accepted(&done.command);
+    }
+    let names = tenant_names(&panel.stores.db, [done.command.tenant_id]).await;
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{PATH}/{}", done.command.id())));
     if done.replayed {
@@ -110,93 +197,100 @@ pub async fn create(
     Ok(response.json(Accepted { command, message: "The command was accepted and will be executed." }))
 }
 
-#[derive(Debug, Serialize)]
-struct List {
+/// A page of commands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Commands)]
+pub struct List {
     commands: Vec<CommandView>,
+    /// How many there are on all pages; exact up to 10,000.
     total: u64,
+    /// Whether there are more than `total`.
     total_is_capped: bool,
+    /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,
 }
 
 /// `GET`: commands, newest first.
-pub async fn list(
-    caller: Caller,
-    request: HttpRequest,
-    stores: Data<Stores>,
-) -> Result<Json<impl Serialize>, ApiError> {
+#[utoipa::path(
+    get, path = "/internal/operations/commands", tag = "internal",
+    params(
+        ("status" = Option<CommandStatusFilter>, Query, description = "By default all."),
+        ("command_type" = Option<CommandTypeName>, Query, description = "Only of this type."),
+        ("tenant_id" = Option<Uuid>, Query, description = "Only of this tenant."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
+        ("offset" = Option<u32>, Query, minimum = 0, maximum = 1000, description = "By default 0; beyond 1,000 follow next_cursor."),
+        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer to the same filter."),
+    ),
+    responses((status = 200, body = List), ReadProblems),
+)]
+pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
     caller.require_internal()?;
     let asked = ListQuery::read(&request)?;
+    let question = Question { about: About::Commands, text: format!("commands {asked:?}"), max_age: SETTLED };
+    panel.answers.answer_afresh(&request, question, find(&panel, asked)).await
+}
+
+/// The page, and how long it is good.
+async fn find(panel: &Panel, asked: ListQuery) -> Result<(List, Duration), ApiError> {
+    let commands = &panel.stores.commands;
     let (page, count) = tokio::try_join!(
-        stores.commands.list(&asked.filter, asked.cursor, asked.offset, asked.limit),
-        stores.commands.count(&asked.filter),
+        commands.list(&asked.filter, asked.cursor, asked.offset, asked.limit),
+        commands.count(&asked.filter),
     )?;
-    let names = tenant_names(&stores.db, page.commands.iter().map(|command| command.tenant_id)).await;
-    Ok(Json(List {
+    let settled = page.commands.iter().all(|command| command.status.is_final());
+    let names = tenant_names(&panel.stores.db, page.commands.iter().map(|command| command.tenant_id)).await;
+    let list = List {
         commands: page.commands.into_iter().map(|command| CommandView::of(command, &names)).collect(),
         total: count.total,
         total_is_capped: count.capped,
         next_cursor: page.next.map(|cursor| cursor.encode(&asked.filter)),
-    }))
+    };
+    Ok((list, if settled { SETTLED } else { UNSETTLED }))
 }
 
 /// `GET /{command_id}`: one command and its events.
+#[utoipa::path(
+    get, path = "/internal/operations/commands/{command_id}", tag = "internal",
+    params(("command_id" = Uuid, Path, description = "The command.")),
+    responses((status = 200, body = Shown), ReadProblems),
+)]
 pub async fn show(
     caller: Caller,
     request: HttpRequest,
-    stores: Data<Stores>,
+    panel: Data<Panel>,
     path: Path<String>,
-) -> Result<Json<impl Serialize>, ApiError> {
+) -> Result<HttpResponse, ApiError> {
     caller.require_internal()?;
     QueryFields::of(&request)?.finish()?;
-    let id = path
-        .parse::<CommandId>()
-        .ok()
-        .filter(|_| path.len() == 36)
-        .ok_or_else(|| ApiError::field("command_id", "must be a UUID"))?;
-    let command = stores.commands.get(id).await?.ok_or(ApiError::NotFound(None))?;
-    let names = tenant_names(&stores.db, [command.tenant_id]).await;
-    let events = db::within_limit(events_of(&stores.db, id)).await;
+    let id = CommandId::from(uuid_in_path("command_id", &path)?);
+    let command = panel.stores.commands.get(id).await?.ok_or(ApiError::NotFound(None))?;
+    let names = tenant_names(&panel.stores.db, [command.tenant_id]).await;
+    let events = db::within_limit(events_of(&panel.stores.db, id)).await;
     if let Err(error) = &events {
         tracing::warn!(%error, "the events are left out: PostgreSQL did not answer");
     }
-    Ok(Json(Shown { command: CommandView::of(command, &names), events: events.ok() }))
+    let shown = Shown { command: CommandView::of(command, &names), events: events.ok() };
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "private, no-store")).json(shown))
 }
 
-#[derive(Debug, Serialize)]
-struct Shown {
+/// A command and what is in the audit log about it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CommandWithEvents)]
+pub struct Shown {
     #[serde(flatten)]
     command: CommandView,
     /// Null where PostgreSQL did not answer: the command itself can be seen all the same.
     events: Option<Vec<EventView>>,
 }
 
-#[derive(Debug, Serialize)]
-struct EventView {
-    event_type: String,
-    status: String,
-    user_id: Option<String>,
-    user_email: Option<String>,
-    details: Value,
-    #[serde(with = "millis")]
-    created_at: Timestamp,
-}
-
-async fn events_of(db: &PgPool, command: CommandId) -> Result<Vec<EventView>, sqlx::Error> {
-    sqlx::query_as!(
-        EventView,
-        "SELECT event_type, status, user_id, user_email, details, created_at
-         FROM operational_events WHERE resource_id = $1 AND resource_type = 'command'
-         ORDER BY created_at, id LIMIT 200",
-        command.to_string(),
-    )
-    .fetch_all(db)
-    .await
+async fn events_of(db: &Database, command: CommandId) -> Result<Vec<EventView>, sqlx::Error> {
+    events::of_command(db.internal_scope().await?, command).await
 }
 
 /// The names of these tenants, in one statement. None where PostgreSQL does not answer: what is known of
 /// a command is shown without, and an accepted command is never answered as if it were not.
 async fn tenant_names(
-    db: &PgPool,
+    db: &Database,
     tenants: impl IntoIterator<Item = Option<TenantId>>,
 ) -> HashMap<TenantId, String> {
     let mut ids: Vec<_> = tenants.into_iter().flatten().map(TenantId::uuid).collect();
@@ -205,17 +299,21 @@ async fn tenant_names(
     if ids.is_empty() {
         return HashMap::new();
     }
-    let asked = sqlx::query!("SELECT id, name FROM tenants WHERE id = ANY($1)", &ids).fetch_all(db);
-    match db::within_limit(asked).await {
-        Ok(rows) => rows.into_iter().map(|row| (TenantId::from(row.id), row.name)).collect(),
-        Err(error) => {
-            tracing::warn!(%error, "the tenants' names are left out: PostgreSQL did not answer");
-            HashMap::new()
-        }
-    }
+    let asked = async { find_names(db.internal_scope().await?, &ids).await };
+    db::within_limit(asked).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the tenants' names are left out: PostgreSQL did not answer");
+        HashMap::new()
+    })
+}
+
+async fn find_names(mut scope: InternalScope, ids: &[Uuid]) -> Result<HashMap<TenantId, String>, sqlx::Error> {
+    let asked = sqlx::query!("SELECT id, name FROM tenants WHERE id = ANY($1)", ids);
+    let rows = asked.fetch_all(scope.connection()).await?;
+    Ok(rows.into_iter().map(|row| (TenantId::from(row.id), row.name)).collect())
 }
 
 /// What a list is asked for.
+#[derive(Debug)]
 struct ListQuery {
     filter: Filter,
     limit: usize,
@@ -235,8 +333,7 @@ impl ListQuery {
         let filter = Filter {
             status: status.flatten(),
             command_type: fields.optional("command_type", types, CommandType::named),
-            tenant_id: fields
-                .optional("tenant_id", "a UUID", |text| text.parse().ok().filter(|_| text.len() == 36)),
+            tenant_id: fields.uuid("tenant_id").map(TenantId::from),
         };
         let limit = fields.number("limit", 1..=100, 50);
         let offset = fields.number("offset", 0..=MAX_OFFSET, 0);

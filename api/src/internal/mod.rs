@@ -1,3 +1,14 @@
-//! The operators' endpoints, one a file.
+//! `/internal/*`: the operators' endpoints, one a file.
 
+use std::time::Duration;
+
+pub mod billing;
 pub mod commands;
+pub mod events;
+pub mod tenant;
+pub mod tenant_agents;
+pub mod tenants;
+pub mod usage;
+
+/// How long most of these answers are good.
+const FIVE_MINUTES: Duration = Duration::from_secs(300);

@@ -69,22 +69,30 @@ WHERE ta.status = 'active';
 
 -- Ninety days of usage; the last three are what the requests above add up to.
 INSERT INTO tenant_usage_daily (tenant_id, agent_id, date, total_requests, successful_requests, failed_requests,
-                                success_rate, avg_response_time_ms, total_tokens_used)
-SELECT ta.tenant_id, ta.agent_id, (r.created_at AT TIME ZONE 'UTC')::date, count(*),
-       count(*) FILTER (WHERE r.status = 'success'), count(*) FILTER (WHERE r.status <> 'success'),
-       round(100.0 * count(*) FILTER (WHERE r.status = 'success') / count(*), 2),
-       avg(r.response_time_ms), sum(r.tokens_used)
-FROM agent_requests r JOIN tenant_agents ta ON ta.id = r.tenant_agent_id
+                                success_rate, avg_response_time_ms, total_tokens_used,
+                                latency_buckets, latency_counts)
+SELECT ta.tenant_id, ta.agent_id, d.date, sum(d.total), sum(d.successful), sum(d.total - d.successful),
+       round(100.0 * sum(d.successful) / sum(d.total), 2), sum(d.time) / sum(d.total), sum(d.tokens),
+       array_agg(d.bucket ORDER BY d.bucket), array_agg(d.total ORDER BY d.bucket)
+FROM (
+    SELECT tenant_agent_id, (created_at AT TIME ZONE 'UTC')::date AS date, latency_bucket(response_time_ms) AS bucket,
+           count(*) AS total, count(*) FILTER (WHERE status = 'success') AS successful,
+           sum(response_time_ms) AS time, sum(tokens_used) AS tokens
+    FROM agent_requests GROUP BY 1, 2, 3
+) AS d JOIN tenant_agents ta ON ta.id = d.tenant_agent_id
 GROUP BY 1, 2, 3;
 
 INSERT INTO tenant_usage_daily (tenant_id, agent_id, date, total_requests, successful_requests, failed_requests,
-                                success_rate, avg_response_time_ms, total_tokens_used)
-SELECT tenant_id, agent_id, date, total, total - failed, failed, round(100.0 * (total - failed) / total, 2),
-       200 + 150 * pg_temp.noise(format('avg %s %s', id, date)), total * 450
+                                success_rate, avg_response_time_ms, total_tokens_used,
+                                latency_buckets, latency_counts)
+SELECT tenant_id, agent_id, date, total, total - failed, failed, round(100.0 * (total - failed) / total, 2), ms, total * 450,
+       ARRAY[latency_bucket((ms * 0.7)::int), latency_bucket((ms * 1.6)::int), latency_bucket((ms * 4)::int)],
+       ARRAY[total * 7 / 10, total - total * 7 / 10 - total / 20, total / 20]
 FROM (
     SELECT ta.tenant_id, ta.agent_id, ta.id, (now() AT TIME ZONE 'UTC')::date - d AS date,
            (40 + 160 * pg_temp.noise(format('total %s %s', ta.id, d)))::bigint AS total,
-           (6 * pg_temp.noise(format('failed %s %s', ta.id, d)))::bigint AS failed
+           (6 * pg_temp.noise(format('failed %s %s', ta.id, d)))::bigint AS failed,
+           200 + 150 * pg_temp.noise(format('avg %s %s', ta.id, d)) AS ms
     FROM tenant_agents ta, generate_series(4, 90) AS d
     WHERE ta.status = 'active'
 ) AS days;

@@ -11,13 +11,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use painel_api::{
-    config::{AuthConfig, HttpConfig},
-    server::Server,
+    config::{HttpConfig, LimitsConfig},
+    server,
 };
 use painel_shared::{
     command_store::TableState,
     config::{CommandStoreConfig, ConfigError, CredentialsConfig, QueueConfig, Vars},
-    db,
     stores::Stores,
 };
 use painel_workers::{
@@ -84,7 +83,7 @@ impl Embedded {
         let vars = vars.overridden_by(own).overridden_by(given);
         let stores = Stores::from_vars(&vars).await?;
         migrate(&stores).await?;
-        let first_start = demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
+        let first_start = demo_data::load(stores.db.service(), &CredentialsConfig::from_vars(&vars)?).await?;
         let product = TaskTracker::new();
         let (address, api) = spawn_product(&product, &vars, &stores, &shutdown).await?;
         Ok(Self {
@@ -150,6 +149,7 @@ impl Embedded {
 /// Reads what may be set, so that a wrong value is told before anything is touched.
 fn check(vars: &Vars) -> Result<(), ConfigError> {
     HttpConfig::from_vars(vars)?;
+    LimitsConfig::from_vars(vars)?;
     CommandStoreConfig::from_vars(vars)?;
     QueueConfig::from_vars(vars)?;
     WorkerConfig::from_vars(vars)?;
@@ -159,7 +159,7 @@ fn check(vars: &Vars) -> Result<(), ConfigError> {
 
 /// Makes schema, table and queues where they are missing; what differs is an error.
 pub async fn migrate(stores: &Stores) -> anyhow::Result<()> {
-    db::migrate(&stores.db).await.context("the schema of PostgreSQL was not brought up to date")?;
+    stores.db.migrate().await.context("the schema of PostgreSQL was not brought up to date")?;
     if let TableState::Differs(differences) = stores.commands.migrate().await? {
         let all: Vec<String> = differences
             .into_iter()
@@ -177,7 +177,7 @@ async fn spawn_product(
     stores: &Stores,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<(SocketAddr, JoinHandle<anyhow::Result<()>>)> {
-    let server = Server::build(HttpConfig::from_vars(vars)?, AuthConfig::from_vars(vars)?, stores.clone())?;
+    let server = server::from_vars(vars, stores.clone())?;
     let address = server.address();
     let serving = server.run(shutdown.clone());
     let ended = shutdown.clone();

@@ -143,6 +143,11 @@ impl CommandStore {
         self.write_unheld(found, found.republish(now())).await
     }
 
+    /// **publish failed**.
+    pub async fn publish_failed(&self, found: &Command) -> Result<Write, StoreError> {
+        self.write_unheld(found, found.publish_failed(now())).await
+    }
+
     async fn write_held(&self, held: &Command, next: Result<Command, LeaseLost>) -> Result<Write, StoreError> {
         let guard = if planted(Bug::NoFencingCheck) { UNGUARDED } else { HELD };
         match next {

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod commands;
+mod keys;
 mod listing;
 mod outage;
+mod reads;
 mod tokens;

@@ -28,6 +28,7 @@ enum Step {
     Expire,
     Reprocess,
     Republish,
+    PublishFailed,
 }
 
 const WORKERS: usize = 3;
@@ -46,6 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Expire),
         1 => Just(Step::Reprocess),
         1 => Just(Step::Republish),
+        1 => Just(Step::PublishFailed),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -93,6 +95,7 @@ impl World {
             Step::Expire => self.stored.expire(verdict(true), now).ok(),
             Step::Reprocess => self.stored.reprocess(now).ok(),
             Step::Republish => self.stored.republish(now).ok(),
+            Step::PublishFailed => self.stored.publish_failed(now).ok(),
         }
     }
 }
@@ -103,8 +106,8 @@ fn lawful(from: Status, to: Status, step: &Step) -> bool {
     matches!(
         (from, to, step),
         (Pending | Running, Running, Step::Claim(_))
-            | (Running, Running, Step::Renew(_) | Step::Republish)
-            | (Pending, Pending, Step::Republish)
+            | (Running, Running, Step::Renew(_) | Step::Republish | Step::PublishFailed)
+            | (Pending, Pending, Step::Republish | Step::PublishFailed)
             | (Running, Success, Step::Succeed(_))
             | (Running, Error, Step::FailForGood(_) | Step::Die(_) | Step::Expire)
             | (Running, Pending, Step::Retry(..) | Step::Release(_))
@@ -132,7 +135,7 @@ proptest! {
             if matches!(step, Step::Claim(_) | Step::Expire | Step::Reprocess) {
                 prop_assert_eq!(after.fence, before.fence + 1, "a change of hands needs a new fence");
             }
-            if let Some(holder) = before.holder() && !matches!(step, Step::Claim(_) | Step::Expire | Step::Republish) {
+            if let Some(holder) = before.holder() && !matches!(step, Step::Claim(_) | Step::Expire | Step::Republish | Step::PublishFailed) {
                 let acted = match step {
                     Step::Renew(w) | Step::Succeed(w) | Step::FailForGood(w) | Step::Die(w) | Step::Retry(w, _)
                     | Step::Release(w) => world.claims[*w].as_ref().map(|(_, holder)| *holder),

@@ -2,6 +2,7 @@
 
 mod command_machine;
 mod config;
+mod histogram;
 mod job;
 mod parameters;
 mod retry;

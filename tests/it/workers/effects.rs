@@ -31,7 +31,8 @@ fn attempt(command: &Command, fence: u64) -> Attempt {
 /// Makes an effect under that fence: what it returned, or the code of its error.
 async fn make(stack: &Stack, command: &Command, fence: u64, n: u32) -> Result<ResultMap, String> {
     let attempt = attempt(command, fence);
-    let begun = effects::begin(&stack.stores.db, &attempt).await.map_err(|error| error.to_stored().code)?;
+    let begun =
+        effects::begin(stack.stores.db.service(), &attempt).await.map_err(|error| error.to_stored().code)?;
     match begun {
         Begun::Done(result) => Ok(result),
         Begun::Fresh(effect) => effect.commit(&attempt, result(n)).await.map_err(|error| error.to_stored().code),
@@ -61,7 +62,8 @@ fn of_two_at_once_one_makes_the_effect() {
 fn an_effect_that_is_not_committed_has_not_happened() {
     with_stack(|stack| async move {
         let command = command(stack).await;
-        let Begun::Fresh(effect) = effects::begin(&stack.stores.db, &attempt(&command, 1)).await.unwrap() else {
+        let Begun::Fresh(effect) = effects::begin(stack.stores.db.service(), &attempt(&command, 1)).await.unwrap()
+        else {
             panic!("it is fresh");
         };
         drop(effect);
@@ -73,7 +75,7 @@ fn an_effect_that_is_not_committed_has_not_happened() {
 fn a_zombie_finds_the_tombstone() {
     with_stack(|stack| async move {
         let command = command(stack).await;
-        let buried = effects::bury(&stack.stores.db, &command, 3, error(), true).await.unwrap();
+        let buried = effects::bury(stack.stores.db.service(), &command, 3, error(), true).await.unwrap();
         assert_eq!(buried, Verdict::Error { error: error(), dead_letter: true });
         for stale in [1, 2, 3] {
             assert_eq!(make(stack, &command, stale, 1).await, Err("fenced_off".to_owned()));
@@ -88,7 +90,7 @@ fn a_success_is_not_buried() {
     with_stack(|stack| async move {
         let command = command(stack).await;
         make(stack, &command, 1, 1).await.unwrap();
-        let verdict = effects::bury(&stack.stores.db, &command, 2, error(), true).await.unwrap();
+        let verdict = effects::bury(stack.stores.db.service(), &command, 2, error(), true).await.unwrap();
         assert_eq!(verdict, Verdict::Success(result(1)));
         assert_eq!(stack.events(&command, "command.failed").await, 0);
     });
@@ -103,7 +105,7 @@ fn the_audit_log_is_append_only() {
             "DELETE FROM operational_events",
             "TRUNCATE operational_events",
         ] {
-            let error = sqlx::raw_sql(statement).execute(&stack.stores.db).await.unwrap_err();
+            let error = sqlx::raw_sql(statement).execute(stack.stores.db.service()).await.unwrap_err();
             assert!(error.to_string().contains("append only"), "{error}");
         }
     });

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-
 use painel_shared::{
-    command::{Command, PUBLISH_PATIENCE, Status},
+    command::{Command, PUBLISH_AGAIN, PUBLISH_PATIENCE, Status},
     command_store::Created,
     commands::{CommandType, HealthCheck},
+    stores::Stores,
     time::now,
 };
-use painel_tests::stack::{Stack, with_stack};
+use painel_tests::{
+    stack::{Stack, with_stack},
+    wait::eventually,
+};
+use painel_workers::{config::ReconcilerConfig, scheduler::Reconciler};
 use serde_json::json;
 
 use crate::pure::new_command;
@@ -60,6 +64,25 @@ fn a_command_of_a_newer_build_does_not_stop_the_others() {
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 1);
         let listed = stack.stores.commands.list(&Default::default(), None, 0, 10).await.unwrap();
         assert_eq!(listed.commands.iter().map(Command::id).collect::<Vec<_>>(), [lost.id()]);
+    });
+}
+
+#[test]
+fn a_publishing_that_fails_is_tried_again_soon() {
+    with_stack(|stack| async move {
+        let lost = store(stack, PUBLISH_PATIENCE).await;
+        // A queue that is not there.
+        let vars = stack.vars.clone().overridden_by([("PAINEL_QUEUE_PREFIX", "nowhere".to_owned())]);
+        let stores = Stores::from_vars(&vars).await.unwrap();
+        let cut_off = Reconciler::new(stores, ReconcilerConfig::from_vars(&vars).unwrap());
+        assert_eq!(cut_off.round().await.unwrap().republished, 0);
+        let stored = stack.stored(&lost).await;
+        assert_eq!(stored.republished, 0, "the wait of a job that was published has not begun");
+        assert!(stored.next_publish_at.unwrap() <= now() + PUBLISH_AGAIN);
+        eventually("the command to be published", PUBLISH_AGAIN * 3, || async {
+            (stack.reconciler().round().await.unwrap().republished == 1).then_some(())
+        })
+        .await;
     });
 }
 

@@ -22,7 +22,7 @@ fn an_agent_is_restarted_once_whatever_is_delivered() {
             sqlx::query_scalar("SELECT generation FROM tenant_agents WHERE tenant_id = $1 AND agent_id = $2")
                 .bind(stack.example.tenant.uuid())
                 .bind(agent.uuid())
-                .fetch_one(&stack.stores.db)
+                .fetch_one(stack.stores.db.service())
                 .await
                 .unwrap();
         assert_eq!(generation, 2);

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use painel_shared::{
     commands,
     config::{ConfigError, Vars},
-    db,
     queue::{Depth, WorkQueue},
     stores::Stores,
 };
@@ -52,7 +51,7 @@ impl Handler for HealthCheck {
 
     async fn handle(&self, attempt: &Attempt, _: commands::HealthCheck) -> Result<ResultMap, HandlerError> {
         let (postgresql, dynamodb, queue) = tokio::join!(
-            check(async { db::ping(&self.stores.db, LIMIT).await.map(|()| Value::Null) }),
+            check(async { self.stores.db.ping(LIMIT).await.map(|()| Value::Null) }),
             check(async { self.stores.commands.ping().await.map(|()| Value::Null) }),
             check(self.depths()),
         );
@@ -85,7 +84,7 @@ impl HealthCheck {
         database_up: bool,
     ) -> Result<ResultMap, HandlerError> {
         if database_up {
-            match effects::begin(&self.stores.db, attempt).await {
+            match effects::begin(self.stores.db.service(), attempt).await {
                 Ok(Begun::Done(result)) => return Ok(result),
                 Ok(Begun::Fresh(effect)) => match effect.commit(attempt, result.clone()).await {
                     Ok(result) => return Ok(result),

@@ -62,7 +62,7 @@ impl Handler for ReprocessQueue {
         attempt: &Attempt,
         parameters: commands::ReprocessQueue,
     ) -> Result<ResultMap, HandlerError> {
-        if let Some(result) = effects::find_standing(&self.stores.db, attempt).await? {
+        if let Some(result) = effects::find_standing(self.stores.db.service(), attempt).await? {
             return Ok(result);
         }
         let run = Run { stores: &self.stores, attempt, parameters: &parameters };
@@ -71,7 +71,7 @@ impl Handler for ReprocessQueue {
         run.move_dead_commands().await?;
         let (moved, skipped) = run.counts().await?;
         let remaining = self.stores.queue.depth(parameters.queue_name).await?.dead;
-        match effects::begin(&self.stores.db, attempt).await? {
+        match effects::begin(self.stores.db.service(), attempt).await? {
             Begun::Done(result) => Ok(result),
             Begun::Fresh(effect) => {
                 let result = json!({"moved": moved, "skipped": skipped + unreadable, "remaining": remaining});
@@ -133,7 +133,7 @@ impl Run<'_> {
              WHERE command_id = $1 AND outcome = 'taken'",
             self.id().uuid(),
         )
-        .fetch_all(&self.stores.db)
+        .fetch_all(self.stores.db.service())
         .await?;
         for row in open {
             let key = CommandKey { command_id: row.target_command_id.into(), created_at: row.target_created_at };
@@ -273,7 +273,7 @@ impl Run<'_> {
             // The event comes first, as that of a request does: a crash leaves no change without one.
             let next_fence = Command { fence: target.fence + 1, ..target.clone() };
             let event = Event::reprocessed(&next_fence, self.id());
-            events::record(&mut *self.stores.db.acquire().await?, &event).await?;
+            events::record(&mut *self.stores.db.service().acquire().await?, &event).await?;
             self.stores.commands.reprocess(target).await?.stored()
         } else {
             Some(target.clone())
@@ -288,7 +288,7 @@ impl Run<'_> {
     /// Writes down that a command is taken or skipped; false where as many are taken as were asked for.
     /// One that was written down before stays as it is.
     async fn reserve(&self, target: CommandKey, outcome: &str) -> Result<bool, HandlerError> {
-        let mut transaction = self.stores.db.begin().await?;
+        let mut transaction = self.stores.db.service().begin().await?;
         // Another holder of this command, alive after all, must not count at the same time.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(self.id().to_string())
@@ -334,7 +334,7 @@ impl Run<'_> {
             target.command_id.uuid(),
             outcome,
         )
-        .execute(&self.stores.db)
+        .execute(self.stores.db.service())
         .await?;
         Ok(())
     }
@@ -347,7 +347,7 @@ impl Run<'_> {
                FROM reprocessed_commands WHERE command_id = $1"#,
             self.id().uuid(),
         )
-        .fetch_one(&self.stores.db)
+        .fetch_one(self.stores.db.service())
         .await?;
         Ok((row.moved.unsigned_abs(), row.skipped.unsigned_abs()))
     }

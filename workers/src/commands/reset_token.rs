@@ -33,7 +33,7 @@ impl Handler for ResetToken {
 
     async fn handle(&self, attempt: &Attempt, parameters: commands::ResetToken) -> Result<ResultMap, HandlerError> {
         let tenant = tenant_of(attempt)?;
-        let mut effect = match effects::begin(&self.stores.db, attempt).await? {
+        let mut effect = match effects::begin(self.stores.db.service(), attempt).await? {
             Begun::Done(result) => return Ok(result),
             Begun::Fresh(effect) => effect,
         };

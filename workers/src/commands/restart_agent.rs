@@ -46,7 +46,7 @@ impl Handler for RestartAgent {
         parameters: commands::RestartAgent,
     ) -> Result<ResultMap, HandlerError> {
         let (tenant, agent) = (tenant_of(attempt)?, parameters.agent_id);
-        if let Some(result) = effects::find_standing(&self.stores.db, attempt).await? {
+        if let Some(result) = effects::find_standing(self.stores.db.service(), attempt).await? {
             return Ok(result);
         }
         let began = Instant::now();
@@ -60,7 +60,7 @@ impl Handler for RestartAgent {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        let mut effect = match effects::begin(&self.stores.db, attempt).await? {
+        let mut effect = match effects::begin(self.stores.db.service(), attempt).await? {
             Begun::Done(result) => return Ok(result),
             Begun::Fresh(effect) => effect,
         };

@@ -131,7 +131,12 @@ impl Reconciler {
         let kind = command.command_type.name();
         tracing::info!(command.id = %command.id(), kind, status = command.status.as_str(), "publishing again");
         metrics::counter!("painel_commands_republished_total", "kind" => kind).increment(1);
-        Ok(dispatch::publish(&self.stores, &command).await)
+        if dispatch::publish(&self.stores, &command).await {
+            return Ok(true);
+        }
+        // The wait that was set is for a queue that has the job.
+        self.stores.commands.publish_failed(&command).await?;
+        Ok(false)
     }
 
     /// Writes the events of commands that ended while PostgreSQL was down.
@@ -141,7 +146,7 @@ impl Reconciler {
             if !command.status.is_final() {
                 continue;
             }
-            let recorded = async { record_end(&mut *self.stores.db.acquire().await?, &command).await };
+            let recorded = async { record_end(&mut *self.stores.db.service().acquire().await?, &command).await };
             if let Err(error) = db::within_limit(recorded).await {
                 tracing::warn!(%error, "PostgreSQL did not answer; the events stay owed");
                 return Ok(written);

@@ -1,7 +1,9 @@
-//! The pool of connections to PostgreSQL, and its schema.
+//! PostgreSQL: the pool of connections, the scopes that see only what they may, and the schema.
 //!
 //! Nowhere is a connection held while another is asked for: with a pool of one, and with any pool
 //! under load, that would be a deadlock.
+
+mod scope;
 
 use std::{str::FromStr, time::Duration};
 
@@ -12,13 +14,49 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use self::scope::{InternalScope, Member, TenantScope};
 use crate::config::{ConfigError, DatabaseConfig};
 
 /// The schema's changes, in order.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// A pool that connects on first use.
-pub fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {
+/// The relational store. Cheap to clone. Questions of people are asked in a [`TenantScope`] or an
+/// [`InternalScope`]; only workers, the audit log and the acceptance of commands go in as the service.
+#[derive(Clone, Debug)]
+pub struct Database(PgPool);
+
+impl Database {
+    /// The configured one; connects on first use.
+    pub fn new(config: &DatabaseConfig) -> Result<Self, ConfigError> {
+        pool(config).map(Self)
+    }
+
+    /// The pool, as the role that connects, which sees and may do everything.
+    pub fn service(&self) -> &PgPool {
+        &self.0
+    }
+
+    /// Lets go of all connections.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
+    /// Whether PostgreSQL answers within `limit`.
+    pub async fn ping(&self, limit: Duration) -> Result<(), sqlx::Error> {
+        let ask = async { sqlx::query("SELECT 1").execute(&self.0).await.map(|_| ()) };
+        tokio::time::timeout(limit, ask).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    /// Brings the schema up to date, over a connection of its own that has no time limit.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut connection = PgConnection::connect_with(&self.0.connect_options()).await?;
+        let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
+        connection.close().await?;
+        migrated
+    }
+}
+
+fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {
     let options = PgConnectOptions::from_str(config.url.expose_secret())
         .map_err(|_| {
             ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database")
@@ -44,14 +82,6 @@ pub fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {
     Ok(pool)
 }
 
-/// Brings the schema up to date, over a connection of its own that has no time limit.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
-    let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
-    connection.close().await?;
-    migrated
-}
-
 /// The longest that the statements of one step may take together. PostgreSQL has its own limit a statement;
 /// this one holds also when its host has vanished and nothing comes back at all.
 const STEP_LIMIT: Duration = Duration::from_secs(12);
@@ -59,10 +89,4 @@ const STEP_LIMIT: Duration = Duration::from_secs(12);
 /// Carries out a few statements within a time limit.
 pub async fn within_limit<T>(step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     tokio::time::timeout(STEP_LIMIT, step).await.map_err(|_| sqlx::Error::PoolTimedOut)?
-}
-
-/// Whether PostgreSQL answers within `limit`.
-pub async fn ping(pool: &PgPool, limit: Duration) -> Result<(), sqlx::Error> {
-    let ask = async { sqlx::query("SELECT 1").execute(pool).await.map(|_| ()) };
-    tokio::time::timeout(limit, ask).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }

@@ -1,0 +1,62 @@
+//! From a token to a caller: verified, within their rate, and still a member of their tenant.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::future::Cache;
+use painel_shared::db::{Database, Member};
+
+use super::{
+    caller::Caller,
+    cognito::{Refused, Verifier},
+};
+use crate::{limits::Limits, problem::ApiError};
+
+/// How long it may take until a user who was made inactive is shut out.
+const MEMBER_AGE: Duration = Duration::from_secs(10);
+const MEMBERS_AT_MOST: u64 = 100_000;
+
+/// Lets callers in.
+#[derive(Debug)]
+pub struct Gate {
+    verifier: Verifier,
+    limits: Arc<Limits>,
+    db: Database,
+    members: Cache<String, Option<Member>>,
+}
+
+impl Gate {
+    /// A gate with that verifier and those limits, which finds users' tenants in `db`.
+    pub fn new(verifier: Verifier, limits: Arc<Limits>, db: Database) -> Self {
+        let members = Cache::builder().max_capacity(MEMBERS_AT_MOST).time_to_live(MEMBER_AGE).build();
+        Self { verifier, limits, db, members }
+    }
+
+    /// The caller whose token this is.
+    pub(super) async fn identify(&self, token: &str) -> Result<Caller, ApiError> {
+        let mut caller = self.verifier.verify(token).await.map_err(|refused| match refused {
+            Refused::NoKeys(cause) => ApiError::Unavailable(cause),
+            Refused::BadToken(cause) => {
+                tracing::info!(cause, "token refused");
+                ApiError::Unauthorized
+            }
+        })?;
+        self.limits.check_caller(&caller.sub)?;
+        // Operators are no tenant's users.
+        if !caller.is_internal() {
+            caller.join(self.find_member(&caller.sub).await?)?;
+            if let Some(tenant) = caller.tenant_id {
+                self.limits.check_tenant(tenant)?;
+            }
+        }
+        Ok(caller)
+    }
+
+    async fn find_member(&self, sub: &str) -> Result<Option<Member>, ApiError> {
+        // PostgreSQL's text cannot hold it, so nobody has such a name.
+        if sub.contains('\0') {
+            return Ok(None);
+        }
+        let found = self.members.try_get_with_by_ref(sub, self.db.find_member(sub)).await;
+        found.map_err(|error| ApiError::Unavailable(error.to_string()))
+    }
+}

@@ -1,0 +1,323 @@
+//! `GET /internal/billing/overview`: what the tenants pay, and how it came to that.
+//!
+//! Everything comes from `subscription_events`, up to the end of the last closed day. It is added up in cents and
+//! becomes reais only when it is shown, so that all figures agree to the cent.
+
+use std::{collections::BTreeMap, ops::RangeBounds, time::Duration};
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime};
+use painel_shared::{db::InternalScope, time::Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::Caller,
+    caching::{About, Question},
+    figures::{average, rate, reais},
+    openapi::ReadProblems,
+    panel::Panel,
+    period::{DayRange, Period},
+    problem::ApiError,
+    query::QueryFields,
+};
+
+/// How long an answer is good.
+const FIFTEEN_MINUTES: Duration = Duration::from_secs(900);
+/// How many calendar months are shown. No period is longer, so that their history holds every period.
+const MONTHS: u32 = 12;
+
+/// Revenue of the platform. Money is in reais; MRR is what comes in every month.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Billing {
+    /// `7d`, `30d` or `90d`: so many closed days, ending yesterday.
+    period: &'static str,
+    financial_summary: FinancialSummary,
+    /// Highest MRR first; only plans that someone pays for.
+    by_plan: Vec<PlanRevenue>,
+    /// Highest MRR first; only segments in which someone pays.
+    by_segment: Vec<SegmentRevenue>,
+    /// Every day of the period, also those on which nothing changed.
+    revenue_trend: Vec<RevenueDay>,
+    /// Twelve calendar months, the last of which is that of the period's last day.
+    monthly_movements: Vec<MonthMovements>,
+}
+
+/// MRR at the end of the period, and what moved it since the period's beginning.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FinancialSummary {
+    total_mrr: f64,
+    /// Twelve times the MRR.
+    total_arr: f64,
+    /// Of the tenants that pay.
+    avg_mrr_per_tenant: f64,
+    new_mrr_this_period: f64,
+    churned_mrr_this_period: f64,
+    expansion_mrr_this_period: f64,
+    contraction_mrr_this_period: f64,
+    /// Churned MRR, per cent of the MRR at the period's beginning.
+    churn_rate: f64,
+}
+
+/// One plan, at the end of the period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanRevenue {
+    plan_name: String,
+    /// Tenants that pay.
+    tenant_count: i64,
+    total_mrr: f64,
+}
+
+/// One segment, at the end of the period. A tenant's segment is what it is today: its history is not kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SegmentRevenue {
+    segment: String,
+    /// Tenants that pay.
+    tenant_count: i64,
+    total_mrr: f64,
+}
+
+/// One day.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RevenueDay {
+    date: NaiveDate,
+    /// At the end of the day.
+    mrr: f64,
+    /// Tenants that began to pay, also those that had paid before.
+    new_tenants: i64,
+    /// Tenants that cancelled.
+    churned_tenants: i64,
+}
+
+/// One calendar month, UTC: opening + new + expansion - contraction - churned = closing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MonthMovements {
+    /// `YYYY-MM`.
+    month: String,
+    /// MRR before its first day.
+    opening: f64,
+    /// MRR of tenants that began to pay, also of those that had paid before.
+    new: f64,
+    /// MRR gained by upgrades.
+    expansion: f64,
+    /// MRR lost by downgrades.
+    contraction: f64,
+    /// MRR lost by cancellations.
+    churned: f64,
+    /// MRR at the end of its last day, or of the period if that is earlier.
+    closing: f64,
+}
+
+/// The platform's revenue.
+#[utoipa::path(
+    get, path = "/internal/billing/overview", tag = "internal",
+    params(("period" = Option<Period>, Query, description = "By default 30d.")),
+    responses((status = 200, body = Billing), ReadProblems),
+)]
+pub async fn overview(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
+    caller.require_internal_admin()?;
+    let mut fields = QueryFields::of(&request)?;
+    let period = Period::read(&mut fields);
+    fields.finish()?;
+    let text = format!("billing {:?}", period.days());
+    let question = Question { about: About::Everyone, text, max_age: FIFTEEN_MINUTES };
+    panel.answers.answer(&request, question, async { find(panel.internal_scope().await?, period).await }).await
+}
+
+/// What the events of some days did to MRR, in cents.
+#[derive(Clone, Copy, Default)]
+struct Movements {
+    new: i64,
+    expansion: i64,
+    contraction: i64,
+    churned: i64,
+    /// How many tenants began to pay.
+    started: i64,
+    /// How many cancelled.
+    cancelled: i64,
+}
+
+impl Movements {
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            new: self.new + other.new,
+            expansion: self.expansion + other.expansion,
+            contraction: self.contraction + other.contraction,
+            churned: self.churned + other.churned,
+            started: self.started + other.started,
+            cancelled: self.cancelled + other.cancelled,
+        }
+    }
+
+    /// By how much MRR rose: each type of event stands in one of the four.
+    fn net(self) -> i64 {
+        self.new + self.expansion - self.contraction - self.churned
+    }
+}
+
+/// The movements of each day that had any. Whatever was before the first month stands on the day before it.
+type History = BTreeMap<NaiveDate, Movements>;
+
+/// What the tenants of one plan and segment pay, in cents.
+struct Group {
+    plan: String,
+    segment: String,
+    /// How many pay.
+    tenants: i64,
+    mrr: i64,
+}
+
+/// The same of several groups together.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    tenants: i64,
+    mrr: i64,
+}
+
+async fn find(mut scope: InternalScope, period: Period) -> Result<Billing, ApiError> {
+    let days = period.days();
+    let groups = groups(&mut scope, days).await?;
+    let history = history(&mut scope, days).await?;
+    let paying = groups.iter().map(|group| group.tenants).sum();
+    let plan = |(name, share): (&str, Share)| PlanRevenue {
+        plan_name: name.to_owned(),
+        tenant_count: share.tenants,
+        total_mrr: reais(share.mrr),
+    };
+    let segment = |(name, share): (&str, Share)| SegmentRevenue {
+        segment: name.to_owned(),
+        tenant_count: share.tenants,
+        total_mrr: reais(share.mrr),
+    };
+    Ok(Billing {
+        period: period.as_str(),
+        financial_summary: financial_summary(&history, days, paying),
+        by_plan: shares(&groups, |group| group.plan.as_str()).into_iter().map(plan).collect(),
+        by_segment: shares(&groups, |group| group.segment.as_str()).into_iter().map(segment).collect(),
+        revenue_trend: revenue_trend(&history, days),
+        monthly_movements: monthly_movements(&history, days),
+    })
+}
+
+/// A tenant counts where its MRR is above zero. One whose history is broken, so that it is below, is not counted,
+/// but stays in the sums: they must agree with the history's.
+async fn groups(scope: &mut InternalScope, days: DayRange) -> Result<Vec<Group>, ApiError> {
+    let groups = sqlx::query_as!(
+        Group,
+        r#"SELECT s.plan AS "plan!", t.segment, count(*) FILTER (WHERE s.mrr > 0) AS "tenants!",
+                  COALESCE(sum(s.mrr), 0)::bigint AS "mrr!"
+           FROM (
+               SELECT tenant_id, (array_agg(plan ORDER BY occurred_at DESC, id DESC))[1] AS plan,
+                      sum(mrr_after_cents - mrr_before_cents) AS mrr
+               FROM subscription_events WHERE occurred_at < $1 GROUP BY tenant_id
+           ) AS s JOIN tenants t ON t.id = s.tenant_id
+           WHERE s.mrr <> 0 GROUP BY s.plan, t.segment"#,
+        end(days),
+    );
+    Ok(groups.fetch_all(scope.connection()).await?)
+}
+
+async fn history(scope: &mut InternalScope, days: DayRange) -> Result<History, ApiError> {
+    let rows = sqlx::query!(
+        r#"SELECT GREATEST((occurred_at AT TIME ZONE 'UTC')::date, $1) AS "date!",
+                  COALESCE(sum(rise) FILTER (WHERE event_type = 'started'), 0)::bigint AS "new!",
+                  COALESCE(sum(rise) FILTER (WHERE event_type = 'upgraded'), 0)::bigint AS "expansion!",
+                  COALESCE(-sum(rise) FILTER (WHERE event_type = 'downgraded'), 0)::bigint AS "contraction!",
+                  COALESCE(-sum(rise) FILTER (WHERE event_type = 'cancelled'), 0)::bigint AS "churned!",
+                  count(*) FILTER (WHERE event_type = 'started') AS "started!",
+                  count(*) FILTER (WHERE event_type = 'cancelled') AS "cancelled!"
+           FROM subscription_events, LATERAL (SELECT mrr_after_cents - mrr_before_cents AS rise) AS r
+           WHERE occurred_at < $2 GROUP BY 1"#,
+        first_month(days) - Days::new(1),
+        end(days),
+    )
+    .fetch_all(scope.connection())
+    .await?;
+    let history = rows.into_iter().map(|row| {
+        let movements = Movements {
+            new: row.new,
+            expansion: row.expansion,
+            contraction: row.contraction,
+            churned: row.churned,
+            started: row.started,
+            cancelled: row.cancelled,
+        };
+        (row.date, movements)
+    });
+    Ok(history.collect())
+}
+
+/// The first day of the earliest month that is shown.
+fn first_month(days: DayRange) -> NaiveDate {
+    days.last - Days::new(days.last.day0().into()) - Months::new(MONTHS - 1)
+}
+
+/// The end of the last day, which is the beginning of the next.
+fn end(days: DayRange) -> Timestamp {
+    (days.last + Days::new(1)).and_time(NaiveTime::MIN).and_utc()
+}
+
+/// The movements of these days together.
+fn sum(history: &History, days: impl RangeBounds<NaiveDate>) -> Movements {
+    history.range(days).fold(Movements::default(), |sum, (_, day)| sum.plus(day))
+}
+
+fn financial_summary(history: &History, days: DayRange, paying: i64) -> FinancialSummary {
+    let opening = sum(history, ..days.first).net();
+    let moved = sum(history, days.first..=days.last);
+    let total = opening + moved.net();
+    FinancialSummary {
+        total_mrr: reais(total),
+        total_arr: reais(12 * total),
+        avg_mrr_per_tenant: average(reais(total), paying),
+        new_mrr_this_period: reais(moved.new),
+        churned_mrr_this_period: reais(moved.churned),
+        expansion_mrr_this_period: reais(moved.expansion),
+        contraction_mrr_this_period: reais(moved.contraction),
+        churn_rate: rate(moved.churned, opening),
+    }
+}
+
+/// The shares of all that a group's name stands for, the highest MRR first.
+fn shares<'a>(groups: &'a [Group], name: impl Fn(&'a Group) -> &'a str) -> Vec<(&'a str, Share)> {
+    let mut shares: BTreeMap<&str, Share> = BTreeMap::new();
+    for group in groups {
+        let share = shares.entry(name(group)).or_default();
+        share.tenants += group.tenants;
+        share.mrr += group.mrr;
+    }
+    let mut shares: Vec<_> = shares.into_iter().collect();
+    shares.sort_by(|(a_name, a), (b_name, b)| b.mrr.cmp(&a.mrr).then_with(|| a_name.cmp(b_name)));
+    shares
+}
+
+fn revenue_trend(history: &History, days: DayRange) -> Vec<RevenueDay> {
+    let mut mrr = sum(history, ..days.first).net();
+    let trend = days.iter().map(|date| {
+        let day = history.get(&date).copied().unwrap_or_default();
+        mrr += day.net();
+        RevenueDay { date, mrr: reais(mrr), new_tenants: day.started, churned_tenants: day.cancelled }
+    });
+    trend.collect()
+}
+
+fn monthly_movements(history: &History, days: DayRange) -> Vec<MonthMovements> {
+    let first = first_month(days);
+    let mut closing = sum(history, ..first).net();
+    let months = (0..MONTHS).map(|n| {
+        let (start, next) = (first + Months::new(n), first + Months::new(n + 1));
+        let moved = sum(history, start..next);
+        let opening = closing;
+        closing += moved.net();
+        MonthMovements {
+            month: start.format("%Y-%m").to_string(),
+            opening: reais(opening),
+            new: reais(moved.new),
+            expansion: reais(moved.expansion),
+            contraction: reais(moved.contraction),
+            churned: reais(moved.churned),
+            closing: reais(closing),
+        }
+    });
+    months.collect()
+}

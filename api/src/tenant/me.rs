@@ -1,0 +1,115 @@
+//! `GET /tenant/me`: the tenant, its limits, and how much of them is used.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use chrono::Datelike;
+use painel_shared::{
+    db::TenantScope,
+    time::{Timestamp, millis},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::FIVE_MINUTES;
+use crate::{
+    auth::Caller,
+    caching::{About, Question},
+    figures::reais,
+    openapi::ReadProblems,
+    panel::Panel,
+    period::today,
+    problem::ApiError,
+    query::QueryFields,
+};
+
+/// A tenant's account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Me {
+    id: Uuid,
+    name: String,
+    /// Fourteen digits.
+    cnpj: String,
+    segment: String,
+    plan: String,
+    status: String,
+    /// What the tenant pays a month, in BRL.
+    mrr_estimate: f64,
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(with = "millis")]
+    created_at: Timestamp,
+    limits: PlanLimits,
+    usage: PlanUsage,
+}
+
+/// What the plan allows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanLimits {
+    max_agents: i32,
+    max_users: i32,
+    max_requests_per_month: i64,
+}
+
+/// How much of it is used.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanUsage {
+    active_agents: i64,
+    active_users: i64,
+    /// Requests of this month's closed days.
+    requests_this_month: i64,
+}
+
+/// The caller's tenant.
+#[utoipa::path(
+    get, path = "/tenant/me", tag = "tenant",
+    params(("tenant_id" = Option<Uuid>, Query, description = "The tenant; only operators name one.")),
+    responses((status = 200, body = Me), ReadProblems),
+)]
+pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
+    let mut fields = QueryFields::of(&request)?;
+    let tenant = caller.tenant_asked(&mut fields)?;
+    fields.finish()?;
+    let text = format!("me {}", today());
+    let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
+    panel.answers.answer(&request, question, async { find(panel.tenant_scope(tenant).await?).await }).await
+}
+
+async fn find(mut scope: TenantScope) -> Result<Me, ApiError> {
+    let today = today();
+    let month = today.with_day(1).unwrap_or(today);
+    let tenant = scope.tenant().uuid();
+    let row = sqlx::query!(
+        r#"SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status, t.mrr_estimate_cents, t.created_at,
+                  p.max_agents, p.max_users, p.max_requests_per_month,
+                  (SELECT count(*) FROM tenant_agents WHERE tenant_id = t.id AND status = 'active') AS "active_agents!",
+                  (SELECT count(*) FROM tenant_users WHERE tenant_id = t.id AND status = 'active') AS "active_users!",
+                  (SELECT COALESCE(sum(total_requests), 0)::bigint FROM tenant_usage_daily
+                   WHERE tenant_id = t.id AND date >= $2) AS "requests_this_month!"
+           FROM tenants t JOIN plans p ON p.name = t.plan
+           WHERE t.id = $1"#,
+        tenant,
+        month,
+    )
+    .fetch_optional(scope.connection())
+    .await?
+    .ok_or(ApiError::NotFound(None))?;
+    Ok(Me {
+        id: row.id,
+        name: row.name,
+        cnpj: row.cnpj,
+        segment: row.segment,
+        plan: row.plan,
+        status: row.status,
+        mrr_estimate: reais(row.mrr_estimate_cents),
+        created_at: row.created_at,
+        limits: PlanLimits {
+            max_agents: row.max_agents,
+            max_users: row.max_users,
+            max_requests_per_month: row.max_requests_per_month,
+        },
+        usage: PlanUsage {
+            active_agents: row.active_agents,
+            active_users: row.active_users,
+            requests_this_month: row.requests_this_month,
+        },
+    })
+}

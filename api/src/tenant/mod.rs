@@ -1,0 +1,12 @@
+//! `/tenant/*`: a tenant's look at their own account. Operators read any, with `?tenant_id=`.
+
+use std::time::Duration;
+
+pub mod agents;
+pub mod incidents;
+pub mod integrations;
+pub mod me;
+pub mod usage;
+
+/// How long most of these answers are good.
+const FIVE_MINUTES: Duration = Duration::from_secs(300);

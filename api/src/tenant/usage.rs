@@ -1,0 +1,220 @@
+//! `GET /tenant/usage`: what the tenant used in a period, by day and by agent.
+//!
+//! One statement reads a row an agent and day; they are added up here, the histograms too, so that every
+//! percentile is of the requests themselves.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use chrono::NaiveDate;
+use painel_shared::{db::TenantScope, histogram::LatencyHistogram};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::FIVE_MINUTES;
+use crate::{
+    auth::Caller,
+    caching::{About, Question},
+    figures::{Percentiles, average, rate},
+    openapi::ReadProblems,
+    panel::Panel,
+    period::Period,
+    problem::ApiError,
+    query::QueryFields,
+};
+
+/// Usage in a period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Usage {
+    /// `7d`, `30d` or `90d`: so many closed days, ending yesterday.
+    period: &'static str,
+    summary: Summary,
+    /// Every day of the period, also those without a request.
+    daily_data: Vec<DayUsage>,
+    /// Busiest first.
+    by_agent: Vec<AgentUsage>,
+}
+
+/// The whole period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Summary {
+    total_requests: i64,
+    successful_requests: i64,
+    failed_requests: i64,
+    /// Per cent.
+    success_rate: f64,
+    avg_response_time_ms: f64,
+    #[serde(flatten)]
+    percentiles: Percentiles,
+    total_tokens_used: i64,
+}
+
+/// One day.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DayUsage {
+    date: NaiveDate,
+    total_requests: i64,
+    successful_requests: i64,
+    failed_requests: i64,
+    avg_response_time_ms: f64,
+    #[serde(flatten)]
+    percentiles: Percentiles,
+    total_tokens_used: i64,
+}
+
+/// One agent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AgentUsage {
+    agent_id: Uuid,
+    agent_name: String,
+    total_requests: i64,
+    /// Per cent.
+    success_rate: f64,
+    avg_response_time_ms: f64,
+    #[serde(flatten)]
+    percentiles: Percentiles,
+    total_tokens_used: i64,
+}
+
+/// The tenant's usage.
+#[utoipa::path(
+    get, path = "/tenant/usage", tag = "tenant",
+    params(
+        ("period" = Option<Period>, Query, description = "By default 30d."),
+        ("agent_id" = Option<Uuid>, Query, description = "Only this agent of the tenant."),
+        ("tenant_id" = Option<Uuid>, Query, description = "The tenant; only operators name one."),
+    ),
+    responses((status = 200, body = Usage), ReadProblems),
+)]
+pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
+    let mut fields = QueryFields::of(&request)?;
+    let tenant = caller.tenant_asked(&mut fields)?;
+    let (period, agent) = (Period::read(&mut fields), fields.uuid("agent_id"));
+    fields.finish()?;
+    let text = format!("usage {:?} {agent:?}", period.days());
+    let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
+    let compute = async { find(panel.tenant_scope(tenant).await?, period, agent).await };
+    panel.answers.answer(&request, question, compute).await
+}
+
+/// What can be added up.
+#[derive(Default)]
+struct Sum {
+    total: i64,
+    successful: i64,
+    failed: i64,
+    time: f64,
+    tokens: i64,
+    latency: LatencyHistogram,
+}
+
+impl Sum {
+    fn add(&mut self, row: &Row) {
+        self.total += row.total_requests;
+        self.successful += row.successful_requests;
+        self.failed += row.failed_requests;
+        self.time += row.time;
+        self.tokens += row.total_tokens_used;
+        self.latency.add_stored(&row.latency_buckets, &row.latency_counts);
+    }
+}
+
+struct Row {
+    agent_id: Uuid,
+    agent_name: String,
+    date: NaiveDate,
+    total_requests: i64,
+    successful_requests: i64,
+    failed_requests: i64,
+    time: f64,
+    total_tokens_used: i64,
+    latency_buckets: Vec<i16>,
+    latency_counts: Vec<i64>,
+}
+
+async fn find(mut scope: TenantScope, period: Period, agent: Option<Uuid>) -> Result<Usage, ApiError> {
+    if let Some(agent) = agent {
+        require_agent(&mut scope, agent).await?;
+    }
+    let (days, tenant) = (period.days(), scope.tenant().uuid());
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT d.agent_id, a.name AS agent_name, d.date, d.total_requests, d.successful_requests, d.failed_requests,
+                  d.avg_response_time_ms * d.total_requests AS "time!", d.total_tokens_used,
+                  d.latency_buckets, d.latency_counts
+           FROM tenant_usage_daily d JOIN agents a ON a.id = d.agent_id
+           WHERE d.tenant_id = $1 AND d.date BETWEEN $2 AND $3 AND ($4::uuid IS NULL OR d.agent_id = $4)"#,
+        tenant,
+        days.first,
+        days.last,
+        agent,
+    )
+    .fetch_all(scope.connection())
+    .await?;
+    let mut whole = Sum::default();
+    let mut by_day: BTreeMap<NaiveDate, Sum> = days.iter().map(|day| (day, Sum::default())).collect();
+    let mut by_agent: BTreeMap<Uuid, (String, Sum)> = BTreeMap::new();
+    for row in &rows {
+        whole.add(row);
+        by_day.entry(row.date).or_default().add(row);
+        by_agent.entry(row.agent_id).or_insert_with(|| (row.agent_name.clone(), Sum::default())).1.add(row);
+    }
+    let mut by_agent: Vec<AgentUsage> = by_agent.into_iter().map(agent_usage).collect();
+    by_agent.sort_by(|a, b| b.total_requests.cmp(&a.total_requests).then_with(|| a.agent_name.cmp(&b.agent_name)));
+    Ok(Usage {
+        period: period.as_str(),
+        summary: summary(&whole),
+        daily_data: by_day.into_iter().map(day_usage).collect(),
+        by_agent,
+    })
+}
+
+/// An agent that the tenant does not rent does not exist for it.
+async fn require_agent(scope: &mut TenantScope, agent: Uuid) -> Result<(), ApiError> {
+    let tenant = scope.tenant().uuid();
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM tenant_agents WHERE tenant_id = $1 AND agent_id = $2) AS "found!""#,
+        tenant,
+        agent,
+    )
+    .fetch_one(scope.connection())
+    .await?;
+    if found { Ok(()) } else { Err(ApiError::missing("agent_id", "names no agent of the tenant")) }
+}
+
+fn summary(sum: &Sum) -> Summary {
+    Summary {
+        total_requests: sum.total,
+        successful_requests: sum.successful,
+        failed_requests: sum.failed,
+        success_rate: rate(sum.successful, sum.total),
+        avg_response_time_ms: average(sum.time, sum.total),
+        percentiles: Percentiles::of(&sum.latency),
+        total_tokens_used: sum.tokens,
+    }
+}
+
+fn day_usage((date, sum): (NaiveDate, Sum)) -> DayUsage {
+    DayUsage {
+        date,
+        total_requests: sum.total,
+        successful_requests: sum.successful,
+        failed_requests: sum.failed,
+        avg_response_time_ms: average(sum.time, sum.total),
+        percentiles: Percentiles::of(&sum.latency),
+        total_tokens_used: sum.tokens,
+    }
+}
+
+fn agent_usage((agent_id, (agent_name, sum)): (Uuid, (String, Sum))) -> AgentUsage {
+    AgentUsage {
+        agent_id,
+        agent_name,
+        total_requests: sum.total,
+        success_rate: rate(sum.successful, sum.total),
+        avg_response_time_ms: average(sum.time, sum.total),
+        percentiles: Percentiles::of(&sum.latency),
+        total_tokens_used: sum.tokens,
+    }
+}

@@ -1,0 +1,80 @@
+//! Who is asking, as a type: PostgreSQL itself decides which rows such a question sees.
+//!
+//! A scope is a read-only transaction under a role that owns nothing. All of its statements see the database at
+//! one moment, so that a page and its total agree. Nothing of it outlasts the transaction.
+
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+
+use super::Database;
+use crate::ids::TenantId;
+
+/// Sees the rows of one tenant, and no others, whatever the query says.
+#[derive(Debug)]
+pub struct TenantScope {
+    transaction: Transaction<'static, Postgres>,
+    tenant: TenantId,
+}
+
+impl TenantScope {
+    /// The tenant whose rows are seen.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The connection to ask on.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+/// Sees the rows of all tenants.
+#[derive(Debug)]
+pub struct InternalScope(Transaction<'static, Postgres>);
+
+impl InternalScope {
+    /// The connection to ask on.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
+/// What is known of a user of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The tenant they belong to.
+    pub tenant: TenantId,
+    /// Whether they may do anything.
+    pub active: bool,
+}
+
+impl Database {
+    /// A scope of that tenant.
+    pub async fn tenant_scope(&self, tenant: TenantId) -> Result<TenantScope, sqlx::Error> {
+        // A UUID's text holds nothing that could be taken for SQL.
+        let begin = begin("painel_tenant", &tenant.to_string());
+        let transaction = self.0.begin_with(AssertSqlSafe(begin)).await?;
+        Ok(TenantScope { transaction, tenant })
+    }
+
+    /// A scope of an operator.
+    pub async fn internal_scope(&self) -> Result<InternalScope, sqlx::Error> {
+        Ok(InternalScope(self.0.begin_with(AssertSqlSafe(begin("painel_internal", ""))).await?))
+    }
+
+    /// The tenant that a user of the pool belongs to, before any scope is known.
+    pub async fn find_member(&self, sub: &str) -> Result<Option<Member>, sqlx::Error> {
+        let row =
+            sqlx::query!(r#"SELECT tenant_id AS "tenant_id!", status AS "status!" FROM find_member($1)"#, sub)
+                .fetch_optional(&self.0)
+                .await?;
+        Ok(row.map(|row| Member { tenant: TenantId::from(row.tenant_id), active: row.status == "active" }))
+    }
+}
+
+/// Begins, takes the role and names the tenant, in one round trip.
+fn begin(role: &str, tenant: &str) -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+         SELECT set_config('role', '{role}', true), set_config('painel.tenant_id', '{tenant}', true)"
+    )
+}

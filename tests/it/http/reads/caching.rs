@@ -1,0 +1,149 @@
+//! How long an answer is kept, and what makes it go.
+
+use std::time::Duration;
+
+use painel::services::issuer::Role;
+use painel_tests::{
+    client::{COMMANDS, Client},
+    stack::with_stack,
+    wait::eventually,
+};
+use painel_workers::commands::ResetToken;
+use reqwest::Method;
+use serde_json::json;
+
+use super::{body, other_tenant, reads, run};
+
+fn max_age(path: &str) -> &'static str {
+    match path {
+        path if path.contains("/incidents") || path.contains("/events") => "private, max-age=60",
+        path if path.contains("/usage/overview") => "private, max-age=600",
+        path if path.contains("/billing/") => "private, max-age=900",
+        path if path.ends_with("/commands") => "private, no-cache",
+        _ => "private, max-age=300",
+    }
+}
+
+#[test]
+fn every_read_says_how_long_it_is_good_and_is_not_sent_twice() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        for path in reads(stack.example.tenant) {
+            let answer = client.get(&path).await;
+            assert_eq!(answer.headers["cache-control"], max_age(&path), "{path}");
+            assert_eq!(answer.headers["vary"], "Authorization", "{path}");
+            let etag = answer.headers["etag"].to_str().unwrap().to_owned();
+            for (given, status) in [
+                (etag.clone(), 304),
+                (format!("W/{etag}"), 304),
+                (format!("\"x\", {etag}"), 304),
+                ("\"x\"".to_owned(), 200),
+            ] {
+                let again = client.send(client.request(Method::GET, &path).header("If-None-Match", given)).await;
+                assert_eq!(again.status, status, "{path}");
+                assert_eq!(again.headers["etag"], etag.as_str(), "{path}");
+            }
+        }
+    });
+}
+
+async fn rename(stack: &'static painel_tests::stack::Stack, name: &'static str) {
+    let sql = "UPDATE tenants SET name = $2 WHERE id = $1";
+    run(stack, sqlx::query(sql).bind(stack.example.tenant.uuid()).bind(name)).await;
+}
+
+async fn name(client: &Client) -> String {
+    body(client, "/tenant/me").await["name"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_answer_is_kept_until_a_client_will_have_a_fresh_one() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let own = client.with_token(Some(stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap()));
+        let before = name(&own).await;
+        rename(stack, "Renamed").await;
+        assert_eq!(name(&own).await, before);
+        let fresh = own.send(own.request(Method::GET, "/tenant/me").header("Cache-Control", "no-cache")).await;
+        assert_eq!(fresh.body["name"], "Renamed");
+        assert_eq!(name(&own).await, "Renamed", "the fresh answer is kept");
+        // Another tenant's answer is another one.
+        let other = stack.issuer.token(Role::Tenant, Some(other_tenant(stack).await)).unwrap();
+        assert_ne!(name(&client.with_token(Some(other))).await, "Renamed");
+    });
+}
+
+#[test]
+fn a_command_for_a_tenant_drops_what_is_kept_of_it_until_it_has_ended() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let path = format!("/tenant/integrations?tenant_id={}", stack.example.tenant);
+        let me = format!("/tenant/me?tenant_id={}", stack.example.tenant);
+        let integration = stack.example.integration;
+        let shown = |list: &serde_json::Value| {
+            let all = list["integrations"].as_array().unwrap();
+            all.iter().find(|one| one["id"] == integration.to_string()).unwrap()["token_fingerprint"].clone()
+        };
+        let before = shown(&body(&client, &path).await);
+        body(&client, &me).await;
+        let reset = json!({
+            "command_type": "RESET_TOKEN", "tenant_id": stack.example.tenant,
+            "parameters": {"integration_id": integration},
+        });
+        let id = client.accepted(&reset).await;
+        // It has not been executed: nothing is kept meanwhile.
+        for renamed in ["First", "Second"] {
+            rename(stack, renamed).await;
+            let answer = client.get(&me).await;
+            assert_eq!(answer.body["name"], renamed);
+            assert_eq!(answer.headers["cache-control"], "private, no-cache");
+        }
+        stack.work::<ResetToken>();
+        client.until(&id, "SUCCESS").await;
+        assert_ne!(shown(&body(&client, &path).await), before);
+        // From now on answers are kept again.
+        assert_eq!(body(&client, &me).await["name"], "Second");
+        rename(stack, "Third").await;
+        assert_eq!(body(&client, &me).await["name"], "Second");
+    });
+}
+
+#[test]
+fn whoever_sends_a_command_sees_it_in_the_list_at_once() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        for count in 1..=5 {
+            let id = client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+            let list = body(&client, COMMANDS).await;
+            assert_eq!(list["commands"][0]["command_id"], id.as_str());
+            assert_eq!(list["commands"].as_array().unwrap().len(), count);
+        }
+    });
+}
+
+#[test]
+fn concurrent_questions_share_one_computation() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        // While the table is locked, no answer can be computed.
+        let mut lock = stack.stores.db.service().begin().await.unwrap();
+        sqlx::query("LOCK TABLE tenant_usage_daily IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        let asked = futures::future::join_all((0..30).map(|_| client.get("/internal/usage/overview")));
+        let release = async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            eventually("the question to wait", Duration::from_secs(5), || async {
+                let count: i64 = sqlx::query_scalar(waiting).fetch_one(stack.stores.db.service()).await.unwrap();
+                (count > 0).then_some(())
+            })
+            .await;
+            let count: i64 = sqlx::query_scalar(waiting).fetch_one(stack.stores.db.service()).await.unwrap();
+            lock.rollback().await.unwrap();
+            count
+        };
+        let (answers, computing) = tokio::join!(asked, release);
+        assert_eq!(computing, 1, "one computes, the others wait for it");
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        assert!(answers.iter().all(|answer| answer.headers["etag"] == answers[0].headers["etag"]));
+    });
+}

@@ -1,0 +1,82 @@
+//! Every endpoint, asked by everybody.
+
+use painel::services::issuer::Role;
+use painel_tests::stack::with_stack;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{other_tenant, reads};
+
+/// What each asker is answered: nobody, the tenant's user, another tenant's user, support, an administrator.
+fn expected(path: &str) -> [u16; 5] {
+    match path {
+        path if path.starts_with("/tenant/") => [401, 200, 403, 200, 200],
+        "/internal/billing/overview" => [401, 403, 403, 403, 200],
+        _ => [401, 403, 403, 200, 200],
+    }
+}
+
+#[test]
+fn every_endpoint_answers_each_role_as_it_should() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let token = |role, tenant| Some(stack.issuer.token(role, tenant).unwrap());
+        let askers = [
+            None,
+            token(Role::Tenant, Some(stack.example.tenant)),
+            token(Role::Tenant, Some(other_tenant(stack).await)),
+            token(Role::Support, None),
+            token(Role::Admin, None),
+        ];
+        for path in reads(stack.example.tenant) {
+            for (asker, status) in askers.iter().zip(expected(&path)) {
+                let answer = client.with_token(asker.clone()).get(&path).await;
+                assert_eq!(answer.status, status, "{path} asked with {asker:?}: {}", answer.body);
+                if status != 200 {
+                    assert_eq!(answer.headers["content-type"], "application/problem+json", "{path}");
+                    assert!(!answer.body.to_string().contains("Padaria"), "{path}: the refusal names the tenant");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_tenant_asks_about_itself_and_an_operator_must_say_about_whom() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let own = client.with_token(Some(stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap()));
+        for name in ["me", "agents", "integrations", "usage", "incidents"] {
+            assert_eq!(own.get(&format!("/tenant/{name}")).await.status, 200, "{name}");
+            let unsaid = client.get(&format!("/tenant/{name}")).await;
+            assert_eq!((unsaid.status.as_u16(), unsaid.fields()), (400, vec!["tenant_id"]), "{name}");
+            let nobody = client.get(&format!("/tenant/{name}?tenant_id={}", Uuid::new_v4())).await;
+            assert_eq!(nobody.status, 404, "{name}");
+        }
+        assert_eq!(own.get("/tenant/me").await.body["id"], stack.example.tenant.to_string());
+    });
+}
+
+#[test]
+fn an_object_of_another_tenant_is_answered_like_one_that_does_not_exist() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let own = client.with_token(Some(stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap()));
+        let foreign: Uuid = sqlx::query_scalar(
+            "SELECT agent_id FROM tenant_agents
+             WHERE agent_id NOT IN (SELECT agent_id FROM tenant_agents WHERE tenant_id = $1) LIMIT 1",
+        )
+        .bind(stack.example.tenant.uuid())
+        .fetch_one(stack.stores.db.service())
+        .await
+        .unwrap();
+        let without_ids = |mut body: Value| {
+            body["request_id"].take();
+            body
+        };
+        let of_another = own.get(&format!("/tenant/usage?agent_id={foreign}")).await;
+        let of_nobody = own.get(&format!("/tenant/usage?agent_id={}", Uuid::new_v4())).await;
+        assert_eq!((of_another.status.as_u16(), of_nobody.status.as_u16()), (404, 404));
+        assert_eq!(without_ids(of_another.body), without_ids(of_nobody.body));
+    });
+}
