@@ -71,7 +71,8 @@ impl Caller {
 
     /// The tenant that a request is about: the caller's own, or for operators the one that `tenant_id` names.
     pub fn tenant_asked(&self, fields: &mut QueryFields) -> Result<TenantId, ApiError> {
-        if !self.is_internal() && !(self.is_tenants() && self.tenant_id.is_some()) {
+        let belongs = self.is_tenants() && self.tenant_id.is_some();
+        if !(belongs || self.is_internal()) {
             return Err(ApiError::Forbidden);
         }
         let named = fields.uuid("tenant_id").map(TenantId::from);
