@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs all tests. Installs and starts PostgreSQL and RabbitMQ where they are missing.
+# Runs all tests. Installs and starts PostgreSQL and RabbitMQ, and installs moto, where they are missing.
 #
 #   PAINEL_TEST_POSTGRES   a PostgreSQL where databases may be made;
 #                          default postgres://postgres@127.0.0.1:5432/postgres
+#   PAINEL_TEST_MOTO       the program moto_server; default the one on the path
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,6 +47,20 @@ if ! listens 5672; then
     install rabbitmq-server rabbitmq-server
     rabbitmq-server -detached
     await RabbitMQ 5672
+fi
+
+# moto: what another project makes of DynamoDB, SQS and Cognito.
+if [ -z "${PAINEL_TEST_MOTO:-}" ] && ! command -v moto_server >/dev/null; then
+    venv=$PWD/target/moto
+    if ! [ -x "$venv/bin/moto_server" ]; then
+        install python3 python3
+        # Debian keeps this part of Python in a package of its own, which has no command.
+        python3 -c 'import ensurepip' 2>/dev/null || install python3-venv python3-venv
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check \
+            'moto[cognitoidp,dynamodb,sqs]==5.2.1' flask==3.1.3 flask-cors==6.0.5 werkzeug==3.1.9 joserfc==1.8.0
+    fi
+    export PAINEL_TEST_MOTO=$venv/bin/moto_server
 fi
 
 export SQLX_OFFLINE=true

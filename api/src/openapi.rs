@@ -10,7 +10,13 @@ use utoipa::{
     },
 };
 
-use crate::{health, internal, problem::ProblemView, tenant};
+use crate::{
+    filters::{Plan, StatusFilter},
+    health, internal,
+    period::Period,
+    problem::ProblemView,
+    tenant,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -38,6 +44,16 @@ use crate::{health, internal, problem::ProblemView, tenant};
         health::live,
         health::ready,
     ),
+    components(schemas(
+        ProblemView,
+        Plan,
+        StatusFilter,
+        Period,
+        internal::tenants::SortBy,
+        internal::tenants::SortOrder,
+        internal::commands::CommandTypeName,
+        internal::commands::CommandStatusFilter,
+    )),
     tags(
         (name = "tenant", description = "A tenant's look at their own account."),
         (name = "internal", description = "The operators' look at all tenants, and their commands."),

@@ -1,6 +1,7 @@
 //! The one test binary.
 
 mod http;
+mod moto;
 mod process;
 mod pure;
 mod queue;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod fleet;
 pub mod key_server;
 pub mod lossy;
+pub mod moto;
 pub mod postgres;
 pub mod program;
 pub mod stack;

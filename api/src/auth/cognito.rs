@@ -105,8 +105,9 @@ impl Verifier {
             return Err(bad("it names nobody"));
         }
         Ok(Caller {
+            // A pool whose users sign in by address names them by their `sub`, which is no address.
+            email: claims.email.or(claims.username.filter(|name| *name != claims.sub)),
             sub: claims.sub,
-            email: claims.email.or(claims.username),
             tenant_id,
             groups: claims.groups.iter().filter_map(|name| Group::named(name)).collect(),
         })

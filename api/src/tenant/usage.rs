@@ -38,6 +38,7 @@ pub struct Usage {
 
 /// The whole period.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageOfPeriod)]
 pub struct Summary {
     total_requests: i64,
     successful_requests: i64,
@@ -52,6 +53,7 @@ pub struct Summary {
 
 /// One day.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageOfDay)]
 pub struct DayUsage {
     date: NaiveDate,
     total_requests: i64,
@@ -65,6 +67,7 @@ pub struct DayUsage {
 
 /// One agent.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageOfAgent)]
 pub struct AgentUsage {
     agent_id: Uuid,
     agent_name: String,

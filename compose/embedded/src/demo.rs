@@ -1,4 +1,4 @@
-//! `painel demo`: a command of each type, from HTTP request to outcome; one of them dies first.
+//! `painel demo`: a command of each type, from HTTP request to outcome; one of them dies first. Then every read.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     demo_data::{self, Example},
+    demo_reads,
     embedded::Embedded,
     services::issuer::Role,
 };
@@ -52,14 +53,19 @@ pub async fn run(vars: Vars) -> anyhow::Result<()> {
     let client = Operator::new(&embedded)?;
     let example = demo_data::example(embedded.stores().db.service()).await?;
     let played = tokio::select! {
-        played = tokio::time::timeout(LIMIT, play(&client, &example)) => {
-            played.unwrap_or_else(|_| Err(anyhow!("the commands did not finish within {LIMIT:?}")))
+        played = tokio::time::timeout(LIMIT, async {
+            let commands = play(&client, &example).await?;
+            Ok((commands, demo_reads::measure(&client, &example).await?))
+        }) => {
+            played.unwrap_or_else(|_| Err(anyhow!("the demo did not finish within {LIMIT:?}")))
         }
         () = shutdown.cancelled() => Err(anyhow!("interrupted")),
     };
     shutdown.cancel();
     embedded.run().await?;
-    print_table(&played?)
+    let (commands, reads) = played?;
+    print_table(&commands)?;
+    demo_reads::print_table(&reads)
 }
 
 /// Sends everything and waits for its end.
@@ -124,10 +130,10 @@ fn summary(command: &Shown) -> String {
 }
 
 /// An operator at the API.
-struct Operator {
-    http: Client,
-    url: String,
-    token: String,
+pub(crate) struct Operator {
+    pub(crate) http: Client,
+    pub(crate) url: String,
+    pub(crate) token: String,
     agent_runtime_url: String,
 }
 

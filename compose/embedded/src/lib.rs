@@ -5,7 +5,7 @@
 //! - [`services`]: PostgreSQL, DynamoDB, SQS, a token issuer and a stand-in agent runtime, on loopback.
 //! - [`data_dir`]: the folder that survives a restart.
 //! - [`demo_data`]: what a first start fills the database with.
-//! - [`demo`]: `painel demo`.
+//! - [`demo`]: `painel demo`, and `demo_reads`, its second part.
 //! - [`aws`]: `painel aws`.
 
 pub mod aws;
@@ -13,5 +13,6 @@ pub mod cli;
 pub mod data_dir;
 pub mod demo;
 pub mod demo_data;
+mod demo_reads;
 pub mod embedded;
 pub mod services;

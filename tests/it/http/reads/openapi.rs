@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use painel_tests::stack::with_stack;
+use serde_json::Value;
 
 use super::body;
 
@@ -22,6 +23,18 @@ fn routes() -> BTreeSet<(String, String)> {
     all
 }
 
+/// Every `$ref` in it.
+fn references(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Object(map) => {
+            let own = map.get("$ref").and_then(Value::as_str);
+            own.into_iter().chain(map.values().flat_map(references)).collect()
+        }
+        Value::Array(list) => list.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
 #[test]
 fn every_route_is_described_and_nothing_else() {
     with_stack(|stack| async move {
@@ -38,6 +51,10 @@ fn every_route_is_described_and_nothing_else() {
             }
         }
         assert_eq!(described, routes());
+        for reference in references(&description) {
+            let found = description.pointer(reference.strip_prefix('#').unwrap());
+            assert!(found.is_some(), "{reference} leads nowhere");
+        }
         assert!(described.len() >= 16);
         assert_eq!(description["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     });
