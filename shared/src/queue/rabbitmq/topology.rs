@@ -16,6 +16,9 @@ use super::{QueueError, RabbitMq, Side, WorkQueue, unavailable};
 
 /// Settlement must come first: the broker's own limit on deliveries is only a last resort.
 const DELIVERY_LIMIT: i32 = 20;
+/// Dead letters are kept however often they are looked at and given back. Left out it would be 20 from RabbitMQ 4.0 on;
+/// -1 means none there, but before 4.0 it means that a message vanishes when it is first given back.
+const NO_LIMIT: i32 = i32::MAX;
 /// Level `n` holds delays from 2^(n-1) to 2^n seconds; the last one, all that are longer.
 const LEVELS: u32 = 9;
 
@@ -23,7 +26,9 @@ impl RabbitMq {
     pub(in super::super) async fn migrate(&self) -> Result<(), QueueError> {
         for queue in WorkQueue::all() {
             let (work, dead) = (self.name(queue, Side::Work), self.name(queue, Side::DeadLetters));
-            self.declare_dead_letters(&dead).await?;
+            let mut arguments = quorum();
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(NO_LIMIT));
+            self.declare(&dead, arguments).await?;
             let mut arguments = quorum();
             arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
             dead_letter_to(&mut arguments, Some(&dead));
@@ -37,19 +42,6 @@ impl RabbitMq {
             self.bind_waiting_room(&name).await?;
         }
         Ok(())
-    }
-
-    /// Dead letters are kept however often they are looked at and given back. From RabbitMQ 4.0 on a quorum queue
-    /// has a limit unless it is told -1; before, it has none, and refuses to be told.
-    async fn declare_dead_letters(&self, name: &str) -> Result<(), QueueError> {
-        let mut unlimited = quorum();
-        unlimited.insert("x-delivery-limit".into(), AMQPValue::LongInt(-1));
-        match self.declare(name, unlimited).await {
-            Err(QueueError::Differs { difference, .. }) if difference.contains("invalid arg") => {
-                self.declare(name, quorum()).await
-            }
-            declared => declared,
-        }
     }
 
     /// Publishes to the waiting room of that delay.
