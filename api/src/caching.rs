@@ -33,6 +33,8 @@ pub enum About {
     Tenant(TenantId),
     /// The commands.
     Commands,
+    /// The rollup runs.
+    Runs,
     /// All tenants together.
     Everyone,
 }
@@ -111,6 +113,11 @@ impl Answers {
             state.raise(About::Tenant(tenant));
             state.unfinished.entry(tenant).or_default().insert(command.key);
         }
+    }
+
+    /// Rollup runs were accepted: what is kept about runs is stale.
+    pub fn runs_accepted(&self) {
+        self.state().raise(About::Runs);
     }
 
     /// Answers from what is kept, or computes; `private, max-age`.

@@ -40,6 +40,8 @@ use crate::{
         internal::commands::create,
         internal::commands::list,
         internal::commands::show,
+        internal::aggregations::create,
+        internal::aggregations::list,
         internal::events::list,
         health::live,
         health::ready,
@@ -53,6 +55,7 @@ use crate::{
         internal::tenants::SortOrder,
         internal::commands::CommandTypeName,
         internal::commands::CommandStatusFilter,
+        internal::aggregations::RunStateFilter,
     )),
     tags(
         (name = "tenant", description = "A tenant's look at their own account."),

@@ -74,6 +74,7 @@ impl ApiError {
 impl From<DispatchError> for ApiError {
     fn from(error: DispatchError) -> Self {
         match error {
+            DispatchError::Invalid(field) => Self::Validation(vec![field]),
             DispatchError::NotFound(field) => Self::NotFound(Some(field)),
             DispatchError::KeyReused => Self::KeyReused,
             DispatchError::Database(error) => error.into(),

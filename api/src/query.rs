@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, http::header::CONTENT_TYPE, web};
+use chrono::NaiveDate;
 use painel_shared::commands::FieldError;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::problem::ApiError;
@@ -56,6 +58,11 @@ impl QueryFields {
         self.optional(name, "a UUID", |text| Uuid::try_parse(text).ok().filter(|_| text.len() == 36))
     }
 
+    /// A day, as YYYY-MM-DD.
+    pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        self.optional(name, "a day as YYYY-MM-DD", painel_shared::time::day)
+    }
+
     /// Text of 1 to `longest` characters, none of which is a control character.
     pub fn text(&mut self, name: &str, longest: usize) -> Option<String> {
         let expected = format!("1 to {longest} characters without control characters");
@@ -85,6 +92,16 @@ impl QueryFields {
             false => Err(ApiError::Validation(self.errors)),
         }
     }
+}
+
+/// The JSON object that is the request's body.
+pub fn json_object(request: &HttpRequest, body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let json = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = json.and_then(|value| value.split(';').next()).map(str::trim);
+    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Err(ApiError::NotJson);
+    }
+    serde_json::from_slice(body).map_err(|error| ApiError::field("body", format!("must be a JSON object: {error}")))
 }
 
 /// A UUID that stands in the path.

@@ -29,6 +29,11 @@ pub fn configure(app: &mut ServiceConfig) {
                 .route(get().to(internal::commands::list)),
         )
         .service(resource("/internal/operations/commands/{command_id}").route(get().to(internal::commands::show)))
+        .service(
+            resource("/internal/operations/aggregations")
+                .route(post().to(internal::aggregations::create))
+                .route(get().to(internal::aggregations::list)),
+        )
         .service(resource("/internal/operations/events").route(get().to(internal::events::list)))
         .service(resource("/openapi.json").route(get().to(description)))
         .service(web::redirect("/docs", "/docs/"))

@@ -2,10 +2,13 @@
 
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     command::{Command, Status},
+    dispatch::Aggregation,
     ids::{CommandId, TenantId},
+    rollup,
 };
 
 /// One entry of the log.
@@ -21,8 +24,10 @@ pub struct Event {
     pub user_id: String,
     /// Their address.
     pub user_email: Option<String>,
-    /// The command.
-    pub command_id: CommandId,
+    /// The kind of thing it is about: `command`, or `aggregation`.
+    pub resource_type: &'static str,
+    /// Which one.
+    pub resource_id: String,
     /// What was done, by the command's type.
     pub action: &'static str,
     /// How it stands, such as `SUCCESS`.
@@ -67,6 +72,27 @@ impl Event {
         Self::of(command, "command.reprocessed", Status::Pending, command.fence, details)
     }
 
+    /// Somebody asked for days to be rolled up.
+    pub fn aggregation_requested(asked: &Aggregation, origin: Origin) -> Self {
+        let mut details = Map::new();
+        details.insert("from".to_owned(), json!(asked.from));
+        details.insert("to".to_owned(), json!(asked.to));
+        let range = format!("{}..{}", asked.from, asked.to);
+        Self {
+            key: format!("aggregation.requested:{}", Uuid::now_v7()),
+            event_type: "aggregation.requested",
+            tenant_id: asked.tenant_id,
+            user_id: asked.requested_by.clone(),
+            user_email: asked.requested_by_email.clone(),
+            resource_type: "aggregation",
+            resource_id: range,
+            action: rollup::KIND,
+            status: Status::Pending.as_str(),
+            details,
+            origin,
+        }
+    }
+
     fn of(command: &Command, event_type: &'static str, status: Status, fence: u64, details: Value) -> Self {
         let details = match details {
             Value::Object(map) => map,
@@ -78,7 +104,8 @@ impl Event {
             tenant_id: command.tenant_id,
             user_id: command.created_by.clone(),
             user_email: command.created_by_email.clone(),
-            command_id: command.id(),
+            resource_type: "command",
+            resource_id: command.id().to_string(),
             action: command.command_type.name(),
             status: status.as_str(),
             details,
@@ -92,14 +119,15 @@ pub async fn record(db: &mut PgConnection, event: &Event) -> Result<(), sqlx::Er
     sqlx::query!(
         "INSERT INTO operational_events (event_key, event_type, category, tenant_id, user_id, user_email,
              resource_type, resource_id, action, status, details, ip_address, user_agent)
-         VALUES ($1, $2, 'operations', $3, $4, $5, 'command', $6, $7, $8, $9, $10, $11)
+         VALUES ($1, $2, 'operations', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (event_key) DO NOTHING",
         event.key,
         event.event_type,
         event.tenant_id.map(TenantId::uuid),
         event.user_id,
         event.user_email,
-        event.command_id.to_string(),
+        event.resource_type,
+        event.resource_id,
         event.action,
         event.status,
         Value::Object(event.details.clone()),

@@ -14,6 +14,9 @@ const ERROR: f64 = 0.02;
 pub struct LatencyHistogram(BTreeMap<i16, u64>);
 
 impl LatencyHistogram {
+    /// How many buckets there can be.
+    pub const BUCKETS: usize = 540;
+
     /// The bucket of a time in milliseconds.
     pub fn bucket(ms: u32) -> i16 {
         let log = |ms: u32| (f64::from(ms).ln() / growth().ln()).ceil();
@@ -37,6 +40,16 @@ impl LatencyHistogram {
         for (bucket, count) in buckets.iter().zip(counts) {
             self.add(*bucket, u64::try_from(*count).unwrap_or(0));
         }
+    }
+
+    /// Adds another histogram.
+    pub fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|(bucket, count)| self.add(*bucket, *count));
+    }
+
+    /// As it is stored: buckets and their counts, in step.
+    pub fn stored(&self) -> (Vec<i16>, Vec<i64>) {
+        self.0.iter().map(|(bucket, count)| (*bucket, i64::try_from(*count).unwrap_or(i64::MAX))).unzip()
     }
 
     /// How many times it holds.

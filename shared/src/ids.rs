@@ -59,6 +59,10 @@ id!(
     CommandId
 );
 id!(
+    /// One rollup run: a UUID v7.
+    RunId
+);
+id!(
     /// One publishing of a job. A retry of the same message keeps it.
     JobId
 );

@@ -1,12 +1,15 @@
 //! The envelope on the queue: what a worker must know to find its work. Parameters stay in the store.
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     command::{Command, CommandKey},
     commands::CommandType,
-    ids::{JobId, TenantId},
+    ids::{JobId, RunId, TenantId},
+    queue::WorkQueue,
+    rollup::{self, RollupRun},
     time::{Timestamp, millis, now},
     trace::TraceContext,
 };
@@ -21,10 +24,10 @@ pub struct Job {
     /// This publishing; a retry of the same message keeps it.
     pub job_id: JobId,
     /// The kind of work.
-    pub kind: CommandType,
-    /// The command to execute.
+    pub kind: JobKind,
+    /// What is to be done.
     #[serde(flatten)]
-    pub command: CommandKey,
+    pub work: Work,
     /// The tenant it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<TenantId>,
@@ -33,6 +36,65 @@ pub struct Job {
     pub published_at: Timestamp,
     /// The trace it continues.
     pub traceparent: TraceContext,
+}
+
+/// A kind of work, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum JobKind {
+    /// A command of that type is to be executed.
+    Command(CommandType),
+    /// A day is to be rolled up.
+    MetricsRollup,
+}
+
+impl JobKind {
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            rollup::KIND => Some(Self::MetricsRollup),
+            name => CommandType::named(name).map(Self::Command),
+        }
+    }
+
+    /// Its name, such as `HEALTH_CHECK`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Command(command_type) => command_type.name(),
+            Self::MetricsRollup => rollup::KIND,
+        }
+    }
+}
+
+impl From<JobKind> for String {
+    fn from(kind: JobKind) -> Self {
+        kind.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for JobKind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::named(&name).ok_or_else(|| format!("unknown kind {name}"))
+    }
+}
+
+/// What a job is about; all else is in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Work {
+    /// This command.
+    Command(CommandKey),
+    /// This run over this range of days, both ends included.
+    Rollup {
+        /// The run.
+        run_id: RunId,
+        /// The first day.
+        from: NaiveDate,
+        /// The last day.
+        to: NaiveDate,
+    },
 }
 
 /// Why bytes from a queue are no job. Such a message is dead-lettered with this as its reason.
@@ -47,6 +109,9 @@ pub enum UnreadableJob {
     /// A kind of work that this build does not know.
     #[error("unknown kind of job {0}")]
     UnknownKind(Value),
+    /// An envelope that is not about what its kind does.
+    #[error("a {0} job does not say what it is about")]
+    WrongWork(&'static str),
 }
 
 impl Job {
@@ -55,11 +120,32 @@ impl Job {
         Self {
             version: VERSION,
             job_id: JobId::fresh(),
-            kind: command.command_type,
-            command: command.key,
+            kind: JobKind::Command(command.command_type),
+            work: Work::Command(command.key),
             tenant_id: command.tenant_id,
             published_at: now(),
             traceparent: command.traceparent,
+        }
+    }
+
+    /// A job for `run`, under a fresh id.
+    pub fn for_run(run: &RollupRun) -> Self {
+        Self {
+            version: VERSION,
+            job_id: JobId::fresh(),
+            kind: JobKind::MetricsRollup,
+            work: Work::Rollup { run_id: run.id, from: run.day, to: run.day },
+            tenant_id: run.tenant_id,
+            published_at: now(),
+            traceparent: run.traceparent,
+        }
+    }
+
+    /// The queue that carries it.
+    pub fn queue(&self) -> WorkQueue {
+        match self.kind {
+            JobKind::Command(command_type) => command_type.queue(),
+            JobKind::MetricsRollup => rollup::QUEUE,
         }
     }
 
@@ -74,10 +160,14 @@ impl Job {
         if let Some(version) = envelope.get("version").filter(|found| found.as_u64() != Some(VERSION)) {
             return Err(UnreadableJob::UnknownVersion(version.clone()));
         }
-        let known = |kind: &Value| kind.as_str().and_then(CommandType::named).is_some();
+        let known = |kind: &Value| kind.as_str().and_then(JobKind::named).is_some();
         if let Some(kind) = envelope.get("kind").filter(|found| !known(found)) {
             return Err(UnreadableJob::UnknownKind(kind.clone()));
         }
-        Ok(serde_json::from_value(envelope)?)
+        let job: Self = serde_json::from_value(envelope)?;
+        match (job.kind, job.work) {
+            (JobKind::Command(_), Work::Command(_)) | (JobKind::MetricsRollup, Work::Rollup { .. }) => Ok(job),
+            (kind, _) => Err(UnreadableJob::WrongWork(kind.name())),
+        }
     }
 }

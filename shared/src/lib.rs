@@ -5,6 +5,7 @@
 //! - [`commands`]: one file a command type: its parameters and their validation.
 //! - [`job`], [`retry`]: the envelope on the queue, and which attempt comes when; pure.
 //! - [`command_store`], [`queue`], [`db`], [`events`], [`secrets`]: the edges.
+//! - [`rollup`]: rollup runs and their states.
 //! - [`dispatch`]: record, then publish: the only way new work enters.
 //! - [`planted`]: bugs on purpose, for the tests; none in a normal build.
 //! - [`histogram`]: response times in a form that adds up.
@@ -24,6 +25,7 @@ pub mod planted;
 pub mod process;
 pub mod queue;
 pub mod retry;
+pub mod rollup;
 pub mod secrets;
 pub mod stores;
 pub mod telemetry;

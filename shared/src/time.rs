@@ -1,6 +1,6 @@
 //! Time as the product stores it: UTC, to the millisecond.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 
 /// An instant in UTC.
 pub type Timestamp = DateTime<Utc>;
@@ -13,6 +13,12 @@ pub fn now() -> Timestamp {
 /// RFC 3339 in UTC with exactly three decimals: sorts as text in the order of time.
 pub fn to_text(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// A day written as YYYY-MM-DD, of a year that every store knows.
+pub fn day(text: &str) -> Option<NaiveDate> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    ((2000..=9999).contains(&day.year()) && text.len() == 10).then_some(day)
 }
 
 /// Serde for a [`Timestamp`] as fixed-width text; use with `#[serde(with = "millis")]`.

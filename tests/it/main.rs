@@ -5,5 +5,6 @@ mod moto;
 mod process;
 mod pure;
 mod queue;
+mod rollup;
 mod store;
 mod workers;

@@ -34,11 +34,12 @@ use painel_shared::{
     trace::TraceContext,
 };
 use painel_workers::{
-    config::{ReconcilerConfig, WorkerConfig},
+    config::{ReconcilerConfig, RollupConfig, WorkerConfig},
     execute::Executor,
     handler::{AnyHandler, Handler},
-    runner::Runner,
-    scheduler::Reconciler,
+    rollup::RollupExecutor,
+    runner::{Execute, Runner},
+    scheduler::{Nightly, Reconciler},
 };
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
@@ -216,6 +217,23 @@ impl Stack {
         self.product.spawn(runner.run(shutdown));
     }
 
+    /// Starts a worker for rollups.
+    pub fn work_rollups(&self) {
+        let config = WorkerConfig::from_vars(&self.vars).unwrap();
+        let runner = Runner::new(self.stores.queue.clone(), self.rollup_executor(), config);
+        self.product.spawn(runner.run(self.shutdown.clone()));
+    }
+
+    /// An executor of rollup jobs, to be stepped.
+    pub fn rollup_executor(&self) -> RollupExecutor {
+        RollupExecutor::new(self.stores.clone())
+    }
+
+    /// A scheduler of rollups, to be stepped.
+    pub fn nightly(&self) -> Nightly {
+        Nightly::new(self.stores.clone(), RollupConfig::from_vars(&self.vars).unwrap())
+    }
+
     /// Starts a reconciler.
     pub fn reconcile(&self) {
         let (reconciler, shutdown) = (self.reconciler(), self.shutdown.clone());
@@ -271,8 +289,8 @@ impl Stack {
     }
 
     /// Takes the next delivery of the executor's queue and executes it to its settlement.
-    pub async fn step(&self, executor: &Executor) {
-        let delivery = self.next(executor.command_type().queue()).await;
+    pub async fn step(&self, executor: &impl Execute) {
+        let delivery = self.next(executor.queue()).await;
         executor.execute(delivery, &CancellationToken::new()).await;
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::Days;
+use croner::Cron;
 use painel_shared::config::{ConfigError, Vars};
 
 /// How much a worker does at once, and how it ends.
@@ -41,6 +43,36 @@ impl AgentRuntimeConfig {
         Ok(Self {
             url: vars.required_url("PAINEL_AGENT_RUNTIME_URL", &["http", "https"])?,
             call_limit: vars.millis_or("PAINEL_AGENT_RUNTIME_TIMEOUT_MS", 5_000)?,
+        })
+    }
+}
+
+/// When days are rolled up, and how long raw requests are held.
+#[derive(Clone, Debug)]
+pub struct RollupConfig {
+    /// `PAINEL_ROLLUP_CRON`, default `0 2 * * *`: when yesterday is rolled up, in UTC.
+    pub schedule: Cron,
+    /// `PAINEL_ROLLUP_LATE_SECONDS`, default 60: the pause between two looks for late requests.
+    pub late_pause: Duration,
+    /// `PAINEL_RAW_RETENTION_DAYS`, default 90: how many days of raw requests are held; older ones are detached once
+    /// they have been rolled up.
+    pub retention: Days,
+}
+
+impl RollupConfig {
+    /// Reads the variables named above.
+    pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        let expression = vars.text_or("PAINEL_ROLLUP_CRON", "0 2 * * *");
+        let schedule = expression.parse().map_err(|error| {
+            ConfigError::new(
+                "PAINEL_ROLLUP_CRON",
+                format!("is `{expression}`; it must be a cron expression like `0 2 * * *`: {error}"),
+            )
+        })?;
+        Ok(Self {
+            schedule,
+            late_pause: vars.seconds_or("PAINEL_ROLLUP_LATE_SECONDS", 60)?,
+            retention: Days::new(vars.number_or("PAINEL_RAW_RETENTION_DAYS", 90)?.min(36_500)),
         })
     }
 }

@@ -6,6 +6,7 @@
 
 use painel_shared::{
     command::{Command, CommandError, Verdict},
+    db,
     events::{self, Event},
     ids::CommandId,
     planted::{Bug, planted},
@@ -32,7 +33,7 @@ pub struct Effect {
 
 /// Opens the transaction of the attempt's effect. Others at the same command wait until it ends.
 pub async fn begin(db: &PgPool, attempt: &Attempt) -> Result<Begun, HandlerError> {
-    let mut transaction = db.begin().await?;
+    let mut transaction = db::begin(db).await?;
     let taken = sqlx::query!(
         "INSERT INTO command_effects AS known (command_id, fence, outcome, result)
          VALUES ($1, $2, 'success', '{}')
@@ -112,7 +113,7 @@ pub async fn bury(
     error: CommandError,
     dead_letter: bool,
 ) -> Result<Verdict, sqlx::Error> {
-    let mut transaction = db.begin().await?;
+    let mut transaction = db::begin(db).await?;
     let tombstone = serde_json::to_value(&error).unwrap_or_default();
     sqlx::query!(
         "INSERT INTO command_effects AS known (command_id, fence, outcome, result) VALUES ($1, $2, 'failed', $3)

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use painel_shared::{
-    command::{Command, CommandError, Holder, Verdict},
+    command::{Command, CommandError, CommandKey, Holder, Verdict},
     command_store::{Claim, StoreError, Write},
     commands::CommandType,
     db,
     events::{self, Event},
-    job::Job,
-    queue::{Delivery, QueueError},
+    job::{Job, JobKind, Work},
+    queue::{Delivery, QueueError, WorkQueue},
     stores::Stores,
     time::now,
 };
@@ -19,6 +19,7 @@ use tracing::Instrument;
 use crate::{
     effects,
     handler::{AnyHandler, Attempt, HandlerError, ResultMap},
+    runner::Execute,
     settle::{Decision, Settlement, decide, settle},
 };
 
@@ -32,6 +33,38 @@ const SETTLE_TRIES: usize = 4;
 pub struct Executor {
     stores: Stores,
     handler: AnyHandler,
+}
+
+impl Execute for Executor {
+    fn queue(&self) -> WorkQueue {
+        self.command_type().queue()
+    }
+
+    async fn execute(&self, delivery: Delivery, drained: &CancellationToken) {
+        let kind = self.command_type();
+        let (job, key) = match Job::decode(&delivery.body) {
+            Ok(job) => match job.work {
+                Work::Command(key) if job.kind == JobKind::Command(kind) => (job, key),
+                _ => {
+                    let reason = format!("a {} job does not belong on {}", job.kind.name(), kind.queue());
+                    return self.dead_letter(delivery, &reason).await;
+                }
+            },
+            Err(error) => return self.dead_letter(delivery, &error.to_string()).await,
+        };
+        let trace = job.traceparent.child();
+        let span = tracing::info_span!(
+            "job",
+            job.kind = kind.name(),
+            job.id = %job.job_id,
+            command.id = %key.command_id,
+            trace_id = trace.trace_id(),
+        );
+        let in_flight = metrics::gauge!("painel_jobs_in_flight", "kind" => kind.name());
+        in_flight.increment(1);
+        self.execute_job(delivery, key, drained).instrument(span).await;
+        in_flight.decrement(1);
+    }
 }
 
 /// Why a delivery could not be settled from its command's state.
@@ -66,38 +99,13 @@ impl Executor {
         self.handler.command_type()
     }
 
-    /// Executes one delivery to its settlement. When `drained` is cancelled, what still runs is given back.
-    pub async fn execute(&self, delivery: Delivery, drained: &CancellationToken) {
-        let kind = self.command_type();
-        let job = match Job::decode(&delivery.body) {
-            Ok(job) if job.kind == kind => job,
-            Ok(job) => {
-                let reason = format!("a {} job does not belong on {}", job.kind, kind.queue());
-                return self.dead_letter(delivery, &reason).await;
-            }
-            Err(error) => return self.dead_letter(delivery, &error.to_string()).await,
-        };
-        let trace = job.traceparent.child();
-        let span = tracing::info_span!(
-            "job",
-            job.kind = kind.name(),
-            job.id = %job.job_id,
-            command.id = %job.command.command_id,
-            trace_id = trace.trace_id(),
-        );
-        let in_flight = metrics::gauge!("painel_jobs_in_flight", "kind" => kind.name());
-        in_flight.increment(1);
-        self.execute_job(delivery, &job, drained).instrument(span).await;
-        in_flight.decrement(1);
-    }
-
-    async fn execute_job(&self, delivery: Delivery, job: &Job, drained: &CancellationToken) {
-        let outcome = match self.stores.commands.claim(job.command).await {
+    async fn execute_job(&self, delivery: Delivery, key: CommandKey, drained: &CancellationToken) {
+        let outcome = match self.stores.commands.claim(key).await {
             Ok(Claim::Held(command, holder)) if command.command_type != self.command_type() => {
                 if let Err(error) = self.stores.commands.release(&command, holder).await {
                     tracing::warn!(%error, "a command of another type was not given back; its lease will expire");
                 }
-                let reason = format!("a {} job cannot execute a {} command", job.kind, command.command_type);
+                let reason = format!("a {} job cannot execute a {}", self.command_type(), command.command_type);
                 return self.dead_letter(delivery, &reason).await;
             }
             Ok(Claim::Held(command, holder)) => {

@@ -5,6 +5,7 @@
 //! - [`settle`]: outcome and attempt to acknowledge, retry, dead-letter; pure.
 //! - [`effects`]: an effect, its record and its audit event in one transaction.
 //! - [`commands`]: one file a command type: its handler.
+//! - [`rollup`]: one day's rollup.
 //! - [`scheduler`]: what got lost is published again.
 //! - [`process`]: the frame of a worker's process.
 
@@ -15,6 +16,7 @@ pub mod effects;
 pub mod execute;
 pub mod handler;
 pub mod process;
+pub mod rollup;
 pub mod runner;
 pub mod scheduler;
 pub mod settle;

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use painel_shared::{
-    queue::{Queue, QueueError, Side},
+    queue::{Delivery, Queue, QueueError, Side, WorkQueue},
     retry::reconnect_delays,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::WorkerConfig, execute::Executor};
+use crate::config::WorkerConfig;
 
 /// How long one wait for deliveries lasts.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -18,17 +18,26 @@ const BATCH: usize = 10;
 /// How long the giving back may take once the drain deadline has passed.
 const GIVE_BACK: Duration = Duration::from_secs(3);
 
+/// Executes the jobs of one queue.
+pub trait Execute: Clone + Send + Sync + 'static {
+    /// The queue whose jobs it executes.
+    fn queue(&self) -> WorkQueue;
+
+    /// Executes one delivery to its settlement. When `drained` is cancelled, what still runs is given back.
+    fn execute(&self, delivery: Delivery, drained: &CancellationToken) -> impl Future<Output = ()> + Send;
+}
+
 /// Takes jobs off one queue and has them executed.
 #[derive(Debug)]
-pub struct Runner {
+pub struct Runner<E> {
     queue: Queue,
-    executor: Executor,
+    executor: E,
     config: WorkerConfig,
 }
 
-impl Runner {
+impl<E: Execute> Runner<E> {
     /// A runner for the executor's queue.
-    pub fn new(queue: Queue, executor: Executor, config: WorkerConfig) -> Self {
+    pub fn new(queue: Queue, executor: E, config: WorkerConfig) -> Self {
         Self { queue, executor, config }
     }
 
@@ -53,7 +62,7 @@ impl Runner {
         loop {
             let Err(error) = self.receive_until_error(&permits, tasks, drained).await else { continue };
             let delay = delays.next().unwrap_or(LONG_POLL);
-            tracing::warn!(%error, queue = self.executor.command_type().queue().name(), ?delay, "nothing received");
+            tracing::warn!(%error, queue = self.executor.queue().name(), ?delay, "nothing received");
             if error.worked {
                 delays = reconnect_delays();
             }
@@ -68,7 +77,7 @@ impl Runner {
         drained: &CancellationToken,
     ) -> Result<(), Interrupted> {
         let mut worked = false;
-        let work_queue = self.executor.command_type().queue();
+        let work_queue = self.executor.queue();
         let mut receiver =
             self.queue.receiver(work_queue, Side::Work).await.map_err(|error| Interrupted { worked, error })?;
         loop {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
+    http::header::{CACHE_CONTROL, LOCATION},
     web::{Bytes, Data, Path},
 };
 use painel_shared::{
@@ -29,7 +29,7 @@ use crate::{
     openapi::{ReadProblems, WriteProblems},
     panel::Panel,
     problem::ApiError,
-    query::{QueryFields, uuid_in_path},
+    query::{QueryFields, json_object, uuid_in_path},
 };
 
 const LONGEST_REASON: usize = 500;
@@ -352,14 +352,7 @@ impl ListQuery {
 
 /// Reads the body of a `POST`; every field that is wrong is named.
 fn read_body(request: &HttpRequest, body: &Bytes, caller: &Caller) -> Result<NewCommand, ApiError> {
-    let json = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = json.and_then(|value| value.split(';').next()).map(str::trim);
-    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
-        return Err(ApiError::NotJson);
-    }
-    let object: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| ApiError::field("body", format!("must be a JSON object: {error}")))?;
-    let mut fields = Fields::of("", object);
+    let mut fields = Fields::of("", json_object(request, body)?);
     let command_type = command_type(&mut fields);
     let outer_tenant = fields.optional::<TenantId>("tenant_id");
     let mut parameters: Map<String, Value> = fields.optional("parameters").unwrap_or_default();

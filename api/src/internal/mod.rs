@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub mod aggregations;
 pub mod billing;
 pub mod commands;
 pub mod events;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::bail;
+use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
 use painel_shared::{
     config::{TelemetryConfig, Vars},
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     aws, data_dir, demo, demo_data,
     embedded::{Embedded, migrate},
+    rollup,
     services::issuer::{Issuer, Role},
 };
 
@@ -70,6 +72,18 @@ enum Command {
         #[arg(long, default_value_t = 8090)]
         stand_ins_port: u16,
     },
+    /// Roll up days of the configured real services, and wait until they are done. A metrics-rollup worker must run.
+    Rollup {
+        /// The first day, as YYYY-MM-DD in UTC.
+        #[arg(long)]
+        from: NaiveDate,
+        /// The last day, which must be over.
+        #[arg(long)]
+        to: NaiveDate,
+        /// Only this tenant.
+        #[arg(long)]
+        tenant: Option<TenantId>,
+    },
     /// Make the tables, queues and schema of the configured real services, or check them. Changes nothing
     /// that is there with another shape.
     Migrate,
@@ -91,6 +105,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Demo => demo::run(vars).await,
             Command::Aws { listen, dynamodb_port, sqs_port, stand_ins_port } => {
                 aws::run(&cli.data_dir, &vars, listen, [dynamodb_port, sqs_port, stand_ins_port]).await
+            }
+            Command::Rollup { from, to, tenant } => {
+                telemetry::start_logs(&TelemetryConfig::from_vars(&vars)?)?;
+                rollup::run(&vars, from, to, tenant).await
             }
             Command::Token { role, tenant } => print_token(&cli.data_dir, role, tenant),
             Command::Migrate => {

@@ -21,10 +21,11 @@ use painel_shared::{
 };
 use painel_workers::{
     commands,
-    config::{ReconcilerConfig, WorkerConfig},
+    config::{ReconcilerConfig, RollupConfig, WorkerConfig},
     execute::Executor,
+    rollup::RollupExecutor,
     runner::Runner,
-    scheduler::Reconciler,
+    scheduler::{Nightly, Reconciler},
 };
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -154,6 +155,7 @@ fn check(vars: &Vars) -> Result<(), ConfigError> {
     QueueConfig::from_vars(vars)?;
     WorkerConfig::from_vars(vars)?;
     ReconcilerConfig::from_vars(vars)?;
+    RollupConfig::from_vars(vars)?;
     Ok(())
 }
 
@@ -192,6 +194,13 @@ async fn spawn_product(
         let executor = Executor::new(stores.clone(), build(vars, stores)?);
         tasks.spawn(Runner::new(stores.queue.clone(), executor, worker).run(shutdown.clone()));
     }
+    let rollups = RollupExecutor::new(stores.clone());
+    tasks.spawn(
+        Runner::new(stores.queue.clone(), rollups, WorkerConfig { concurrency: 1, ..worker }).run(shutdown.clone()),
+    );
+    let nightly = Nightly::new(stores.clone(), RollupConfig::from_vars(vars)?);
+    let scheduling = shutdown.clone();
+    tasks.spawn(async move { nightly.run(scheduling).await });
     let reconciler = Reconciler::new(stores.clone(), ReconcilerConfig::from_vars(vars)?);
     let reconciling = shutdown.clone();
     tasks.spawn(async move { reconciler.run(reconciling).await });

@@ -6,7 +6,7 @@
 //! - [`data_dir`]: the folder that survives a restart.
 //! - [`demo_data`]: what a first start fills the database with.
 //! - [`demo`]: `painel demo`, and `demo_reads`, its second part.
-//! - [`aws`]: `painel aws`.
+//! - [`aws`], [`rollup`]: `painel aws` and `painel rollup`.
 
 pub mod aws;
 pub mod cli;
@@ -15,4 +15,5 @@ pub mod demo;
 pub mod demo_data;
 mod demo_reads;
 pub mod embedded;
+pub mod rollup;
 pub mod services;

@@ -1,5 +1,6 @@
 //! Reading a JSON object field by field, so that everything wrong with it is told at once.
 
+use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -100,6 +101,14 @@ macro_rules! uuid_field {
 }
 
 uuid_field!(TenantId, AgentId, IntegrationId, JobId);
+
+impl Field for NaiveDate {
+    const EXPECTED: &'static str = "a day as YYYY-MM-DD";
+
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(crate::time::day)
+    }
+}
 
 impl Field for u32 {
     const EXPECTED: &'static str = "a whole number";

@@ -9,7 +9,7 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    Connection, PgConnection, PgPool, Postgres, SqlSafeStr, SqlStr, Transaction,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -54,6 +54,21 @@ impl Database {
         connection.close().await?;
         migrated
     }
+}
+
+/// Begins a transaction that is rolled back wherever it is dropped, also while it begins.
+///
+/// The driver forgets a BEGIN whose caller goes away before it is answered, and gives the connection to the next with
+/// the transaction open: what that one writes would never be committed. So it is begun in a task that nobody cancels.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin_with(pool, "BEGIN".into_sql_str()).await
+}
+
+async fn begin_with(pool: &PgPool, statement: SqlStr) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    #[expect(clippy::disallowed_methods, reason = "here it is not cancelled")]
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {

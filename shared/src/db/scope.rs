@@ -3,9 +3,9 @@
 //! A scope is a read-only transaction under a role that owns nothing. All of its statements see the database at
 //! one moment, so that a page and its total agree. Nothing of it outlasts the transaction.
 
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, Transaction};
 
-use super::Database;
+use super::{Database, begin_with};
 use crate::ids::TenantId;
 
 /// Sees the rows of one tenant, and no others, whatever the query says.
@@ -51,14 +51,15 @@ impl Database {
     /// A scope of that tenant.
     pub async fn tenant_scope(&self, tenant: TenantId) -> Result<TenantScope, sqlx::Error> {
         // A UUID's text holds nothing that could be taken for SQL.
-        let begin = begin("painel_tenant", &tenant.to_string());
-        let transaction = self.0.begin_with(AssertSqlSafe(begin)).await?;
+        let statement = statement("painel_tenant", &tenant.to_string());
+        let transaction = begin_with(&self.0, AssertSqlSafe(statement).into_sql_str()).await?;
         Ok(TenantScope { transaction, tenant })
     }
 
     /// A scope of an operator.
     pub async fn internal_scope(&self) -> Result<InternalScope, sqlx::Error> {
-        Ok(InternalScope(self.0.begin_with(AssertSqlSafe(begin("painel_internal", ""))).await?))
+        let statement = statement("painel_internal", "");
+        Ok(InternalScope(begin_with(&self.0, AssertSqlSafe(statement).into_sql_str()).await?))
     }
 
     /// The tenant that a user of the pool belongs to, before any scope is known.
@@ -72,7 +73,7 @@ impl Database {
 }
 
 /// Begins, takes the role and names the tenant, in one round trip.
-fn begin(role: &str, tenant: &str) -> String {
+fn statement(role: &str, tenant: &str) -> String {
     format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
          SELECT set_config('role', '{role}', true), set_config('painel.tenant_id', '{tenant}', true)"

@@ -18,10 +18,9 @@ use crate::{
     commands::CommandType,
     config::{AwsConfig, QueueConfig, Transport},
     job::Job,
+    rollup,
 };
 
-/// The queue of the nightly rollup's jobs.
-const METRICS_ROLLUP: WorkQueue = WorkQueue::new("painel.metrics-rollup");
 /// The largest message that either transport takes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
@@ -37,7 +36,7 @@ impl WorkQueue {
 
     /// Every work queue.
     pub fn all() -> impl Iterator<Item = Self> {
-        CommandType::all().map(CommandType::queue).chain([METRICS_ROLLUP])
+        CommandType::all().map(CommandType::queue).chain([rollup::QUEUE])
     }
 
     /// The queue of that name.
@@ -147,8 +146,8 @@ impl Queue {
     pub async fn publish(&self, job: &Job) -> Result<(), QueueError> {
         let body = encode(job)?;
         match self {
-            Self::Sqs(sqs) => sqs.publish(job.kind.queue(), &body).await,
-            Self::RabbitMq(rabbit) => rabbit.publish(job.kind.queue(), &body).await,
+            Self::Sqs(sqs) => sqs.publish(job.queue(), &body).await,
+            Self::RabbitMq(rabbit) => rabbit.publish(job.queue(), &body).await,
         }
     }
 

@@ -20,7 +20,10 @@ use painel_tests::{
     stack::{Stack, with_stack, with_stack_and},
     wait::eventually,
 };
-use painel_workers::handler::{Attempt, Handler, HandlerError, ResultMap};
+use painel_workers::{
+    handler::{Attempt, Handler, HandlerError, ResultMap},
+    runner::Execute,
+};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -10,11 +10,12 @@ use painel_shared::{
     command_store::ReadOn,
     commands,
     config::{ConfigError, Vars},
-    dispatch,
+    db, dispatch,
     events::{self, Event},
-    ids::{CommandId, JobId},
-    job::Job,
+    ids::{CommandId, JobId, RunId},
+    job::{Job, Work},
     queue::{Delivery, Side},
+    rollup::{self, RunState},
     stores::Stores,
     time::Timestamp,
 };
@@ -137,7 +138,9 @@ impl Run<'_> {
         .await?;
         for row in open {
             let key = CommandKey { command_id: row.target_command_id.into(), created_at: row.target_created_at };
-            if let Some(target) = self.stores.commands.get_key(key).await? {
+            if self.parameters.queue_name == rollup::QUEUE {
+                self.revive_run(row.target_command_id.into()).await?;
+            } else if let Some(target) = self.stores.commands.get_key(key).await? {
                 self.revive(&target).await?;
             }
             self.note(key, "moved").await?;
@@ -207,17 +210,49 @@ impl Run<'_> {
 
     async fn take_job(&self, job: &Job) -> Result<Taken, HandlerError> {
         let asked_for = self.parameters.message_ids.as_ref().is_none_or(|ids| ids.contains(&job.job_id));
-        if !asked_for || job.command.command_id == self.id() {
+        match job.work {
+            _ if !asked_for => Ok(Taken::Left),
+            Work::Command(key) if key.command_id == self.id() => Ok(Taken::Left),
+            Work::Command(key) => match self.stores.commands.get_key(key).await? {
+                Some(target) => self.take(&target).await,
+                // It has expired: nobody can run it any more.
+                None => {
+                    self.reserve(key, "skipped").await?;
+                    Ok(Taken::Skipped)
+                }
+            },
+            Work::Rollup { run_id, .. } => self.take_run(run_id).await,
+        }
+    }
+
+    /// A rollup run counts like a command, under its own id.
+    async fn take_run(&self, run_id: RunId) -> Result<Taken, HandlerError> {
+        let Some(run) = rollup::find(self.stores.db.service(), run_id).await? else { return Ok(Taken::Left) };
+        let key = CommandKey { command_id: run.id.uuid().into(), created_at: run.created_at };
+        if run.state != RunState::Failed {
+            self.reserve(key, "skipped").await?;
+            return Ok(Taken::Skipped);
+        }
+        if run.finished_at.is_none_or(|at| at >= self.began()) {
             return Ok(Taken::Left);
         }
-        match self.stores.commands.get_key(job.command).await? {
-            Some(target) => self.take(&target).await,
-            // It has expired: nobody can run it any more.
-            None => {
-                self.reserve(job.command, "skipped").await?;
-                Ok(Taken::Skipped)
-            }
+        if !self.reserve(key, "taken").await? {
+            return Ok(Taken::Full);
         }
+        self.revive_run(run_id).await?;
+        self.note(key, "moved").await?;
+        Ok(Taken::Moved)
+    }
+
+    /// Gives a failed run new attempts and a new job.
+    async fn revive_run(&self, run_id: RunId) -> Result<(), HandlerError> {
+        let db = self.stores.db.service();
+        rollup::requeue(db, run_id).await?;
+        if let Some(run) = rollup::find(db, run_id).await?.filter(|run| run.state == RunState::Queued) {
+            // What the queue does not take now, the reconciler publishes.
+            rollup::publish(self.stores, &run).await;
+        }
+        Ok(())
     }
 
     /// Goes through the commands that died and whose message is gone.
@@ -288,7 +323,7 @@ impl Run<'_> {
     /// Writes down that a command is taken or skipped; false where as many are taken as were asked for.
     /// One that was written down before stays as it is.
     async fn reserve(&self, target: CommandKey, outcome: &str) -> Result<bool, HandlerError> {
-        let mut transaction = self.stores.db.service().begin().await?;
+        let mut transaction = db::begin(self.stores.db.service()).await?;
         // Another holder of this command, alive after all, must not count at the same time.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(self.id().to_string())

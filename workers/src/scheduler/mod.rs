@@ -1,5 +1,9 @@
-//! What is done by the clock.
+//! What happens by itself: what got lost is published again, and days are rolled up.
 
+mod cron;
 mod reconciler;
 
-pub use reconciler::{Reconciler, Round};
+pub use self::{
+    cron::Nightly,
+    reconciler::{Reconciler, Round},
+};

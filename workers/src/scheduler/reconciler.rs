@@ -19,6 +19,7 @@ use painel_shared::{
     planted::{Bug, planted},
     queue::{Depth, WorkQueue},
     retry::RetryPolicy,
+    rollup,
     stores::Stores,
     time::{Timestamp, now},
 };
@@ -45,6 +46,8 @@ pub struct Reconciler {
 pub struct Round {
     /// Commands published again.
     pub republished: u64,
+    /// Rollup runs published again.
+    pub runs_republished: u64,
     /// Audit events written that were owed.
     pub audited: u64,
 }
@@ -94,6 +97,7 @@ impl Reconciler {
                 from = on;
             }
         }
+        round.runs_republished = self.republish_runs().await;
         round.audited = self.write_owed_events().await?;
         let age = oldest.map_or(0, |oldest| (at - oldest).num_seconds().max(0));
         metrics::gauge!("painel_overdue_commands").set(found);
@@ -137,6 +141,22 @@ impl Reconciler {
         // The wait that was set is for a queue that has the job.
         self.stores.commands.publish_failed(&command).await?;
         Ok(false)
+    }
+
+    /// Publishes rollup runs again that waited too long, by the same rule. Without PostgreSQL there is nothing to do.
+    async fn republish_runs(&self) -> u64 {
+        let taken = db::within_limit(rollup::take_overdue(self.stores.db.service())).await;
+        let runs = taken.unwrap_or_else(|error| {
+            tracing::warn!(%error, "PostgreSQL did not answer; rollup runs are looked for in the next round");
+            Vec::new()
+        });
+        let mut published = 0;
+        for run in runs {
+            tracing::info!(run.id = %run.id, run.day = %run.day, "publishing a rollup job again");
+            metrics::counter!("painel_commands_republished_total", "kind" => rollup::KIND).increment(1);
+            published += u64::from(rollup::publish(&self.stores, &run).await);
+        }
+        published
     }
 
     /// Writes the events of commands that ended while PostgreSQL was down.

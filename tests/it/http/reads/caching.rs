@@ -19,7 +19,7 @@ fn max_age(path: &str) -> &'static str {
         path if path.contains("/incidents") || path.contains("/events") => "private, max-age=60",
         path if path.contains("/usage/overview") => "private, max-age=600",
         path if path.contains("/billing/") => "private, max-age=900",
-        path if path.ends_with("/commands") => "private, no-cache",
+        path if path.ends_with("/commands") || path.ends_with("/aggregations") => "private, no-cache",
         _ => "private, max-age=300",
     }
 }
@@ -126,7 +126,7 @@ fn concurrent_questions_share_one_computation() {
     with_stack(|stack| async move {
         let client = stack.serve().await;
         // While the table is locked, no answer can be computed.
-        let mut lock = stack.stores.db.service().begin().await.unwrap();
+        let mut lock = painel_shared::db::begin(stack.stores.db.service()).await.unwrap();
         sqlx::query("LOCK TABLE tenant_usage_daily IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let asked = futures::future::join_all((0..30).map(|_| client.get("/internal/usage/overview")));
         let release = async {

@@ -75,7 +75,7 @@ fn without_a_tenant_the_tenants_role_sees_nothing_and_it_may_change_nothing() {
     with_stack(|stack| async move {
         let pool = stack.stores.db.service();
         for table in READABLE.iter().filter(|table| **table != "plans") {
-            let mut transaction = pool.begin().await.unwrap();
+            let mut transaction = painel_shared::db::begin(pool).await.unwrap();
             sqlx::query("SET LOCAL ROLE painel_tenant").execute(&mut *transaction).await.unwrap();
             let sql = format!("SELECT count(*) FROM {table}");
             let seen: i64 =
@@ -95,7 +95,7 @@ fn without_a_tenant_the_tenants_role_sees_nothing_and_it_may_change_nothing() {
             "DELETE FROM tenant_users",
         ];
         for statement in forbidden {
-            let mut transaction = pool.begin().await.unwrap();
+            let mut transaction = painel_shared::db::begin(pool).await.unwrap();
             sqlx::query("SET LOCAL ROLE painel_tenant").execute(&mut *transaction).await.unwrap();
             let refused = sqlx::query(statement).execute(&mut *transaction).await.unwrap_err();
             let code = refused.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();

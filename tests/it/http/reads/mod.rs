@@ -24,6 +24,7 @@ fn reads(tenant: TenantId) -> Vec<String> {
         "/internal/usage/overview".to_owned(),
         "/internal/billing/overview".to_owned(),
         "/internal/operations/commands".to_owned(),
+        "/internal/operations/aggregations".to_owned(),
         "/internal/operations/events".to_owned(),
     ]);
     all

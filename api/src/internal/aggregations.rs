@@ -1,0 +1,301 @@
+//! `/internal/operations/aggregations`: have days rolled up, and see how far that has come.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Bytes, Data},
+};
+use chrono::NaiveDate;
+use painel_shared::{
+    commands::Fields,
+    db::InternalScope,
+    dispatch::{Aggregation, dispatch_aggregation},
+    ids::TenantId,
+    rollup::{RollupRun, RunState},
+    time::{Timestamp, millis},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    auth::Caller,
+    caching::{About, Question},
+    figures::two_decimals,
+    observe,
+    openapi::{ReadProblems, WriteProblems},
+    panel::Panel,
+    period::today,
+    problem::ApiError,
+    query::{QueryFields, json_object},
+};
+
+/// The most days that one request may ask for.
+const LONGEST: i64 = 366;
+const PAGE: u32 = 50;
+/// How long an answer is good on which every run has ended, and another one.
+const SETTLED: Duration = Duration::from_secs(60);
+const UNSETTLED: Duration = Duration::from_secs(1);
+
+/// Which days are to be rolled up.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AggregationRequest {
+    /// The first day, in UTC.
+    from: NaiveDate,
+    /// The last day, which must be over.
+    to: NaiveDate,
+    /// Only this tenant.
+    tenant_id: Option<Uuid>,
+}
+
+/// A day's run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Run)]
+pub struct RunView {
+    run_id: Uuid,
+    day: NaiveDate,
+    tenant_id: Option<Uuid>,
+    /// `queued`, `running`, `succeeded` or `failed`.
+    state: String,
+    attempt: i32,
+    max_attempts: i32,
+    /// How many raw requests were read.
+    rows_read: Option<i64>,
+    /// How many rows of daily usage were written.
+    groups_written: Option<i64>,
+    duration_ms: Option<i64>,
+    error: Option<String>,
+    requested_by: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(with = "millis")]
+    created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(with = "millis::option")]
+    started_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(with = "millis::option")]
+    finished_at: Option<Timestamp>,
+}
+
+impl From<RollupRun> for RunView {
+    fn from(run: RollupRun) -> Self {
+        let signed = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
+        Self {
+            run_id: run.id.uuid(),
+            day: run.day,
+            tenant_id: run.tenant_id.map(TenantId::uuid),
+            state: match run.state {
+                RunState::Queued => "queued",
+                RunState::Running => "running",
+                RunState::Succeeded => "succeeded",
+                RunState::Failed => "failed",
+            }
+            .to_owned(),
+            attempt: i32::try_from(run.attempt).unwrap_or(i32::MAX),
+            max_attempts: i32::try_from(run.max_attempts).unwrap_or(i32::MAX),
+            rows_read: signed(run.rows_read),
+            groups_written: signed(run.groups_written),
+            duration_ms: signed(run.duration_ms),
+            error: run.error,
+            requested_by: run.requested_by,
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+        }
+    }
+}
+
+/// The runs that were asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AcceptedRuns)]
+pub struct Accepted {
+    /// One a day, oldest day first; a day that had an open run keeps it.
+    runs: Vec<RunView>,
+    message: &'static str,
+}
+
+/// `POST`: 202 with a run a day; workers will execute them.
+#[utoipa::path(
+    post, path = "/internal/operations/aggregations", tag = "internal",
+    request_body(content = AggregationRequest, example = json!({"from": "2026-01-01", "to": "2026-01-03"})),
+    responses((status = 202, body = Accepted), WriteProblems),
+)]
+pub async fn create(
+    caller: Caller,
+    request: HttpRequest,
+    panel: Data<Panel>,
+    body: Bytes,
+) -> Result<HttpResponse, ApiError> {
+    caller.require_internal()?;
+    let asked = read_body(&request, &body, &caller)?;
+    let runs = dispatch_aggregation(&panel.stores, &asked, observe::origin(&request)).await?;
+    panel.answers.runs_accepted();
+    let runs = runs.into_iter().map(RunView::from).collect();
+    Ok(HttpResponse::Accepted().json(Accepted { runs, message: "The days were accepted and will be rolled up." }))
+}
+
+fn read_body(request: &HttpRequest, body: &Bytes, caller: &Caller) -> Result<Aggregation, ApiError> {
+    let mut fields = Fields::of("", json_object(request, body)?);
+    let (from, to) = (fields.required::<NaiveDate>("from"), fields.required::<NaiveDate>("to"));
+    let tenant_id = fields.optional::<TenantId>("tenant_id");
+    if let (Some(from), Some(to)) = (from, to) {
+        if from > to {
+            fields.refuse("from", "must not be after to");
+        } else if (to - from).num_days() >= LONGEST {
+            fields.refuse("to", format!("must be less than {LONGEST} days after from"));
+        }
+        if to >= today() {
+            fields.refuse(
+                "to",
+                format!("must be a day that is over: {} at the latest", today().pred_opt().unwrap_or(to)),
+            );
+        }
+    }
+    let (from, to) = fields.finish(from.zip(to)).map_err(ApiError::Validation)?;
+    Ok(Aggregation {
+        from,
+        to,
+        tenant_id,
+        requested_by: caller.sub.clone(),
+        requested_by_email: caller.email.clone(),
+        traceparent: observe::trace(request),
+    })
+}
+
+/// A page of runs, and how far they have come.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Runs {
+    /// Newest first.
+    runs: Vec<RunView>,
+    /// Of all runs that match, not of this page alone.
+    progress: Progress,
+}
+
+/// How far the runs have come.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Progress {
+    days_total: i64,
+    days_done: i64,
+    days_failed: i64,
+    rows_read: i64,
+    /// Of the runs that are done.
+    rows_per_second: f64,
+    /// At the pace so far; null where nothing is left, or nothing is done yet.
+    eta_seconds: Option<f64>,
+}
+
+/// Which state of run is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStateFilter {
+    /// Waits for a worker.
+    Queued,
+    /// Is being executed.
+    Running,
+    /// Equals a recount.
+    Succeeded,
+    /// Given up.
+    Failed,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+struct Asked {
+    from: Option<NaiveDate>,
+    to: Option<NaiveDate>,
+    tenant: Option<Uuid>,
+    state: Option<&'static str>,
+    limit: i64,
+}
+
+impl Asked {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
+        let states = ["queued", "running", "succeeded", "failed"].map(|state| (state, state));
+        let mut fields = QueryFields::of(request)?;
+        let asked = Self {
+            from: fields.date("from"),
+            to: fields.date("to"),
+            tenant: fields.uuid("tenant_id"),
+            state: fields.word("state", &states),
+            limit: fields.number("limit", 1..=100, PAGE).into(),
+        };
+        fields.finish()?;
+        Ok(asked)
+    }
+}
+
+/// `GET`: the runs and their state.
+#[utoipa::path(
+    get, path = "/internal/operations/aggregations", tag = "internal",
+    params(
+        ("from" = Option<NaiveDate>, Query, description = "Only of this day and later ones."),
+        ("to" = Option<NaiveDate>, Query, description = "Only of this day and earlier ones."),
+        ("tenant_id" = Option<Uuid>, Query, description = "Only of this tenant alone."),
+        ("state" = Option<RunStateFilter>, Query, description = "Only in this state."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
+    ),
+    responses((status = 200, body = Runs), ReadProblems),
+)]
+pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
+    caller.require_internal()?;
+    let asked = Asked::read(&request)?;
+    let question = Question { about: About::Runs, text: format!("runs {asked:?}"), max_age: SETTLED };
+    let compute = async {
+        let runs = find(panel.internal_scope().await?, &asked).await?;
+        let done = runs.progress.days_done + runs.progress.days_failed == runs.progress.days_total;
+        Ok((runs, if done { SETTLED } else { UNSETTLED }))
+    };
+    panel.answers.answer_afresh(&request, question, compute).await
+}
+
+async fn find(mut scope: InternalScope, asked: &Asked) -> Result<Runs, ApiError> {
+    let progress = progress(&mut scope, asked).await?;
+    let runs = sqlx::query_as!(
+        RunView,
+        "SELECT id AS run_id, day, tenant_id, state, attempt, max_attempts, rows_read, groups_written, duration_ms, error,
+                requested_by, created_at, started_at, finished_at
+         FROM rollup_runs
+         WHERE ($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
+           AND ($3::uuid IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR state = $4)
+         ORDER BY created_at DESC, day DESC, id DESC LIMIT $5",
+        asked.from,
+        asked.to,
+        asked.tenant,
+        asked.state,
+        asked.limit,
+    )
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(Runs { runs, progress })
+}
+
+async fn progress(scope: &mut InternalScope, asked: &Asked) -> Result<Progress, ApiError> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) AS "total!", count(*) FILTER (WHERE state = 'succeeded') AS "done!",
+                  count(*) FILTER (WHERE state = 'failed') AS "failed!",
+                  COALESCE(sum(rows_read), 0)::bigint AS "rows!",
+                  COALESCE(sum(duration_ms) FILTER (WHERE state = 'succeeded'), 0)::double precision AS "busy_ms!"
+           FROM rollup_runs
+           WHERE ($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
+             AND ($3::uuid IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR state = $4)"#,
+        asked.from,
+        asked.to,
+        asked.tenant,
+        asked.state,
+    )
+    .fetch_one(scope.connection())
+    .await?;
+    let count = |number: i64| f64::from(i32::try_from(number).unwrap_or(i32::MAX));
+    let (left, busy) = (row.total - row.done - row.failed, row.busy_ms / 1000.0);
+    let known = left > 0 && row.done > 0;
+    Ok(Progress {
+        days_total: row.total,
+        days_done: row.done,
+        days_failed: row.failed,
+        rows_read: row.rows,
+        rows_per_second: if busy > 0.0 { two_decimals(count(row.rows) / busy) } else { 0.0 },
+        eta_seconds: known.then(|| two_decimals(busy / count(row.done) * count(left))),
+    })
+}

@@ -1,0 +1,556 @@
+//! Rollup runs. The table `rollup_runs` is the truth about rollup jobs, as the command store is about commands.
+//!
+//! ```text
+//! queued --claim--> running --succeed--> succeeded
+//!    ^                 | |
+//!    +----- retry -----+ +--- fail, expire ---> failed --requeue--> queued
+//! ```
+//!
+//! Each transition is one conditional statement; time is PostgreSQL's, so that no two clocks are compared. Whoever
+//! holds a run proves it by its fence and owner, as with commands.
+
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
+
+use crate::{
+    command::{Holder, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP},
+    db,
+    ids::{LeaseOwner, RunId, TenantId},
+    job::Job,
+    queue::WorkQueue,
+    retry::RetryPolicy,
+    stores::Stores,
+    time::Timestamp,
+    trace::TraceContext,
+};
+
+/// The queue that carries rollup jobs.
+pub const QUEUE: WorkQueue = WorkQueue::new("painel.metrics-rollup");
+/// The kind of a rollup job, as its envelope names it.
+pub const KIND: &str = "METRICS_ROLLUP";
+/// The longest time one attempt may take.
+pub const TIMEOUT: Duration = Duration::from_secs(3600);
+/// How a run is retried.
+pub const RETRY: RetryPolicy = RetryPolicy::DEFAULT;
+/// The most runs that one look for lost ones brings.
+const BATCH: i64 = 1_000;
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// Asked for, and waiting for a worker.
+    Queued,
+    /// Claimed by a worker.
+    Running,
+    /// Its day equals a recount as of its end.
+    Succeeded,
+    /// Given up; its day is as it was.
+    Failed,
+}
+
+/// A stored run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollupRun {
+    /// Its id.
+    pub id: RunId,
+    /// The UTC day that is rolled up.
+    pub day: NaiveDate,
+    /// The one tenant it is about; none for all of them.
+    pub tenant_id: Option<TenantId>,
+    /// Where it stands.
+    pub state: RunState,
+    /// How many attempts have begun since it was asked for.
+    pub attempt: u32,
+    /// How many there may be.
+    pub max_attempts: u32,
+    /// The fencing token: grows with every change of hands.
+    pub fence: u64,
+    /// Who holds it.
+    pub lease_owner: Option<LeaseOwner>,
+    /// How long until it is due; zero where it is.
+    pub due_in: Duration,
+    /// Whether it is held and its lease has passed.
+    pub lease_expired: bool,
+    /// How many raw requests were read.
+    pub rows_read: Option<u64>,
+    /// How many rows of daily usage were written.
+    pub groups_written: Option<u64>,
+    /// How long the last attempt took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// Why it failed, or why its last attempt did.
+    pub error: Option<String>,
+    /// The `sub` of who asked for it, or `scheduler`.
+    pub requested_by: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When its latest attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it succeeded or failed.
+    pub finished_at: Option<Timestamp>,
+    /// The trace of what asked for it.
+    pub traceparent: TraceContext,
+}
+
+impl RollupRun {
+    /// Who holds it, if anyone does.
+    pub fn holder(&self) -> Option<Holder> {
+        let owner = self.lease_owner.filter(|_| self.state == RunState::Running)?;
+        Some(Holder { fence: self.fence, owner })
+    }
+}
+
+/// What came of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunClaim {
+    /// The run is the caller's, who is its holder.
+    Held(RollupRun, Holder),
+    /// It is not to be had; this is how it stands.
+    Refused(RollupRun),
+    /// There is no such run.
+    Missing,
+}
+
+/// A row, as every statement here gives it.
+struct Row {
+    id: uuid::Uuid,
+    day: NaiveDate,
+    tenant_id: Option<uuid::Uuid>,
+    state: String,
+    attempt: i32,
+    max_attempts: i32,
+    fence: i64,
+    lease_owner: Option<uuid::Uuid>,
+    due_in_ms: i64,
+    lease_expired: bool,
+    rows_read: Option<i64>,
+    groups_written: Option<i64>,
+    duration_ms: Option<i64>,
+    error: Option<String>,
+    requested_by: Option<String>,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    traceparent: Option<String>,
+}
+
+impl From<Row> for RollupRun {
+    fn from(row: Row) -> Self {
+        let state = match row.state.as_str() {
+            "queued" => RunState::Queued,
+            "running" => RunState::Running,
+            "succeeded" => RunState::Succeeded,
+            // The table's CHECK leaves no other.
+            _ => RunState::Failed,
+        };
+        Self {
+            id: row.id.into(),
+            day: row.day,
+            tenant_id: row.tenant_id.map(TenantId::from),
+            state,
+            attempt: row.attempt.unsigned_abs(),
+            max_attempts: row.max_attempts.unsigned_abs(),
+            fence: row.fence.unsigned_abs(),
+            lease_owner: row.lease_owner.map(LeaseOwner::from),
+            due_in: Duration::from_millis(row.due_in_ms.max(0).unsigned_abs()),
+            lease_expired: row.lease_expired,
+            rows_read: row.rows_read.map(i64::unsigned_abs),
+            groups_written: row.groups_written.map(i64::unsigned_abs),
+            duration_ms: row.duration_ms.map(i64::unsigned_abs),
+            error: row.error,
+            requested_by: row.requested_by,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            traceparent: row.traceparent.and_then(|text| text.parse().ok()).unwrap_or_else(TraceContext::root),
+        }
+    }
+}
+
+/// Asks for a run a day, of one tenant or of all. A day whose run is still open gets no second one: what stands
+/// for each day is returned, oldest day first.
+pub async fn request(
+    db: &PgPool,
+    days: &[NaiveDate],
+    tenant: Option<TenantId>,
+    requested_by: &str,
+    trace: TraceContext,
+) -> Result<Vec<RollupRun>, sqlx::Error> {
+    let mut transaction = db::begin(db).await?;
+    let ids: Vec<uuid::Uuid> = days.iter().map(|_| uuid::Uuid::now_v7()).collect();
+    sqlx::query!(
+        "INSERT INTO rollup_runs (id, day, tenant_id, requested_by, traceparent, next_publish_at)
+         SELECT asked.id, asked.day, $3, $4, $5, now() + $6 FROM unnest($1::uuid[], $2::date[]) AS asked (id, day)
+         ON CONFLICT (day, tenant_id) WHERE state IN ('queued', 'running') DO NOTHING",
+        &ids,
+        days,
+        tenant.map(TenantId::uuid),
+        requested_by,
+        trace.to_string(),
+        interval(PUBLISH_PATIENCE),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
+                  ceil(extract(epoch FROM not_before - now()) * 1000)::bigint AS "due_in_ms!",
+                  (state = 'running' AND lease_expires_at <= now()) AS "lease_expired!",
+                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  traceparent
+           FROM rollup_runs
+           WHERE day = ANY($1) AND tenant_id IS NOT DISTINCT FROM $2 AND state IN ('queued', 'running')
+           ORDER BY day"#,
+        days,
+        tenant.map(TenantId::uuid),
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(rows.into_iter().map(RollupRun::from).collect())
+}
+
+/// The run of that id.
+pub async fn find(db: &PgPool, id: RunId) -> Result<Option<RollupRun>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
+                  ceil(extract(epoch FROM not_before - now()) * 1000)::bigint AS "due_in_ms!",
+                  (state = 'running' AND lease_expires_at <= now()) AS "lease_expired!",
+                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  traceparent
+           FROM rollup_runs WHERE id = $1"#,
+        id.uuid(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(RollupRun::from))
+}
+
+/// **claim** under a fresh owner: queued and due, or running with an expired lease and an attempt left.
+pub async fn claim(db: &PgPool, id: RunId, lease: Duration) -> Result<RunClaim, sqlx::Error> {
+    let owner = LeaseOwner::fresh();
+    let taken = sqlx::query!(
+        "UPDATE rollup_runs
+         SET state = 'running', attempt = attempt + 1, fence = fence + 1, lease_owner = $2, lease_expires_at = now() + $3,
+             started_at = now(), next_publish_at = NULL, republished = 0
+         WHERE id = $1 AND attempt < max_attempts
+           AND ((state = 'queued' AND not_before <= now()) OR (state = 'running' AND lease_expires_at <= now()))",
+        id.uuid(),
+        owner.uuid(),
+        interval(lease),
+    )
+    .execute(db)
+    .await?
+    .rows_affected();
+    let Some(run) = find(db, id).await? else { return Ok(RunClaim::Missing) };
+    match run.holder().filter(|holder| taken == 1 && holder.owner == owner) {
+        Some(holder) => Ok(RunClaim::Held(run, holder)),
+        None => Ok(RunClaim::Refused(run)),
+    }
+}
+
+/// **renew**: the holder keeps its lease for longer; false where it has lost it.
+pub async fn renew(db: &PgPool, id: RunId, holder: Holder, lease: Duration) -> Result<bool, sqlx::Error> {
+    let renewed = sqlx::query!(
+        "UPDATE rollup_runs SET lease_expires_at = now() + $4
+         WHERE id = $1 AND state = 'running' AND fence = $2 AND lease_owner = $3",
+        id.uuid(),
+        signed(holder.fence),
+        holder.owner.uuid(),
+        interval(lease),
+    );
+    Ok(renewed.execute(db).await?.rows_affected() == 1)
+}
+
+/// **succeed**, in the transaction that wrote the day: false where the holder has lost it, and must roll back.
+pub async fn succeed(
+    db: &mut PgConnection,
+    id: RunId,
+    holder: Holder,
+    rows_read: i64,
+    groups_written: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE rollup_runs
+         SET state = 'succeeded', rows_read = $4, groups_written = $5, error = NULL, finished_at = clock_timestamp(),
+             duration_ms = (extract(epoch FROM clock_timestamp() - started_at) * 1000)::bigint,
+             lease_owner = NULL, lease_expires_at = NULL, next_publish_at = NULL
+         WHERE id = $1 AND state = 'running' AND fence = $2 AND lease_owner = $3",
+        id.uuid(),
+        signed(holder.fence),
+        holder.owner.uuid(),
+        rows_read,
+        groups_written,
+    );
+    Ok(done.execute(db).await?.rows_affected() == 1)
+}
+
+/// **retry**: the holder gives it back to be tried again after `delay`.
+pub async fn retry(
+    db: &PgPool,
+    id: RunId,
+    holder: Holder,
+    error: &str,
+    delay: Duration,
+) -> Result<bool, sqlx::Error> {
+    let given = sqlx::query!(
+        "UPDATE rollup_runs
+         SET state = 'queued', error = $4, not_before = now() + $5, next_publish_at = now() + $5 + $6,
+             lease_owner = NULL, lease_expires_at = NULL, republished = 0
+         WHERE id = $1 AND state = 'running' AND fence = $2 AND lease_owner = $3 AND attempt < max_attempts",
+        id.uuid(),
+        signed(holder.fence),
+        holder.owner.uuid(),
+        error,
+        interval(delay),
+        interval(PUBLISH_PATIENCE),
+    );
+    Ok(given.execute(db).await?.rows_affected() == 1)
+}
+
+/// **release**: a holder that drains gives it back; the attempt does not count.
+pub async fn release(db: &PgPool, id: RunId, holder: Holder) -> Result<bool, sqlx::Error> {
+    let given = sqlx::query!(
+        "UPDATE rollup_runs
+         SET state = 'queued', attempt = attempt - 1, not_before = now(), next_publish_at = now() + $4,
+             lease_owner = NULL, lease_expires_at = NULL, republished = 0
+         WHERE id = $1 AND state = 'running' AND fence = $2 AND lease_owner = $3",
+        id.uuid(),
+        signed(holder.fence),
+        holder.owner.uuid(),
+        interval(PUBLISH_PATIENCE),
+    );
+    Ok(given.execute(db).await?.rows_affected() == 1)
+}
+
+/// **fail**: the holder gives it up.
+pub async fn fail(db: &PgPool, id: RunId, holder: Holder, error: &str) -> Result<bool, sqlx::Error> {
+    let failed = sqlx::query!(
+        "UPDATE rollup_runs
+         SET state = 'failed', error = $4, finished_at = now(), lease_owner = NULL, lease_expires_at = NULL,
+             duration_ms = (extract(epoch FROM now() - started_at) * 1000)::bigint, next_publish_at = NULL
+         WHERE id = $1 AND state = 'running' AND fence = $2 AND lease_owner = $3",
+        id.uuid(),
+        signed(holder.fence),
+        holder.owner.uuid(),
+        error,
+    );
+    Ok(failed.execute(db).await?.rows_affected() == 1)
+}
+
+/// **expire**: the lease of the last attempt has passed.
+pub async fn expire(db: &PgPool, id: RunId) -> Result<bool, sqlx::Error> {
+    let expired = sqlx::query!(
+        "UPDATE rollup_runs
+         SET state = 'failed', fence = fence + 1, finished_at = now(), lease_owner = NULL, lease_expires_at = NULL,
+             error = 'lease_lost: the worker stopped during the last attempt', next_publish_at = NULL
+         WHERE id = $1 AND state = 'running' AND lease_expires_at <= now() AND attempt >= max_attempts",
+        id.uuid(),
+    );
+    Ok(expired.execute(db).await?.rows_affected() == 1)
+}
+
+/// **requeue**: a failed run gets new attempts, unless its day has an open run already.
+pub async fn requeue(db: &PgPool, id: RunId) -> Result<bool, sqlx::Error> {
+    let queued = sqlx::query!(
+        "UPDATE rollup_runs AS dead
+         SET state = 'queued', attempt = 0, fence = fence + 1, error = NULL, finished_at = NULL, not_before = now(),
+             next_publish_at = now() + $2, republished = 0
+         WHERE id = $1 AND state = 'failed'
+           AND NOT EXISTS (SELECT FROM rollup_runs other
+                           WHERE other.day = dead.day AND other.tenant_id IS NOT DISTINCT FROM dead.tenant_id
+                             AND other.state IN ('queued', 'running'))",
+        id.uuid(),
+        interval(PUBLISH_PATIENCE),
+    );
+    Ok(queued.execute(db).await?.rows_affected() == 1)
+}
+
+/// Takes the runs that have waited too long, so that of several replicas one publishes each: queued ones, and
+/// running ones whose lease has passed. The next wait of each is twice as long, up to five minutes.
+pub async fn take_overdue(db: &PgPool) -> Result<Vec<RollupRun>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"UPDATE rollup_runs
+           SET next_publish_at = now() + LEAST($1::interval * (2 ^ LEAST(republished + 1, 16)), $2::interval), republished = republished + 1
+           WHERE id IN (
+               SELECT id FROM rollup_runs
+               WHERE state IN ('queued', 'running') AND (next_publish_at IS NULL OR next_publish_at <= now())
+                 AND (state = 'queued' OR lease_expires_at <= now())
+               ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+           RETURNING id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
+                  ceil(extract(epoch FROM not_before - now()) * 1000)::bigint AS "due_in_ms!",
+                  (state = 'running' AND lease_expires_at <= now()) AS "lease_expired!",
+                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  traceparent"#,
+        interval(PUBLISH_PATIENCE),
+        interval(PUBLISH_PATIENCE_CAP),
+        BATCH,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(RollupRun::from).collect())
+}
+
+/// The days whose raw requests are held, oldest first: each has a partition.
+pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Error> {
+    let days = sqlx::query_scalar!(
+        r#"SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS "day!"
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+           WHERE i.inhparent = 'agent_requests'::regclass ORDER BY 1"#,
+    );
+    days.fetch_all(db).await
+}
+
+/// Asks for a run of every closed day that has raw requests and no finished run, once, however many ask.
+pub async fn request_missing(db: &PgPool, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
+    let mut transaction = db::begin(db).await?;
+    lock_schedule(&mut transaction).await?;
+    let held = days_held(&mut transaction).await?;
+    let missing = sqlx::query_scalar!(
+        r#"SELECT day AS "day!" FROM unnest($1::date[]) AS held (day)
+           WHERE day < $2 AND NOT EXISTS (
+               SELECT FROM rollup_runs r
+               WHERE r.day = held.day AND r.tenant_id IS NULL AND r.state IN ('queued', 'running', 'succeeded'))
+           ORDER BY day"#,
+        &held,
+        today,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let asked = missing.into_iter().map(|day| (day, None)).collect();
+    let runs = insert_scheduled(&mut transaction, asked).await?;
+    transaction.commit().await?;
+    Ok(runs)
+}
+
+/// Past so many tenants of a day, the whole day is rolled up instead of each.
+const LATE_TENANTS: i64 = 100;
+
+/// Asks for a run of what requests came late for: closed days with marks that have been rolled up before. The cost is
+/// that of the marks, whatever the number of requests.
+pub async fn request_late(db: &PgPool, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
+    let mut transaction = db::begin(db).await?;
+    lock_schedule(&mut transaction).await?;
+    let late = sqlx::query!(
+        r#"WITH late AS (
+               SELECT DISTINCT m.day, m.tenant_id FROM rollup_marks m
+               WHERE m.day < $1 AND EXISTS (SELECT FROM rollup_runs r WHERE r.day = m.day AND r.tenant_id IS NULL
+                                                AND r.state = 'succeeded')
+                 AND to_regclass('agent_requests_' || to_char(m.day, 'YYYYMMDD')) IS NOT NULL
+           ), counted AS (
+               SELECT day, tenant_id, count(*) OVER (PARTITION BY day) AS tenants FROM late
+           )
+           SELECT DISTINCT day AS "day!", CASE WHEN tenants <= $2 THEN tenant_id END AS tenant_id FROM counted
+           WHERE NOT EXISTS (SELECT FROM rollup_runs r
+                             WHERE r.day = counted.day AND r.state IN ('queued', 'running')
+                               AND (r.tenant_id IS NULL OR r.tenant_id = counted.tenant_id))
+           ORDER BY 1"#,
+        today,
+        LATE_TENANTS,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let asked = late.into_iter().map(|row| (row.day, row.tenant_id)).collect();
+    let runs = insert_scheduled(&mut transaction, asked).await?;
+    transaction.commit().await?;
+    Ok(runs)
+}
+
+/// One scheduler at a time looks and stores.
+async fn lock_schedule(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('painel rollup schedule', 0))").execute(db).await?;
+    Ok(())
+}
+
+async fn insert_scheduled(
+    db: &mut PgConnection,
+    asked: Vec<(NaiveDate, Option<uuid::Uuid>)>,
+) -> Result<Vec<RollupRun>, sqlx::Error> {
+    let ids: Vec<uuid::Uuid> = asked.iter().map(|_| uuid::Uuid::now_v7()).collect();
+    let (days, tenants): (Vec<NaiveDate>, Vec<Option<uuid::Uuid>>) = asked.into_iter().unzip();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"INSERT INTO rollup_runs (id, day, tenant_id, requested_by, next_publish_at)
+           SELECT asked.id, asked.day, asked.tenant, 'scheduler', now() + $4
+           FROM unnest($1::uuid[], $2::date[], $3::uuid[]) AS asked (id, day, tenant)
+           ON CONFLICT (day, tenant_id) WHERE state IN ('queued', 'running') DO NOTHING
+           RETURNING id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
+                  0::bigint AS "due_in_ms!", false AS "lease_expired!",
+                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  traceparent"#,
+        &ids,
+        &days,
+        &tenants as &[Option<uuid::Uuid>],
+        interval(PUBLISH_PATIENCE),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(RollupRun::from).collect())
+}
+
+/// The days before `oldest` whose raw requests are still held and have been rolled up.
+pub async fn days_to_detach(db: &PgPool, oldest: NaiveDate) -> Result<Vec<NaiveDate>, sqlx::Error> {
+    let mut connection = db.acquire().await?;
+    let mut settled = Vec::new();
+    for day in days_held(&mut connection).await?.into_iter().filter(|day| *day < oldest) {
+        if is_settled(&mut connection, day).await? {
+            settled.push(day);
+        }
+    }
+    Ok(settled)
+}
+
+/// Whether all of a day's requests are in its usage: it has a finished run, no open one, and no mark.
+pub async fn is_settled(db: &mut PgConnection, day: NaiveDate) -> Result<bool, sqlx::Error> {
+    let settled = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND tenant_id IS NULL AND state = 'succeeded')
+              AND NOT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND state IN ('queued', 'running'))
+              AND NOT EXISTS (SELECT FROM rollup_marks WHERE day = $1) AS "settled!""#,
+        day,
+    );
+    settled.fetch_one(db).await
+}
+
+/// How many closed days with raw requests have no finished run.
+pub async fn lag_days(db: &PgPool, today: NaiveDate) -> Result<i64, sqlx::Error> {
+    let lag = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "lag!"
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
+                LATERAL (SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day) AS held
+           WHERE i.inhparent = 'agent_requests'::regclass AND held.day < $1
+             AND NOT EXISTS (SELECT FROM rollup_runs r
+                             WHERE r.day = held.day AND r.tenant_id IS NULL AND r.state = 'succeeded')"#,
+        today,
+    );
+    lag.fetch_one(db).await
+}
+
+/// The name of a day's partition, as the migrations make it.
+pub fn partition(day: NaiveDate) -> String {
+    format!("agent_requests_{}", day.format("%Y%m%d"))
+}
+
+/// Publishes a job for `run`; whether the queue took it. What it does not take, the reconciler finds.
+pub async fn publish(stores: &Stores, run: &RollupRun) -> bool {
+    let published = stores.queue.publish(&Job::for_run(run)).await;
+    published
+        .inspect_err(|error| {
+            metrics::counter!("painel_publish_failures_total", "queue" => QUEUE.name()).increment(1);
+            tracing::warn!(run.id = %run.id, %error, "a rollup job was not published; the reconciler will");
+        })
+        .is_ok()
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+}
+
+/// PostgreSQL's integers are signed; a fence never comes near their end.
+fn signed(fence: u64) -> i64 {
+    i64::try_from(fence).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,145 @@
+//! One day's rollup, in one transaction: all of it, or nothing.
+//!
+//! Under a lock on the day, the marks that are there are deleted first and the requests are counted after. Each
+//! statement sees what was committed when it began: a request whose mark was deleted is counted, and one that comes
+//! later leaves its mark for the next run. So the last run equals a recount.
+
+use chrono::{Datelike, NaiveDate};
+use futures::{Stream, StreamExt, pin_mut};
+use painel_shared::{
+    command::Holder,
+    db,
+    rollup::{self, RollupRun},
+};
+use sqlx::{PgConnection, PgPool};
+
+use super::{
+    scan::{Buckets, Source, Usage, connect},
+    write::{BATCH, remove_others, write},
+};
+
+/// The first half of the key of the lock on a day; the day is the second.
+const LOCK: i32 = 0x0052_6f6c;
+/// A partition of fewer pages is read by one connection.
+const WORTH_HALVING: i64 = 1_024;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rolled {
+    /// The day equals a recount.
+    Done {
+        /// How many requests were read.
+        rows_read: i64,
+        /// How many rows of daily usage were written.
+        groups_written: i64,
+    },
+    /// The run had passed to another; nothing was written.
+    LostLease,
+}
+
+/// Why a day was not rolled up. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum RollupError {
+    /// Its raw requests are not there any more: a rollup would write zeros.
+    #[error("the raw requests of {0} are not there any more")]
+    NoPartition(NaiveDate),
+    /// PostgreSQL did not do its part.
+    #[error("PostgreSQL did not answer: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Rolls up the run's day, and ends the run in the same transaction.
+pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<Rolled, RollupError> {
+    let partition = rollup::partition(run.day);
+    // Of a pool of one there is no second connection.
+    let may_halve = run.tenant_id.is_none() && pool.options().get_max_connections() > 1;
+    let mut transaction = db::begin(pool).await?;
+    prepare(&mut transaction, run).await?;
+    let pages = pages(&mut transaction, &partition).await?.ok_or(RollupError::NoPartition(run.day))?;
+    forget_marks(&mut transaction, run).await?;
+    let (source, buckets) = (Source { partition: &partition, tenant: run.tenant_id }, Buckets::new());
+    let found = if may_halve && pages >= WORTH_HALVING {
+        let (first, second) = tokio::try_join!(connect(pool), connect(pool))?;
+        let mut readers = [first, second];
+        let usages = source.read_halves(&mut readers, pages, &buckets);
+        write_all(&mut transaction, run.day, usages).await?
+    } else {
+        // What is read over the connection that writes is held until it has been read.
+        let usages: Vec<_> = source.read(&mut transaction, &buckets).collect().await;
+        write_all(&mut transaction, run.day, futures::stream::iter(usages)).await?
+    };
+    remove_others(&mut transaction, run.day, run.tenant_id, &found.agents).await?;
+    let groups_written = i64::try_from(found.agents.len()).unwrap_or(i64::MAX);
+    if !rollup::succeed(&mut transaction, run.id, holder, found.requests, groups_written).await? {
+        return Ok(Rolled::LostLease);
+    }
+    transaction.commit().await?;
+    Ok(Rolled::Done { rows_read: found.requests, groups_written })
+}
+
+/// What has been written.
+#[derive(Default)]
+struct Found {
+    requests: i64,
+    agents: Vec<i32>,
+}
+
+async fn write_all(
+    db: &mut PgConnection,
+    day: NaiveDate,
+    usages: impl Stream<Item = Result<Usage, sqlx::Error>>,
+) -> Result<Found, sqlx::Error> {
+    let mut found = Found::default();
+    let batches = usages.ready_chunks(BATCH);
+    pin_mut!(batches);
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(usages) = batches.next().await {
+        for usage in usages {
+            let usage = usage?;
+            found.requests += usage.total;
+            found.agents.push(usage.tenant_agent);
+            batch.push(usage);
+        }
+        if batch.len() >= BATCH {
+            write(db, day, &batch).await?;
+            batch.clear();
+        }
+    }
+    if !batch.is_empty() {
+        write(db, day, &batch).await?;
+    }
+    Ok(found)
+}
+
+/// Takes the lock on the day; others at it wait. The transaction may take as long as it must.
+async fn prepare(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Error> {
+    let set = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+    sqlx::raw_sql(set).execute(&mut *db).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
+        .bind(LOCK)
+        .bind(run.day.num_days_from_ce())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// How many pages the partition has; none where it is not there, or is no partition any more.
+async fn pages(db: &mut PgConnection, partition: &str) -> Result<Option<i64>, sqlx::Error> {
+    let pages = sqlx::query_scalar!(
+        r#"SELECT pg_relation_size(c.oid) / current_setting('block_size')::bigint AS "pages!"
+           FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+           WHERE c.oid = to_regclass($1) AND i.inhparent = 'agent_requests'::regclass"#,
+        partition,
+    );
+    pages.fetch_optional(db).await
+}
+
+async fn forget_marks(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Error> {
+    let forget = sqlx::query!(
+        "DELETE FROM rollup_marks WHERE day = $1 AND ($2::uuid IS NULL OR tenant_id = $2)",
+        run.day,
+        run.tenant_id.map(painel_shared::ids::TenantId::uuid),
+    );
+    forget.execute(db).await?;
+    Ok(())
+}

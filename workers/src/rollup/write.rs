@@ -1,0 +1,126 @@
+//! Writing a day's usage: rows of `tenant_usage_daily`, and the counters of the agents they are about.
+//!
+//! A day's rows are replaced, and the counters move by the difference: a day that is rolled up again moves
+//! nothing twice.
+
+use chrono::NaiveDate;
+use painel_shared::{ids::TenantId, time::Timestamp};
+use sqlx::PgConnection;
+
+use super::scan::Usage;
+
+/// How many rows one statement writes.
+pub(super) const BATCH: usize = 1_000;
+
+/// The columns of a batch, each a parameter of the statement.
+#[derive(Default)]
+struct Columns {
+    agents: Vec<i32>,
+    totals: Vec<i64>,
+    successful: Vec<i64>,
+    times: Vec<i64>,
+    tokens: Vec<i64>,
+    last: Vec<Timestamp>,
+    buckets: Vec<String>,
+    counts: Vec<String>,
+}
+
+impl Columns {
+    fn of(batch: &[Usage]) -> Self {
+        let mut columns = Self::default();
+        for usage in batch {
+            columns.agents.push(usage.tenant_agent);
+            columns.totals.push(usage.total);
+            columns.successful.push(usage.successful);
+            columns.times.push(usage.time);
+            columns.tokens.push(usage.tokens);
+            columns.last.push(usage.last_request_at.unwrap_or_default());
+            let (buckets, counts) = usage.latency.stored();
+            columns.buckets.push(array(&buckets));
+            columns.counts.push(array(&counts));
+        }
+        columns
+    }
+}
+
+/// An array in PostgreSQL's own text form: a parameter cannot be an array of arrays of different lengths.
+fn array<T: ToString>(values: &[T]) -> String {
+    let texts: Vec<String> = values.iter().map(T::to_string).collect();
+    format!("{{{}}}", texts.join(","))
+}
+
+/// Writes a batch: replaces the day's rows of these agents, and moves their counters by the difference.
+pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]) -> Result<(), sqlx::Error> {
+    let columns = Columns::of(batch);
+    sqlx::query!(
+        "WITH new AS (
+             SELECT ta.id, ta.tenant_id, ta.agent_id, u.total, u.successful, u.time, u.tokens, u.last,
+                    u.buckets::smallint[] AS buckets, u.counts::bigint[] AS counts
+             FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
+                         $8::text[], $9::text[])
+                  AS u (id, total, successful, time, tokens, last, buckets, counts)
+             JOIN tenant_agents ta ON ta.id = u.id
+         ), old AS (
+             SELECT new.id, d.total_requests AS total, d.failed_requests AS failed
+             FROM new JOIN tenant_usage_daily d
+                 ON d.tenant_id = new.tenant_id AND d.agent_id = new.agent_id AND d.date = $1
+         ), written AS (
+             INSERT INTO tenant_usage_daily AS d (tenant_id, agent_id, date, total_requests, successful_requests,
+                 failed_requests, success_rate, avg_response_time_ms, total_tokens_used, latency_buckets, latency_counts)
+             SELECT tenant_id, agent_id, $1, total, successful, total - successful, round(100.0 * successful / total, 2),
+                    time::double precision / total, tokens, buckets, counts
+             FROM new
+             ON CONFLICT (tenant_id, agent_id, date) DO UPDATE
+             SET total_requests = excluded.total_requests, successful_requests = excluded.successful_requests,
+                 failed_requests = excluded.failed_requests, success_rate = excluded.success_rate,
+                 avg_response_time_ms = excluded.avg_response_time_ms, total_tokens_used = excluded.total_tokens_used,
+                 latency_buckets = excluded.latency_buckets, latency_counts = excluded.latency_counts
+         )
+         UPDATE tenant_agents ta
+         SET total_requests = ta.total_requests + new.total - COALESCE(old.total, 0),
+             total_errors = ta.total_errors + new.total - new.successful - COALESCE(old.failed, 0),
+             last_request_at = GREATEST(ta.last_request_at, new.last),
+             last_used_at = GREATEST(ta.last_used_at, new.last)
+         FROM new LEFT JOIN old ON old.id = new.id
+         WHERE ta.id = new.id",
+        day,
+        &columns.agents,
+        &columns.totals,
+        &columns.successful,
+        &columns.times,
+        &columns.tokens,
+        &columns.last,
+        &columns.buckets,
+        &columns.counts,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes the day's rows of agents that have no request on it (any more), and takes them off the counters.
+pub(super) async fn remove_others(
+    db: &mut PgConnection,
+    day: NaiveDate,
+    tenant: Option<TenantId>,
+    seen: &[i32],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM tenant_usage_daily d USING tenant_agents ta
+             WHERE d.date = $1 AND ($2::uuid IS NULL OR d.tenant_id = $2)
+               AND ta.tenant_id = d.tenant_id AND ta.agent_id = d.agent_id AND NOT (ta.id = ANY ($3))
+             RETURNING ta.id, d.total_requests, d.failed_requests
+         )
+         UPDATE tenant_agents ta
+         SET total_requests = ta.total_requests - gone.total_requests,
+             total_errors = ta.total_errors - gone.failed_requests
+         FROM gone WHERE ta.id = gone.id",
+        day,
+        tenant.map(TenantId::uuid),
+        seen,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
