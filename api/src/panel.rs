@@ -18,18 +18,36 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// A scope of that tenant; an error where there is no such tenant.
-    pub async fn tenant_scope(&self, tenant: TenantId) -> Result<TenantScope, ApiError> {
+    /// Asks in a scope of that tenant; an error where there is no such tenant.
+    pub async fn in_tenant<T>(
+        &self,
+        tenant: TenantId,
+        ask: impl AsyncFnOnce(&mut TenantScope) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let mut scope = self.stores.db.tenant_scope(tenant).await?;
-        let found =
-            sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants WHERE id = $1) AS "found!""#, tenant.uuid(),)
-                .fetch_one(scope.connection())
-                .await?;
-        if found { Ok(scope) } else { Err(ApiError::NotFound(None)) }
+        require(&mut scope).await?;
+        let answer = ask(&mut scope).await?;
+        scope.end().await?;
+        Ok(answer)
     }
 
-    /// A scope of an operator.
-    pub async fn internal_scope(&self) -> Result<InternalScope, ApiError> {
-        Ok(self.stores.db.internal_scope().await?)
+    /// Asks in a scope of an operator.
+    pub async fn in_internal<T>(
+        &self,
+        ask: impl AsyncFnOnce(&mut InternalScope) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let mut scope = self.stores.db.internal_scope().await?;
+        let answer = ask(&mut scope).await?;
+        scope.end().await?;
+        Ok(answer)
     }
+}
+
+/// An error where the scope's tenant does not exist.
+async fn require(scope: &mut TenantScope) -> Result<(), ApiError> {
+    let tenant = scope.tenant().uuid();
+    let found = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants WHERE id = $1) AS "found!""#, tenant)
+        .fetch_one(scope.connection())
+        .await?;
+    if found { Ok(()) } else { Err(ApiError::NotFound(None)) }
 }

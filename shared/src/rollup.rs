@@ -406,6 +406,14 @@ pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Er
     days.fetch_all(db).await
 }
 
+/// Makes the partitions of these days where they are missing, whoever else does so at the same time.
+pub async fn ensure_partitions(db: &PgPool, first: NaiveDate, last: NaiveDate) -> Result<(), sqlx::Error> {
+    let mut transaction = db::begin(db).await?;
+    lock_schedule(&mut transaction).await?;
+    sqlx::query!("SELECT ensure_agent_requests_partitions($1, $2)", first, last).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
 /// Asks for a run of every closed day that has raw requests and no finished run, once, however many ask.
 pub async fn request_missing(db: &PgPool, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
     let mut transaction = db::begin(db).await?;

@@ -72,6 +72,11 @@ impl<'a> Fleet<'a> {
         self.set.insert(name.to_owned(), value.to_owned());
     }
 
+    /// The id of the first process of that binary.
+    pub fn id(&self, binary: &str) -> u32 {
+        self.running.iter().find(|(name, _)| name == binary).unwrap().1.id()
+    }
+
     /// Sends a signal to one process of that binary, chosen by `choice`; its place for [`Fleet::replace`].
     pub fn signal_one(&self, binary: &str, choice: u64, signal: &str) -> usize {
         let places: Vec<usize> =

@@ -1,5 +1,6 @@
 //! What the tests stand on: services of their own, a client, and waiting for conditions.
 
+pub mod bench;
 pub mod broker;
 pub mod client;
 pub mod fleet;

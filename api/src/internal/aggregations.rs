@@ -243,15 +243,15 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     let asked = Asked::read(&request)?;
     let question = Question { about: About::Runs, text: format!("runs {asked:?}"), max_age: SETTLED };
     let compute = async {
-        let runs = find(panel.internal_scope().await?, &asked).await?;
+        let runs = panel.in_internal(async |scope| find(scope, &asked).await).await?;
         let done = runs.progress.days_done + runs.progress.days_failed == runs.progress.days_total;
         Ok((runs, if done { SETTLED } else { UNSETTLED }))
     };
     panel.answers.answer_afresh(&request, question, compute).await
 }
 
-async fn find(mut scope: InternalScope, asked: &Asked) -> Result<Runs, ApiError> {
-    let progress = progress(&mut scope, asked).await?;
+async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Runs, ApiError> {
+    let progress = progress(scope, asked).await?;
     let runs = sqlx::query_as!(
         RunView,
         "SELECT id AS run_id, day, tenant_id, state, attempt, max_attempts, rows_read, groups_written, duration_ms, error,

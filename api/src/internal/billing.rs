@@ -121,7 +121,7 @@ pub async fn overview(caller: Caller, request: HttpRequest, panel: Data<Panel>) 
     fields.finish()?;
     let text = format!("billing {:?}", period.days());
     let question = Question { about: About::Everyone, text, max_age: FIFTEEN_MINUTES };
-    panel.answers.answer(&request, question, async { find(panel.internal_scope().await?, period).await }).await
+    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, period).await)).await
 }
 
 /// What the events of some days did to MRR, in cents.
@@ -174,10 +174,10 @@ struct Share {
     mrr: i64,
 }
 
-async fn find(mut scope: InternalScope, period: Period) -> Result<Billing, ApiError> {
+async fn find(scope: &mut InternalScope, period: Period) -> Result<Billing, ApiError> {
     let days = period.days();
-    let groups = groups(&mut scope, days).await?;
-    let history = history(&mut scope, days).await?;
+    let groups = groups(scope, days).await?;
+    let history = history(scope, days).await?;
     let paying = groups.iter().map(|group| group.tenants).sum();
     let plan = |(name, share): (&str, Share)| PlanRevenue {
         plan_name: name.to_owned(),

@@ -284,7 +284,10 @@ pub struct Shown {
 }
 
 async fn events_of(db: &Database, command: CommandId) -> Result<Vec<EventView>, sqlx::Error> {
-    events::of_command(db.internal_scope().await?, command).await
+    let mut scope = db.internal_scope().await?;
+    let events = events::of_command(&mut scope, command).await?;
+    scope.end().await?;
+    Ok(events)
 }
 
 /// The names of these tenants, in one statement. None where PostgreSQL does not answer: what is known of
@@ -299,14 +302,19 @@ async fn tenant_names(
     if ids.is_empty() {
         return HashMap::new();
     }
-    let asked = async { find_names(db.internal_scope().await?, &ids).await };
+    let asked = async {
+        let mut scope = db.internal_scope().await?;
+        let names = find_names(&mut scope, &ids).await?;
+        scope.end().await?;
+        Ok(names)
+    };
     db::within_limit(asked).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the tenants' names are left out: PostgreSQL did not answer");
         HashMap::new()
     })
 }
 
-async fn find_names(mut scope: InternalScope, ids: &[Uuid]) -> Result<HashMap<TenantId, String>, sqlx::Error> {
+async fn find_names(scope: &mut InternalScope, ids: &[Uuid]) -> Result<HashMap<TenantId, String>, sqlx::Error> {
     let asked = sqlx::query!("SELECT id, name FROM tenants WHERE id = ANY($1)", ids);
     let rows = asked.fetch_all(scope.connection()).await?;
     Ok(rows.into_iter().map(|row| (TenantId::from(row.id), row.name)).collect())

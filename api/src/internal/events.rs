@@ -120,10 +120,10 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     caller.require_internal()?;
     let asked = Asked::read(&request)?;
     let question = Question { about: About::Commands, text: format!("events {asked:?}"), max_age: ONE_MINUTE };
-    panel.answers.answer(&request, question, async { find(panel.internal_scope().await?, &asked).await }).await
+    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, &asked).await)).await
 }
 
-async fn find(mut scope: InternalScope, asked: &Asked) -> Result<Events, ApiError> {
+async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Events, ApiError> {
     let mut events = sqlx::query_as!(
         EventView,
         "SELECT id, event_type, category, tenant_id, user_id, user_email, resource_type, resource_id, action, status,
@@ -151,7 +151,7 @@ async fn find(mut scope: InternalScope, asked: &Asked) -> Result<Events, ApiErro
 
 /// A tenant's newest events.
 pub(super) async fn recent_of_tenant(
-    mut scope: InternalScope,
+    scope: &mut InternalScope,
     tenant: TenantId,
     count: i64,
 ) -> Result<Vec<EventView>, ApiError> {
@@ -168,7 +168,7 @@ pub(super) async fn recent_of_tenant(
 
 /// What is in the log about a command, oldest first.
 pub(super) async fn of_command(
-    mut scope: InternalScope,
+    scope: &mut InternalScope,
     command: CommandId,
 ) -> Result<Vec<EventView>, sqlx::Error> {
     let events = sqlx::query_as!(

@@ -5,7 +5,7 @@ use actix_web::{
     web::{Data, Path},
 };
 use painel_shared::{
-    db::TenantScope,
+    db::{InternalScope, TenantScope},
     time::{Timestamp, millis},
 };
 use serde::Serialize;
@@ -147,21 +147,22 @@ pub async fn show(
     let text = format!("page {:?}", Period::Month.days());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
     let compute = async {
-        let recent = events::recent_of_tenant(panel.internal_scope().await?, tenant, RECENT).await?;
-        find(panel.tenant_scope(tenant).await?, recent).await
+        let recent = async |scope: &mut InternalScope| events::recent_of_tenant(scope, tenant, RECENT).await;
+        let recent = panel.in_internal(recent).await?;
+        panel.in_tenant(tenant, async |scope| find(scope, recent).await).await
     };
     panel.answers.answer(&request, question, compute).await
 }
 
 /// Asked in the tenant's own scope, so that nothing of another tenant can be on the page.
-async fn find(mut scope: TenantScope, recent_events: Vec<EventView>) -> Result<TenantPage, ApiError> {
+async fn find(scope: &mut TenantScope, recent_events: Vec<EventView>) -> Result<TenantPage, ApiError> {
     Ok(TenantPage {
-        tenant: detail(&mut scope).await?,
-        users: users(&mut scope).await?,
-        agents: agents(&mut scope).await?,
-        integrations: integrations(&mut scope).await?,
-        usage_summary: usage_summary(&mut scope).await?,
-        recent_incidents: incidents(&mut scope).await?,
+        tenant: detail(scope).await?,
+        users: users(scope).await?,
+        agents: agents(scope).await?,
+        integrations: integrations(scope).await?,
+        usage_summary: usage_summary(scope).await?,
+        recent_incidents: incidents(scope).await?,
         recent_events,
     })
 }

@@ -76,10 +76,10 @@ pub async fn list(
     QueryFields::of(&request)?.finish()?;
     let tenant = uuid_in_path("id", &path)?.into();
     let question = Question { about: About::Tenant(tenant), text: "all agents".to_owned(), max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, async { find(panel.tenant_scope(tenant).await?).await }).await
+    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope).await)).await
 }
 
-async fn find(mut scope: TenantScope) -> Result<TenantAgents, ApiError> {
+async fn find(scope: &mut TenantScope) -> Result<TenantAgents, ApiError> {
     let tenant = scope.tenant().uuid();
     let rows = sqlx::query!(
         r#"SELECT a.id, a.name, ta.status, ta.config, ta.activated_at, ta.deactivated_at, ta.last_request_at,

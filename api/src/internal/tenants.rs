@@ -156,11 +156,11 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     let asked = Asked::read(&request)?;
     let text = format!("tenants {asked:?} {:?}", Period::Month.days());
     let question = Question { about: About::Everyone, text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, async { find(panel.internal_scope().await?, &asked).await }).await
+    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, &asked).await)).await
 }
 
-async fn find(mut scope: InternalScope, asked: &Asked) -> Result<Tenants, ApiError> {
-    let total = count(&mut scope, asked).await?;
+async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Tenants, ApiError> {
+    let total = count(scope, asked).await?;
     let days = Period::Month.days();
     // Each sort key is constant, and so without effect, where it is not asked for.
     let rows = sqlx::query!(

@@ -98,17 +98,17 @@ pub async fn overview(caller: Caller, request: HttpRequest, panel: Data<Panel>) 
     fields.finish()?;
     let text = format!("overview {:?}", period.days());
     let question = Question { about: About::Everyone, text, max_age: TEN_MINUTES };
-    panel.answers.answer(&request, question, async { find(panel.internal_scope().await?, period).await }).await
+    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, period).await)).await
 }
 
-async fn find(mut scope: InternalScope, period: Period) -> Result<Overview, ApiError> {
+async fn find(scope: &mut InternalScope, period: Period) -> Result<Overview, ApiError> {
     let days = period.days();
     Ok(Overview {
         period: period.as_str(),
-        global_stats: global_stats(&mut scope, days).await?,
-        top_tenants_by_usage: top_tenants(&mut scope, days).await?,
-        top_agents_by_usage: top_agents(&mut scope, days).await?,
-        daily_trends: daily_trends(&mut scope, days).await?,
+        global_stats: global_stats(scope, days).await?,
+        top_tenants_by_usage: top_tenants(scope, days).await?,
+        top_agents_by_usage: top_agents(scope, days).await?,
+        daily_trends: daily_trends(scope, days).await?,
     })
 }
 

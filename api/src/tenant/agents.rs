@@ -66,10 +66,10 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let text = format!("agents {status:?} {:?}", Period::Month.days());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, async { find(panel.tenant_scope(tenant).await?, status).await }).await
+    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope, status).await)).await
 }
 
-async fn find(mut scope: TenantScope, status: StatusFilter) -> Result<Agents, ApiError> {
+async fn find(scope: &mut TenantScope, status: StatusFilter) -> Result<Agents, ApiError> {
     let (days, tenant) = (Period::Month.days(), scope.tenant().uuid());
     let rows = sqlx::query!(
         r#"SELECT a.id, a.name, a.segment, ta.status, ta.activated_at, u.total AS "total!",

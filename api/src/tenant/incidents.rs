@@ -65,10 +65,10 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let question =
         Question { about: About::Tenant(tenant), text: format!("incidents {page:?}"), max_age: ONE_MINUTE };
-    panel.answers.answer(&request, question, async { find(panel.tenant_scope(tenant).await?, page).await }).await
+    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope, page).await)).await
 }
 
-async fn find(mut scope: TenantScope, page: Page) -> Result<Incidents, ApiError> {
+async fn find(scope: &mut TenantScope, page: Page) -> Result<Incidents, ApiError> {
     let tenant = scope.tenant().uuid();
     let total =
         sqlx::query_scalar!(r#"SELECT count(*) AS "total!" FROM incident_tenants WHERE tenant_id = $1"#, tenant,)

@@ -56,10 +56,10 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let question =
         Question { about: About::Tenant(tenant), text: "integrations".to_owned(), max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, async { find(panel.tenant_scope(tenant).await?).await }).await
+    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope).await)).await
 }
 
-async fn find(mut scope: TenantScope) -> Result<Integrations, ApiError> {
+async fn find(scope: &mut TenantScope) -> Result<Integrations, ApiError> {
     let tenant = scope.tenant().uuid();
     let integrations = sqlx::query_as!(
         Integration,

@@ -70,10 +70,10 @@ pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let text = format!("me {}", today());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, async { find(panel.tenant_scope(tenant).await?).await }).await
+    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope).await)).await
 }
 
-async fn find(mut scope: TenantScope) -> Result<Me, ApiError> {
+async fn find(scope: &mut TenantScope) -> Result<Me, ApiError> {
     let today = today();
     let month = today.with_day(1).unwrap_or(today);
     let tenant = scope.tenant().uuid();

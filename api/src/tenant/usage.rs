@@ -97,7 +97,7 @@ pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let text = format!("usage {:?} {agent:?}", period.days());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    let compute = async { find(panel.tenant_scope(tenant).await?, period, agent).await };
+    let compute = panel.in_tenant(tenant, async |scope| find(scope, period, agent).await);
     panel.answers.answer(&request, question, compute).await
 }
 
@@ -136,9 +136,9 @@ struct Row {
     latency_counts: Vec<i64>,
 }
 
-async fn find(mut scope: TenantScope, period: Period, agent: Option<Uuid>) -> Result<Usage, ApiError> {
+async fn find(scope: &mut TenantScope, period: Period, agent: Option<Uuid>) -> Result<Usage, ApiError> {
     if let Some(agent) = agent {
-        require_agent(&mut scope, agent).await?;
+        require_agent(scope, agent).await?;
     }
     let (days, tenant) = (period.days(), scope.tenant().uuid());
     let rows = sqlx::query_as!(

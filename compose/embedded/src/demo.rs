@@ -1,4 +1,5 @@
-//! `painel demo`: a command of each type, from HTTP request to outcome; one of them dies first. Then every read.
+//! `painel demo`: a command of each type, from HTTP request to outcome; one of them dies first. Then an
+//! aggregation of three days, and every read.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     demo_data::{self, Example},
-    demo_reads,
+    demo_reads, demo_rollup,
     embedded::Embedded,
     services::issuer::Role,
 };
@@ -55,7 +56,8 @@ pub async fn run(vars: Vars) -> anyhow::Result<()> {
     let played = tokio::select! {
         played = tokio::time::timeout(LIMIT, async {
             let commands = play(&client, &example).await?;
-            Ok((commands, demo_reads::measure(&client, &example).await?))
+            let runs = demo_rollup::play(&client).await?;
+            Ok((commands, runs, demo_reads::measure(&client, &example).await?))
         }) => {
             played.unwrap_or_else(|_| Err(anyhow!("the demo did not finish within {LIMIT:?}")))
         }
@@ -63,8 +65,9 @@ pub async fn run(vars: Vars) -> anyhow::Result<()> {
     };
     shutdown.cancel();
     embedded.run().await?;
-    let (commands, reads) = played?;
+    let (commands, runs, reads) = played?;
     print_table(&commands)?;
+    demo_rollup::print_table(&runs)?;
     demo_reads::print_table(&reads)
 }
 

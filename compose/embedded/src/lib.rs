@@ -5,7 +5,7 @@
 //! - [`services`]: PostgreSQL, DynamoDB, SQS, a token issuer and a stand-in agent runtime, on loopback.
 //! - [`data_dir`]: the folder that survives a restart.
 //! - [`demo_data`]: what a first start fills the database with.
-//! - [`demo`]: `painel demo`, and `demo_reads`, its second part.
+//! - [`demo`]: `painel demo`, with an aggregation (`demo_rollup`) and every read (`demo_reads`).
 //! - [`aws`], [`rollup`]: `painel aws` and `painel rollup`.
 
 pub mod aws;
@@ -14,6 +14,7 @@ pub mod data_dir;
 pub mod demo;
 pub mod demo_data;
 mod demo_reads;
+mod demo_rollup;
 pub mod embedded;
 pub mod rollup;
 pub mod services;

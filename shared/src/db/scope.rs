@@ -25,6 +25,11 @@ impl TenantScope {
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
     }
+
+    /// Ends it, so that its connection is free at once; dropped, it ends a little later.
+    pub async fn end(self) -> Result<(), sqlx::Error> {
+        self.transaction.rollback().await
+    }
 }
 
 /// Sees the rows of all tenants.
@@ -35,6 +40,11 @@ impl InternalScope {
     /// The connection to ask on.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.0
+    }
+
+    /// Ends it, so that its connection is free at once; dropped, it ends a little later.
+    pub async fn end(self) -> Result<(), sqlx::Error> {
+        self.0.rollback().await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rollup: right to the last request, whatever happens meanwhile.
 
+mod halves;
 mod operators;
 mod oracle;
 mod schedule;

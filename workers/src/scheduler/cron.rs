@@ -73,7 +73,7 @@ impl Nightly {
     /// The nightly work: partitions for the coming days, runs for closed days without one, old partitions detached.
     pub async fn night(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
         let (db, today) = (self.stores.db.service(), now().date_naive());
-        sqlx::query!("SELECT ensure_agent_requests_partitions($1, $2)", today, today + AHEAD).execute(db).await?;
+        rollup::ensure_partitions(db, today, today + AHEAD).await?;
         let runs = rollup::request_missing(db, today).await?;
         self.publish(&runs).await;
         for day in rollup::days_to_detach(db, today - self.config.retention).await? {

@@ -1,0 +1,81 @@
+//! A day that is large enough to be read in two halves, and the same day over one connection.
+
+use painel_tests::stack::{Stack, with_stack, with_stack_and};
+use painel_workers::rollup::Rolled;
+
+use super::{days_ago, roll};
+
+/// Enough for more pages than are read by one connection.
+const REQUESTS: i64 = 300_000;
+
+/// The day's usage of all agents, as text, beside a recount by a statement of its own.
+async fn compare(stack: &Stack, day: chrono::NaiveDate) {
+    let wrong: i64 = sqlx::query_scalar(
+        "WITH recount AS (
+             SELECT ta.tenant_id, ta.agent_id, count(*) AS total, count(*) FILTER (WHERE r.status = 'success') AS good,
+                    avg(r.response_time_ms)::float8 AS time, sum(r.tokens_used)::bigint AS tokens
+             FROM agent_requests r JOIN tenant_agents ta ON ta.id = r.tenant_agent_id
+             WHERE (r.created_at AT TIME ZONE 'UTC')::date = $1 GROUP BY 1, 2
+         ), buckets AS (
+             SELECT tenant_id, agent_id, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
+             FROM (SELECT ta.tenant_id, ta.agent_id, latency_bucket(r.response_time_ms) AS bucket, count(*) AS n
+                   FROM agent_requests r JOIN tenant_agents ta ON ta.id = r.tenant_agent_id
+                   WHERE (r.created_at AT TIME ZONE 'UTC')::date = $1 GROUP BY 1, 2, 3) AS counted
+             GROUP BY 1, 2
+         )
+         SELECT count(*)
+         FROM (recount JOIN buckets USING (tenant_id, agent_id))
+             FULL JOIN (SELECT * FROM tenant_usage_daily WHERE date = $1) AS d USING (tenant_id, agent_id)
+         WHERE (d.total_requests, d.successful_requests, d.total_tokens_used, d.latency_buckets, d.latency_counts)
+                   IS DISTINCT FROM (recount.total, recount.good, recount.tokens, buckets.buckets, buckets.counts)
+            OR abs(d.avg_response_time_ms - recount.time) > 1e-6",
+    )
+    .bind(day)
+    .fetch_one(stack.stores.db.service())
+    .await
+    .unwrap();
+    assert_eq!(wrong, 0, "rows that differ from a recount");
+}
+
+async fn fill(stack: &Stack, day: chrono::NaiveDate) {
+    sqlx::query(
+        "INSERT INTO agent_requests (tenant_agent_id, response_time_ms, tokens_used, status, created_at)
+         SELECT (ARRAY(SELECT id FROM tenant_agents))[1 + n % (SELECT count(*) FROM tenant_agents)],
+                (n * 7919 % 100003) ^ 2 / 5e5, n % 997,
+                (ARRAY['success', 'success', 'success', 'error', 'timeout'])[1 + n % 5]::request_status,
+                $1::date + make_interval(secs => n % 86400)
+         FROM generate_series(1, $2) n",
+    )
+    .bind(day)
+    .bind(REQUESTS)
+    .execute(stack.stores.db.service())
+    .await
+    .unwrap();
+}
+
+#[test]
+fn a_large_day_read_in_halves_equals_a_recount() {
+    with_stack(|stack| async move {
+        let day = days_ago(0);
+        fill(stack, day).await;
+        let rolled = roll(stack, day, None).await;
+        assert!(
+            matches!(rolled, Rolled::Done { rows_read: REQUESTS, groups_written } if groups_written > 30),
+            "{rolled:?}"
+        );
+        compare(stack, day).await;
+    });
+}
+
+#[test]
+fn one_connection_gives_the_same() {
+    with_stack_and(&[("PAINEL_DATABASE_POOL", "1")], |stack| async move {
+        let day = days_ago(0);
+        fill(stack, day).await;
+        assert!(matches!(roll(stack, day, None).await, Rolled::Done { rows_read: REQUESTS, .. }));
+        compare(stack, day).await;
+        // One tenant's part of it changes nothing.
+        roll(stack, day, Some(stack.example.tenant)).await;
+        compare(stack, day).await;
+    });
+}
