@@ -4,7 +4,7 @@
 -- it is within 2 % of 2 g^(b-1) / (g + 1) (Masson, Rim, Lee: DDSketch, VLDB 2019). The two arrays go in step, buckets ascending.
 ALTER TABLE tenant_usage_daily
     ADD COLUMN latency_buckets smallint[] NOT NULL DEFAULT '{}',
-    ADD COLUMN latency_counts bigint[] NOT NULL DEFAULT '{}',
+    ADD COLUMN latency_counts integer[] NOT NULL DEFAULT '{}',
     ADD CHECK (cardinality(latency_buckets) = cardinality(latency_counts));
 
 -- The bucket of a response time.

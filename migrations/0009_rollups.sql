@@ -42,25 +42,35 @@ BEGIN
         USING ERRCODE = 'insufficient_privilege';
 END $$;
 
+-- A day is split in two by agent, so that two connections read it side by side, each a table of its own.
 CREATE OR REPLACE FUNCTION ensure_agent_requests_partitions(first date, last date) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     day date := first;
     name text;
+    half integer;
 BEGIN
     WHILE day <= last LOOP
         name := 'agent_requests_' || to_char(day, 'YYYYMMDD');
         IF to_regclass(name) IS NULL THEN
             EXECUTE format(
-                'CREATE TABLE IF NOT EXISTS %I PARTITION OF agent_requests FOR VALUES FROM (%L) TO (%L)',
+                'CREATE TABLE %I PARTITION OF agent_requests FOR VALUES FROM (%L) TO (%L) PARTITION BY HASH (tenant_agent_id)',
                 name, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
             EXECUTE format(
                 'CREATE TRIGGER through_parent BEFORE INSERT ON %I FOR EACH STATEMENT EXECUTE FUNCTION refuse_direct_insert()',
                 name);
+            FOR half IN 0..1 LOOP
+                EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES WITH (MODULUS 2, REMAINDER %s)',
+                               name || '_' || half, name, half);
+                EXECUTE format(
+                    'CREATE TRIGGER through_parent BEFORE INSERT ON %I FOR EACH STATEMENT EXECUTE FUNCTION refuse_direct_insert()',
+                    name || '_' || half);
+            END LOOP;
         END IF;
         day := day + 1;
     END LOOP;
 END $$;
+-- Days that were made before are left whole.
 DO $$
 DECLARE
     partition regclass;

@@ -36,7 +36,7 @@ impl LatencyHistogram {
     }
 
     /// Adds a stored histogram: buckets and their counts, in step.
-    pub fn add_stored(&mut self, buckets: &[i16], counts: &[i64]) {
+    pub fn add_stored(&mut self, buckets: &[i16], counts: &[i32]) {
         for (bucket, count) in buckets.iter().zip(counts) {
             self.add(*bucket, u64::try_from(*count).unwrap_or(0));
         }
@@ -48,8 +48,8 @@ impl LatencyHistogram {
     }
 
     /// As it is stored: buckets and their counts, in step.
-    pub fn stored(&self) -> (Vec<i16>, Vec<i64>) {
-        self.0.iter().map(|(bucket, count)| (*bucket, i64::try_from(*count).unwrap_or(i64::MAX))).unzip()
+    pub fn stored(&self) -> (Vec<i16>, Vec<i32>) {
+        self.0.iter().map(|(bucket, count)| (*bucket, i32::try_from(*count).unwrap_or(i32::MAX))).unzip()
     }
 
     /// How many times it holds.

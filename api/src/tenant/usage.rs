@@ -133,7 +133,7 @@ struct Row {
     time: f64,
     total_tokens_used: i64,
     latency_buckets: Vec<i16>,
-    latency_counts: Vec<i64>,
+    latency_counts: Vec<i32>,
 }
 
 async fn find(scope: &mut TenantScope, period: Period, agent: Option<Uuid>) -> Result<Usage, ApiError> {

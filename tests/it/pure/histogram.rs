@@ -34,8 +34,8 @@ proptest! {
     #[test]
     fn histograms_add_up(a in times(), b in times()) {
         let mut sum = of(&a);
-        let stored: Vec<(i16, i64)> = b.iter().map(|time| (LatencyHistogram::bucket(*time), 1)).collect();
-        let (buckets, counts): (Vec<i16>, Vec<i64>) = stored.into_iter().unzip();
+        let stored: Vec<(i16, i32)> = b.iter().map(|time| (LatencyHistogram::bucket(*time), 1)).collect();
+        let (buckets, counts): (Vec<i16>, Vec<i32>) = stored.into_iter().unzip();
         sum.add_stored(&buckets, &counts);
         prop_assert_eq!(sum, of(&[a, b].concat()));
     }

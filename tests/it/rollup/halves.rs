@@ -1,11 +1,11 @@
-//! A day that is large enough to be read in two halves, and the same day over one connection.
+//! A large day, read in two halves, and the same day over one connection.
 
 use painel_tests::stack::{Stack, with_stack, with_stack_and};
 use painel_workers::rollup::Rolled;
 
 use super::{days_ago, roll};
 
-/// Enough for more pages than are read by one connection.
+/// Enough for many pages.
 const REQUESTS: i64 = 300_000;
 
 /// The day's usage of all agents, as text, beside a recount by a statement of its own.
@@ -17,7 +17,7 @@ async fn compare(stack: &Stack, day: chrono::NaiveDate) {
              FROM agent_requests r JOIN tenant_agents ta ON ta.id = r.tenant_agent_id
              WHERE (r.created_at AT TIME ZONE 'UTC')::date = $1 GROUP BY 1, 2
          ), buckets AS (
-             SELECT tenant_id, agent_id, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
+             SELECT tenant_id, agent_id, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n::integer ORDER BY bucket) AS counts
              FROM (SELECT ta.tenant_id, ta.agent_id, latency_bucket(r.response_time_ms) AS bucket, count(*) AS n
                    FROM agent_requests r JOIN tenant_agents ta ON ta.id = r.tenant_agent_id
                    WHERE (r.created_at AT TIME ZONE 'UTC')::date = $1 GROUP BY 1, 2, 3) AS counted

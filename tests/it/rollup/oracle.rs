@@ -37,7 +37,7 @@ struct Request {
 }
 
 /// A row of daily usage: its day, tenant and agent, then its figures.
-type Stored = (NaiveDate, Uuid, Uuid, i64, i64, i64, f64, i64, Vec<i16>, Vec<i64>);
+type Stored = (NaiveDate, Uuid, Uuid, i64, i64, i64, f64, i64, Vec<i16>, Vec<i32>);
 
 const STATUSES: [&str; 3] = ["success", "error", "timeout"];
 

@@ -190,10 +190,10 @@ impl Bench {
         let day = self.last;
         let began = Instant::now();
         self.execute(format!(
-            "INSERT INTO plain_daily SELECT tenant_id, agent_id, DATE(created_at), count(*),
+            "INSERT INTO plain_daily SELECT tenant_id, agent_id, '{day}', count(*),
                  count(*) FILTER (WHERE status = 'success'), count(*) FILTER (WHERE status <> 'success'), {figures},
                  sum(tokens_used)
-             FROM plain_requests WHERE DATE(created_at) = '{day}' GROUP BY tenant_id, agent_id, DATE(created_at)
+             FROM plain_requests WHERE DATE(created_at) = '{day}' GROUP BY tenant_id, agent_id
              ON CONFLICT (tenant_id, agent_id, date) DO UPDATE
              SET total_requests = excluded.total_requests, successful_requests = excluded.successful_requests,
                  failed_requests = excluded.failed_requests, avg_response_time_ms = excluded.avg_response_time_ms,

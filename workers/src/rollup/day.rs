@@ -5,7 +5,10 @@
 //! later leaves its mark for the next run. So the last run equals a recount.
 
 use chrono::{Datelike, NaiveDate};
-use futures::{Stream, StreamExt, pin_mut};
+use futures::{
+    Stream, StreamExt, pin_mut,
+    stream::{self, select},
+};
 use painel_shared::{
     command::Holder,
     db,
@@ -14,14 +17,12 @@ use painel_shared::{
 use sqlx::{PgConnection, PgPool};
 
 use super::{
-    scan::{Buckets, Source, Usage, connect},
+    scan::{Buckets, Usage, connect, read},
     write::{BATCH, remove_others, write},
 };
 
 /// The first half of the key of the lock on a day; the day is the second.
 const LOCK: i32 = 0x0052_6f6c;
-/// A partition of fewer pages is read by one connection.
-const WORTH_HALVING: i64 = 1_024;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,22 +52,24 @@ pub enum RollupError {
 /// Rolls up the run's day, and ends the run in the same transaction.
 pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<Rolled, RollupError> {
     let partition = rollup::partition(run.day);
-    // Of a pool of one there is no second connection.
-    let may_halve = run.tenant_id.is_none() && pool.options().get_max_connections() > 1;
     let mut transaction = db::begin(pool).await?;
     prepare(&mut transaction, run).await?;
-    let pages = pages(&mut transaction, &partition).await?.ok_or(RollupError::NoPartition(run.day))?;
+    let tables = tables(&mut transaction, &partition).await?;
+    if tables.is_empty() {
+        return Err(RollupError::NoPartition(run.day));
+    }
     forget_marks(&mut transaction, run).await?;
-    let (source, buckets) = (Source { partition: &partition, tenant: run.tenant_id }, Buckets::new());
-    let found = if may_halve && pages >= WORTH_HALVING {
-        let (first, second) = tokio::try_join!(connect(pool), connect(pool))?;
-        let mut readers = [first, second];
-        let usages = source.read_halves(&mut readers, pages, &buckets);
-        write_all(&mut transaction, run.day, usages).await?
+    let buckets = Buckets::new();
+    // Of a pool of one there is no second connection; and a tenant's part of a day is small.
+    let may_split = run.tenant_id.is_none() && pool.options().get_max_connections() > 1;
+    let found = if let (true, [first, second]) = (may_split, tables.as_slice()) {
+        let (mut one, mut other) = tokio::try_join!(connect(pool), connect(pool))?;
+        let halves = select(read(&mut one, first, None, &buckets), read(&mut other, second, None, &buckets));
+        write_all(&mut transaction, run.day, halves).await?
     } else {
         // What is read over the connection that writes is held until it has been read.
-        let usages: Vec<_> = source.read(&mut transaction, &buckets).collect().await;
-        write_all(&mut transaction, run.day, futures::stream::iter(usages)).await?
+        let usages: Vec<_> = read(&mut transaction, &partition, run.tenant_id, &buckets).collect().await;
+        write_all(&mut transaction, run.day, stream::iter(usages)).await?
     };
     remove_others(&mut transaction, run.day, run.tenant_id, &found.agents).await?;
     let groups_written = i64::try_from(found.agents.len()).unwrap_or(i64::MAX);
@@ -123,15 +126,16 @@ async fn prepare(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// How many pages the partition has; none where it is not there, or is no partition any more.
-async fn pages(db: &mut PgConnection, partition: &str) -> Result<Option<i64>, sqlx::Error> {
-    let pages = sqlx::query_scalar!(
-        r#"SELECT pg_relation_size(c.oid) / current_setting('block_size')::bigint AS "pages!"
-           FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
-           WHERE c.oid = to_regclass($1) AND i.inhparent = 'agent_requests'::regclass"#,
+/// The tables that the day's requests are in; none where its partition is gone, or is no partition any more.
+async fn tables(db: &mut PgConnection, partition: &str) -> Result<Vec<String>, sqlx::Error> {
+    let tables = sqlx::query_scalar!(
+        r#"SELECT leaf.relid::text AS "table!"
+           FROM pg_inherits i, LATERAL pg_partition_tree(i.inhrelid) AS leaf
+           WHERE i.inhrelid = to_regclass($1) AND i.inhparent = 'agent_requests'::regclass AND leaf.isleaf
+           ORDER BY 1"#,
         partition,
     );
-    pages.fetch_optional(db).await
+    tables.fetch_all(db).await
 }
 
 async fn forget_marks(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Error> {

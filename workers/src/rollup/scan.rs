@@ -1,16 +1,15 @@
 //! Reading a day's raw requests.
 //!
 //! PostgreSQL groups them by agent and sends each agent's response times as one string of bytes; they are counted
-//! into buckets here, which is many times faster than grouping by bucket there. The partition is read in two halves
-//! by two connections, because an aggregate over bytes is not run in parallel; both come in the order of agents, so
-//! that they are merged as they come and little is held.
+//! into buckets here, which is many times faster than grouping by bucket there. A day is split in two by agent, and
+//! two connections read a half each, because an aggregate over bytes is not run in parallel.
 
-use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{StreamExt, stream::BoxStream};
 use painel_shared::{histogram::LatencyHistogram, ids::TenantId, time::Timestamp};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row, postgres::PgRow};
 
-/// Agents' usage, in the order of agents.
-type Usages<'c> = BoxStream<'c, Result<Usage, sqlx::Error>>;
+/// Agents' usage, each agent once.
+pub(super) type Usages<'c> = BoxStream<'c, Result<Usage, sqlx::Error>>;
 
 /// What one agent of a tenant did on the day.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,16 +37,6 @@ impl Usage {
         };
         buckets.count(times, &mut usage);
         Ok(usage)
-    }
-
-    /// Takes in what another reader found of the same agent.
-    fn add(&mut self, other: Self) {
-        self.total += other.total;
-        self.successful += other.successful;
-        self.time += other.time;
-        self.tokens += other.tokens;
-        self.last_request_at = self.last_request_at.max(other.last_request_at);
-        self.latency.merge(&other.latency);
     }
 }
 
@@ -83,93 +72,31 @@ impl Buckets {
     }
 }
 
-/// The raw requests of a partition, all or one tenant's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
-    /// The partition's name, which this product has made.
-    pub(super) partition: &'a str,
-    pub(super) tenant: Option<TenantId>,
+/// The statement that reads a table of raw requests, all of them or one tenant's. The name is one that this product
+/// has made, and a UUID's text holds nothing that could be taken for SQL.
+fn statement(table: &str, tenant: Option<TenantId>) -> String {
+    let own = tenant.map_or_else(
+        || "true".to_owned(),
+        |tenant| {
+            format!("tenant_agent_id = ANY (ARRAY(SELECT id FROM tenant_agents WHERE tenant_id = '{tenant}'))")
+        },
+    );
+    format!(
+        "SELECT tenant_agent_id, string_agg(int4send(response_time_ms), ''::bytea),
+                count(*) FILTER (WHERE status = 'success'), COALESCE(sum(tokens_used), 0)::bigint, max(created_at)
+         FROM {table} WHERE {own} GROUP BY tenant_agent_id"
+    )
 }
 
-impl Source<'_> {
-    /// The statement that reads it; of the pages from the first to the last, or all of them.
-    fn sql(&self, pages: Option<(i64, i64)>) -> String {
-        let partition = self.partition;
-        let mut conditions = Vec::new();
-        if let Some((first, last)) = pages {
-            conditions.push(format!("ctid >= '({first},0)'::tid AND ctid < '({last},0)'::tid"));
-        }
-        if let Some(tenant) = self.tenant {
-            conditions.push(format!(
-                "tenant_agent_id = ANY (ARRAY(SELECT id FROM tenant_agents WHERE tenant_id = '{tenant}'))"
-            ));
-        }
-        let conditions = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
-        format!(
-            "SELECT tenant_agent_id, string_agg(int4send(response_time_ms), ''::bytea),
-                    count(*) FILTER (WHERE status = 'success'), COALESCE(sum(tokens_used), 0)::bigint, max(created_at)
-             FROM {partition} WHERE {conditions} GROUP BY tenant_agent_id ORDER BY tenant_agent_id"
-        )
-    }
-
-    /// Everything, over one connection, in the order of agents.
-    pub(super) fn read<'c>(&self, connection: &'c mut PgConnection, buckets: &'c Buckets) -> Usages<'c> {
-        usages(connection, self.sql(None), buckets)
-    }
-
-    /// Everything, over two connections of its own: the second half holds also what is added meanwhile.
-    pub(super) fn read_halves<'c>(
-        &self,
-        [first, second]: &'c mut [PgConnection; 2],
-        pages: i64,
-        buckets: &'c Buckets,
-    ) -> impl Stream<Item = Result<Usage, sqlx::Error>> + Send + 'c {
-        /// More pages than a table can have.
-        const END: i64 = u32::MAX as i64;
-        let half = pages / 2;
-        merge(
-            usages(first, self.sql(Some((0, half))), buckets),
-            usages(second, self.sql(Some((half, END))), buckets),
-        )
-    }
-}
-
-fn usages<'c>(connection: &'c mut PgConnection, sql: String, buckets: &'c Buckets) -> Usages<'c> {
-    let rows = sqlx::query(AssertSqlSafe(sql)).fetch(connection);
+/// What the agents did whose requests are in that table.
+pub(super) fn read<'c>(
+    connection: &'c mut PgConnection,
+    table: &str,
+    tenant: Option<TenantId>,
+    buckets: &'c Buckets,
+) -> Usages<'c> {
+    let rows = sqlx::query(AssertSqlSafe(statement(table, tenant))).fetch(connection);
     rows.map(|row| row.and_then(|row| Usage::read(&row, buckets))).boxed()
-}
-
-/// Two readings in the order of agents as one.
-fn merge<'c>(first: Usages<'c>, second: Usages<'c>) -> impl Stream<Item = Result<Usage, sqlx::Error>> + Send + 'c {
-    let start = (first, second, None::<Usage>, None::<Usage>);
-    futures::stream::try_unfold(start, |(mut first, mut second, mut left, mut right)| async move {
-        // Both are asked at once: each works while the other does.
-        (left, right) = futures::future::try_join(fill(left, &mut first), fill(right, &mut second)).await?;
-        let next = match (left.take(), right.take()) {
-            (Some(mut a), Some(b)) if a.tenant_agent == b.tenant_agent => {
-                a.add(b);
-                Some(a)
-            }
-            (Some(a), Some(b)) if a.tenant_agent < b.tenant_agent => {
-                right = Some(b);
-                Some(a)
-            }
-            (a @ Some(_), Some(b)) => {
-                left = a;
-                Some(b)
-            }
-            (a, b) => a.or(b),
-        };
-        Ok(next.map(|usage| (usage, (first, second, left, right))))
-    })
-}
-
-/// What is held of a reading, or else its next.
-async fn fill(held: Option<Usage>, from: &mut Usages<'_>) -> Result<Option<Usage>, sqlx::Error> {
-    match held {
-        Some(usage) => Ok(Some(usage)),
-        None => from.try_next().await,
-    }
 }
 
 /// A connection of its own for a reader, beside the pool: nobody who waits for the pool waits for it.

@@ -55,7 +55,7 @@ pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]
     sqlx::query!(
         "WITH new AS (
              SELECT ta.id, ta.tenant_id, ta.agent_id, u.total, u.successful, u.time, u.tokens, u.last,
-                    u.buckets::smallint[] AS buckets, u.counts::bigint[] AS counts
+                    u.buckets::smallint[] AS buckets, u.counts::integer[] AS counts
              FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
                          $8::text[], $9::text[])
                   AS u (id, total, successful, time, tokens, last, buckets, counts)
