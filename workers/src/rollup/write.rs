@@ -55,15 +55,14 @@ pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]
     sqlx::query!(
         "WITH new AS (
              SELECT ta.id, ta.tenant_id, ta.agent_id, u.total, u.successful, u.time, u.tokens, u.last,
-                    u.buckets::smallint[] AS buckets, u.counts::integer[] AS counts
+                    u.buckets::smallint[] AS buckets, u.counts::integer[] AS counts,
+                    COALESCE(d.total_requests, 0) AS old_total, COALESCE(d.failed_requests, 0) AS old_failed
              FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
                          $8::text[], $9::text[])
                   AS u (id, total, successful, time, tokens, last, buckets, counts)
              JOIN tenant_agents ta ON ta.id = u.id
-         ), old AS (
-             SELECT new.id, d.total_requests AS total, d.failed_requests AS failed
-             FROM new JOIN tenant_usage_daily d
-                 ON d.tenant_id = new.tenant_id AND d.agent_id = new.agent_id AND d.date = $1
+             LEFT JOIN tenant_usage_daily d
+                 ON d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id AND d.date = $1
          ), written AS (
              INSERT INTO tenant_usage_daily AS d (tenant_id, agent_id, date, total_requests, successful_requests,
                  failed_requests, success_rate, avg_response_time_ms, total_tokens_used, latency_buckets, latency_counts)
@@ -77,12 +76,11 @@ pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]
                  latency_buckets = excluded.latency_buckets, latency_counts = excluded.latency_counts
          )
          UPDATE tenant_agents ta
-         SET total_requests = ta.total_requests + new.total - COALESCE(old.total, 0),
-             total_errors = ta.total_errors + new.total - new.successful - COALESCE(old.failed, 0),
+         SET total_requests = ta.total_requests + new.total - new.old_total,
+             total_errors = ta.total_errors + new.total - new.successful - new.old_failed,
              last_request_at = GREATEST(ta.last_request_at, new.last),
              last_used_at = GREATEST(ta.last_used_at, new.last)
-         FROM new LEFT JOIN old ON old.id = new.id
-         WHERE ta.id = new.id",
+         FROM new WHERE ta.id = new.id",
         day,
         &columns.agents,
         &columns.totals,
