@@ -116,7 +116,9 @@ async fn write_all(
 
 /// Takes the lock on the day; others at it wait. The transaction may take as long as it must.
 async fn prepare(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Error> {
-    let set = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+    // Compiling these statements takes longer than running them.
+    let set =
+        "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off";
     sqlx::raw_sql(set).execute(&mut *db).await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
         .bind(LOCK)
