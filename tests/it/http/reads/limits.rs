@@ -182,3 +182,23 @@ fn every_answer_bears_the_security_headers() {
         }
     });
 }
+
+#[test]
+fn headers_that_are_too_many_or_too_large_are_refused() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let address = client.url.strip_prefix("http://").unwrap();
+        let large = format!("X-Large: {}\r\n", "a".repeat(200_000));
+        let many: String = (0..500).map(|n| format!("X-{n}: a\r\n")).collect();
+        for headers in [large, many] {
+            let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+            let head = format!("GET /health/live HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+            // It may be refused before all of it has been sent.
+            let _ = connection.write_all(head.as_bytes()).await;
+            let mut answer = vec![0; 4096];
+            let read = tokio::time::timeout(Duration::from_secs(5), connection.read(&mut answer)).await;
+            let text = String::from_utf8_lossy(&answer[..read.unwrap().unwrap()]).into_owned();
+            assert!(text.starts_with("HTTP/1.1 431"), "{text}");
+        }
+    });
+}
