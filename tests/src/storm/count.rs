@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt, stream};
 use painel_shared::{
     command::{Command, Status},
     ids::CommandId,
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 
 use super::{LEASE, history::History};
 use crate::{stack::Stack, wait::eventually};
+
+/// How many commands are looked at at once.
+const ASKED_AT_ONCE: usize = 64;
 
 /// The count after a storm.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -135,11 +139,12 @@ pub(super) async fn calm(stack: &Stack, accepted: &[CommandId], limit: Duration)
         let open: Vec<CommandId> = {
             let ended = ended.lock().unwrap();
             let is_open = |id: &CommandId| !ended.get(id).is_some_and(|one| one.status.is_final());
-            accepted.iter().copied().filter(is_open).take(200).collect()
+            accepted.iter().copied().filter(is_open).collect()
         };
-        let asked = futures::future::join_all(open.iter().map(|id| stack.stores.commands.get(*id))).await;
-        let found = asked.into_iter().filter_map(|one| one.ok().flatten());
-        ended.lock().unwrap().extend(found.map(|one| (one.id(), one)));
+        let asked =
+            stream::iter(open.clone()).map(|id| stack.stores.commands.get(id)).buffer_unordered(ASKED_AT_ONCE);
+        let found: Vec<Command> = asked.filter_map(|one| async { one.ok().flatten() }).collect().await;
+        ended.lock().unwrap().extend(found.into_iter().map(|one| (one.id(), one)));
         (open.is_empty() || Instant::now() > deadline).then_some(())
     })
     .await;
