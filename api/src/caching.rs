@@ -207,23 +207,17 @@ async fn make<T: Serialize>(
 }
 
 fn respond(request: &HttpRequest, answer: &Answer, control: &str) -> HttpResponse {
-    let mut response = match matches(request, &answer.etag) {
-        true => HttpResponse::NotModified(),
-        false => HttpResponse::Ok(),
-    };
+    let unchanged = matches(request, &answer.etag);
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::CACHE_CONTROL, control))
         .insert_header((header::VARY, HeaderValue::from_static("Authorization")))
         .insert_header((header::ETAG, answer.etag.as_str()))
         .insert_header((header::AGE, answer.made.elapsed().as_secs()));
-    match matches(request, &answer.etag) {
+    match unchanged {
         true => response.finish(),
-        false => response.content_type(mime()).body(answer.body.clone()),
+        false => response.content_type("application/json").body(answer.body.clone()),
     }
-}
-
-fn mime() -> HeaderValue {
-    HeaderValue::from_static("application/json")
 }
 
 /// Whether the client has this very answer (RFC 9110, 13.1.2).

@@ -1,7 +1,7 @@
 //! Periods: so many closed UTC days, the last of which is yesterday.
 
 use chrono::{Days, NaiveDate};
-use painel_shared::time::now;
+use painel_shared::time::today;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -69,9 +69,4 @@ impl DayRange {
     pub fn iter(self) -> impl Iterator<Item = NaiveDate> {
         self.first.iter_days().take_while(move |day| *day <= self.last)
     }
-}
-
-/// The UTC day it is.
-pub fn today() -> NaiveDate {
-    now().date_naive()
 }

@@ -10,6 +10,11 @@ pub fn now() -> Timestamp {
     Utc::now().trunc_subsecs(3)
 }
 
+/// The UTC day it is.
+pub fn today() -> NaiveDate {
+    Utc::now().date_naive()
+}
+
 /// RFC 3339 in UTC with exactly three decimals: sorts as text in the order of time.
 pub fn to_text(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)

@@ -9,6 +9,7 @@ pub mod lossy;
 pub mod moto;
 pub mod postgres;
 pub mod program;
+pub mod random;
 pub mod stack;
 pub mod storm;
 pub mod wait;

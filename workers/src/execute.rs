@@ -13,14 +13,15 @@ use painel_shared::{
     stores::Stores,
     time::now,
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
     effects,
     handler::{AnyHandler, Attempt, HandlerError, ResultMap},
-    runner::Execute,
+    runner::{Execute, dead_letter},
     settle::{Decision, Settlement, decide, settle},
+    supervise::{Ended, supervise},
 };
 
 /// How long a delivery waits when a store did not answer.
@@ -78,16 +79,6 @@ enum Unsettled {
     Queue(#[from] QueueError),
 }
 
-/// How an attempt came to its end.
-enum Ended {
-    /// The handler returned, failed, panicked or ran out of time.
-    Returned(Result<ResultMap, HandlerError>),
-    /// The lease passed to another.
-    LostLease,
-    /// The process drains, and its deadline has passed.
-    Drained,
-}
-
 impl Executor {
     /// An executor for the handler's command type.
     pub fn new(stores: Stores, handler: AnyHandler) -> Self {
@@ -137,8 +128,11 @@ impl Executor {
         drained: &CancellationToken,
     ) -> Result<(Option<Command>, bool), Unsettled> {
         let began = Instant::now();
-        let ended = self.run(attempt, delivery, drained).await;
+        let limit = self.command_type().timeout();
+        let lease_lost = self.keep_lease(attempt, delivery);
+        let ended = supervise(self.handler.run(attempt.clone()), limit, lease_lost, drained).await;
         let Attempt { command, holder } = attempt;
+        let retry = |code, message| Err(HandlerError::retryable(code, message));
         let (outcome, written) = match ended {
             Ended::LostLease => {
                 tracing::warn!(command.attempt, "the lease was lost; the result is discarded");
@@ -149,6 +143,12 @@ impl Executor {
                 ("released", self.stores.commands.release(command, *holder).await?)
             }
             Ended::Returned(returned) => self.record(command, *holder, returned).await?,
+            Ended::Panicked => {
+                self.record(command, *holder, retry("panic", "the handler panicked".to_owned())).await?
+            }
+            Ended::TimedOut => {
+                self.record(command, *holder, retry("timeout", format!("no outcome within {limit:?}"))).await?
+            }
         };
         let labels = [("kind", self.command_type().name()), ("outcome", outcome)];
         metrics::counter!("painel_jobs_total", &labels).increment(1);
@@ -160,27 +160,6 @@ impl Executor {
             tracing::info!(outcome, command.attempt, duration_ms = began.elapsed().as_millis(), "attempt ended");
         }
         Ok((written.stored(), audited))
-    }
-
-    /// Runs the handler in a task of its own, so that a panic is an outcome, while the lease is kept.
-    async fn run(&self, attempt: &Attempt, delivery: &Delivery, drained: &CancellationToken) -> Ended {
-        let limit = self.command_type().timeout();
-        let mut task = AbortOnDropHandle::new(tokio::spawn(self.handler.run(attempt.clone()).in_current_span()));
-        let ended = tokio::select! {
-            joined = tokio::time::timeout(limit, &mut task) => Ended::Returned(match joined {
-                Ok(Ok(returned)) => returned,
-                Ok(Err(_)) => Err(HandlerError::retryable("panic", "the handler panicked")),
-                Err(_) => Err(HandlerError::retryable("timeout", format!("no outcome within {limit:?}"))),
-            }),
-            () = self.keep_lease(attempt, delivery) => Ended::LostLease,
-            () = drained.cancelled() => Ended::Drained,
-        };
-        // Nothing is stored of an attempt before its handler has truly stopped.
-        task.abort();
-        if !task.is_finished() {
-            let _ = task.await;
-        }
-        ended
     }
 
     /// Renews lease and visibility at each third of the lease; returns when the lease has been lost.
@@ -303,12 +282,7 @@ impl Executor {
     }
 
     async fn dead_letter(&self, delivery: Delivery, reason: &str) {
-        let queue = self.command_type().queue().name();
-        tracing::error!(queue, reason, "dead-lettered");
-        match delivery.dead_letter(reason).await {
-            Ok(()) => metrics::counter!("painel_dead_letters_total", "queue" => queue).increment(1),
-            Err(error) => tracing::warn!(%error, "the dead letter was not taken; the message will come again"),
-        }
+        dead_letter(delivery, self.command_type().queue(), reason).await;
     }
 }
 

@@ -20,3 +20,4 @@ pub mod rollup;
 pub mod runner;
 pub mod scheduler;
 pub mod settle;
+mod supervise;

@@ -115,3 +115,13 @@ async fn take_permits(permits: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
     }
     granted
 }
+
+/// Sends a message to the dead letters of its queue. One that is not taken comes again.
+pub(crate) async fn dead_letter(delivery: Delivery, queue: WorkQueue, reason: &str) {
+    let queue = queue.name();
+    tracing::error!(queue, reason, "dead-lettered");
+    match delivery.dead_letter(reason).await {
+        Ok(()) => metrics::counter!("painel_dead_letters_total", "queue" => queue).increment(1),
+        Err(error) => tracing::warn!(%error, "the dead letter was not taken; the message will come again"),
+    }
+}

@@ -12,8 +12,8 @@ use painel_shared::{
     db::InternalScope,
     dispatch::{Aggregation, dispatch_aggregation},
     ids::TenantId,
-    rollup::{RollupRun, RunState},
-    time::{Timestamp, millis},
+    rollup::RollupRun,
+    time::{Timestamp, millis, today},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,7 +26,6 @@ use crate::{
     observe,
     openapi::{ReadProblems, WriteProblems},
     panel::Panel,
-    period::today,
     problem::ApiError,
     query::{QueryFields, json_object},
 };
@@ -86,13 +85,7 @@ impl From<RollupRun> for RunView {
             run_id: run.id.uuid(),
             day: run.day,
             tenant_id: run.tenant_id.map(TenantId::uuid),
-            state: match run.state {
-                RunState::Queued => "queued",
-                RunState::Running => "running",
-                RunState::Succeeded => "succeeded",
-                RunState::Failed => "failed",
-            }
-            .to_owned(),
+            state: run.state.as_str().to_owned(),
             attempt: i32::try_from(run.attempt).unwrap_or(i32::MAX),
             max_attempts: i32::try_from(run.max_attempts).unwrap_or(i32::MAX),
             rows_read: signed(run.rows_read),

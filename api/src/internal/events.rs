@@ -155,15 +155,8 @@ pub(super) async fn recent_of_tenant(
     tenant: TenantId,
     count: i64,
 ) -> Result<Vec<EventView>, ApiError> {
-    let events = sqlx::query_as!(
-        EventView,
-        "SELECT id, event_type, category, tenant_id, user_id, user_email, resource_type, resource_id, action, status,
-                details, ip_address, user_agent, created_at
-         FROM operational_events WHERE tenant_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
-        tenant.uuid(),
-        count,
-    );
-    Ok(events.fetch_all(scope.connection()).await?)
+    let asked = Asked { tenant: Some(tenant.uuid()), event_type: None, user_id: None, limit: count, before: None };
+    Ok(find(scope, &asked).await?.events)
 }
 
 /// What is in the log about a command, oldest first.

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use chrono::Datelike;
 use painel_shared::{
     db::TenantScope,
-    time::{Timestamp, millis},
+    time::{Timestamp, millis, today},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +17,6 @@ use crate::{
     figures::reais,
     openapi::ReadProblems,
     panel::Panel,
-    period::today,
     problem::ApiError,
     query::QueryFields,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, ensure};
 use chrono::Days;
-use painel_shared::time::now;
+use painel_shared::time::today;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ struct Runs {
 
 /// Asks for the last three closed days and waits for their end; oldest first.
 pub(crate) async fn play(operator: &Operator) -> anyhow::Result<Vec<Run>> {
-    let today = now().date_naive();
+    let today = today();
     let body = json!({"from": today - Days::new(DAYS), "to": today - Days::new(1)});
     let url = format!("{}{AGGREGATIONS}", operator.url);
     let response = operator.http.post(&url).bearer_auth(&operator.token).json(&body).send().await?;

@@ -12,6 +12,7 @@ use painel_shared::{
     ids::TenantId,
     rollup::{self, RollupRun, RunState},
     stores::Stores,
+    time::today,
     trace::TraceContext,
 };
 
@@ -21,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Asks for a run a day and waits until all have ended; an error where one failed.
 pub async fn run(vars: &Vars, from: NaiveDate, to: NaiveDate, tenant_id: Option<TenantId>) -> anyhow::Result<()> {
     ensure!(from <= to, "--from must not be after --to");
-    ensure!(to < painel_shared::time::now().date_naive(), "--to must be a day that is over");
+    ensure!(to < today(), "--to must be a day that is over");
     let stores = Stores::from_vars(vars).await?;
     let asked = Aggregation {
         from,

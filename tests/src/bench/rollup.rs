@@ -14,6 +14,7 @@ use super::median;
 use crate::{
     fleet::Fleet,
     postgres::Postgres,
+    random::Random,
     stack::{POSTGRES_VARIABLE, Stack, with_stack_and},
     wait::eventually,
 };
@@ -122,7 +123,7 @@ impl Bench {
         while row < self.load.rows_per_day {
             let mut piece = String::new();
             for _ in row..(row + PIECE).min(self.load.rows_per_day) {
-                piece.push_str(&random.request(&ids, day));
+                piece.push_str(&request(&mut random, &ids, day));
             }
             into.send(piece.into_bytes()).await.unwrap();
             row += PIECE;
@@ -248,31 +249,18 @@ impl Bench {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A line for COPY.
-    fn request(&mut self, agents: &[i32], day: NaiveDate) -> String {
-        let agent = agents[usize::try_from(self.next()).unwrap() % agents.len()];
-        // The cube of a number from 0 to 1: most are short.
-        let part = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        let ms = 20.0 + 4_000.0 * part.powi(3);
-        let status = match self.next() % 100 {
-            0..96 => "success",
-            96..99 => "error",
-            _ => "timeout",
-        };
-        let (tokens, second) = (self.next() % 2_000, self.next() % 86_400);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        format!("{agent}\t{ms:.0}\t{tokens}\t{status}\t{day} {hour:02}:{minute:02}:{second:02}+00\n")
-    }
+/// A line for COPY.
+fn request(random: &mut Random, agents: &[i32], day: NaiveDate) -> String {
+    let agent = agents[random.below(agents.len())];
+    // The cube of a number from 0 to 1: most are short.
+    let part = (random.number() >> 11) as f64 / (1_u64 << 53) as f64;
+    let ms = 20.0 + 4_000.0 * part.powi(3);
+    let status = match random.number() % 100 {
+        0..96 => "success",
+        96..99 => "error",
+        _ => "timeout",
+    };
+    let (tokens, second) = (random.number() % 2_000, random.number() % 86_400);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{agent}\t{ms:.0}\t{tokens}\t{status}\t{day} {hour:02}:{minute:02}:{second:02}+00\n")
 }

@@ -11,7 +11,7 @@ use painel_shared::{
 };
 
 use super::{LEASE, POSTERS, WORKERS, Weather};
-use crate::{broker::Broker, fleet::Fleet, postgres::Postgres, stack::Stack, wait::eventually};
+use crate::{broker::Broker, fleet::Fleet, postgres::Postgres, random::Random, stack::Stack, wait::eventually};
 
 /// How long the sending may take from one blow to the next.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -41,18 +41,18 @@ impl Targets<'_> {
     /// Carries out the blows, spread over the sending, in an order drawn from the seed.
     pub(super) async fn strike(&mut self, weather: &Weather) {
         let mut random = Random(weather.seed);
-        let blows = random.order(weather);
+        let blows = order(&mut random, weather);
         let (count, mut stopped) = (blows.len(), Vec::new());
         for (n, blow) in blows.into_iter().enumerate() {
             self.until_posted(weather.commands * (n + 1) / (count + 2)).await;
             let worker = WORKERS[random.below(3)];
             match blow {
-                Blow::KillWorker => self.kill(worker, random.next()),
+                Blow::KillWorker => self.kill(worker, random.number()),
                 // A zombie: it wakes up when its lease has long been another's. One of its kind at a time,
                 // so that there is another.
                 Blow::StopWorker if stopped.iter().any(|(kind, _)| *kind == worker) => {}
                 Blow::StopWorker => {
-                    self.fleet.signal_one(worker, random.next(), "STOP");
+                    self.fleet.signal_one(worker, random.number(), "STOP");
                     stopped.push((worker, Instant::now()));
                 }
                 Blow::KillApi => self.kill("painel-api", 0),
@@ -126,41 +126,19 @@ impl Targets<'_> {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same seed gives the same storm.
-struct Random(u64);
-
-impl Random {
-    fn order(&mut self, weather: &Weather) -> Vec<Blow> {
-        let counts = [
-            (Blow::KillWorker, weather.worker_kills),
-            (Blow::StopWorker, weather.worker_stops),
-            (Blow::KillApi, weather.api_kills),
-            (Blow::RestartBroker, weather.broker_restarts),
-            (Blow::CrashPostgres, weather.postgres_restarts),
-            (Blow::Purge, weather.purges),
-            (Blow::Duplicate, weather.duplicates),
-        ];
-        let mut blows: Vec<Blow> =
-            counts.into_iter().flat_map(|(blow, count)| std::iter::repeat_n(blow, count)).collect();
-        self.shuffle(&mut blows);
-        blows
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for n in (1..items.len()).rev() {
-            items.swap(n, self.below(n + 1));
-        }
-    }
+/// All blows, in an order drawn from the seed.
+fn order(random: &mut Random, weather: &Weather) -> Vec<Blow> {
+    let counts = [
+        (Blow::KillWorker, weather.worker_kills),
+        (Blow::StopWorker, weather.worker_stops),
+        (Blow::KillApi, weather.api_kills),
+        (Blow::RestartBroker, weather.broker_restarts),
+        (Blow::CrashPostgres, weather.postgres_restarts),
+        (Blow::Purge, weather.purges),
+        (Blow::Duplicate, weather.duplicates),
+    ];
+    let mut blows: Vec<Blow> =
+        counts.into_iter().flat_map(|(blow, count)| std::iter::repeat_n(blow, count)).collect();
+    random.shuffle(&mut blows);
+    blows
 }

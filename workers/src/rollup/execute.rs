@@ -10,11 +10,14 @@ use painel_shared::{
     stores::Stores,
 };
 use sqlx::PgPool;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::day::{Rolled, RollupError, roll_up};
-use crate::runner::Execute;
+use crate::{
+    runner::{Execute, dead_letter},
+    supervise::{Ended, supervise},
+};
 
 /// How long a delivery waits when PostgreSQL did not answer.
 const STORE_DOWN: Duration = Duration::from_secs(5);
@@ -34,15 +37,6 @@ enum Unsettled {
     Queue(#[from] QueueError),
 }
 
-/// How an attempt came to its end.
-enum Ended {
-    Returned(Result<Rolled, RollupError>),
-    Panicked,
-    TimedOut,
-    LostLease,
-    Drained,
-}
-
 impl Execute for RollupExecutor {
     fn queue(&self) -> WorkQueue {
         rollup::QUEUE
@@ -51,11 +45,11 @@ impl Execute for RollupExecutor {
     async fn execute(&self, delivery: Delivery, drained: &CancellationToken) {
         let job = match Job::decode(&delivery.body) {
             Ok(job) => job,
-            Err(error) => return dead_letter(delivery, &error.to_string()).await,
+            Err(error) => return dead_letter(delivery, rollup::QUEUE, &error.to_string()).await,
         };
         let Work::Rollup { run_id, .. } = job.work else {
             let reason = format!("a {} job does not belong on {}", job.kind.name(), rollup::QUEUE);
-            return dead_letter(delivery, &reason).await;
+            return dead_letter(delivery, rollup::QUEUE, &reason).await;
         };
         let trace = job.traceparent.child();
         let span = tracing::info_span!(
@@ -72,7 +66,9 @@ impl Execute for RollupExecutor {
             let outcome = match claimed {
                 Ok(RunClaim::Held(run, holder)) => self.attempt_and_settle(delivery, run, holder, drained).await,
                 Ok(RunClaim::Refused(run)) => self.settle(delivery, &run).await,
-                Ok(RunClaim::Missing) => return dead_letter(delivery, "its run does not exist").await,
+                Ok(RunClaim::Missing) => {
+                    return dead_letter(delivery, rollup::QUEUE, "its run does not exist").await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "PostgreSQL did not answer; the delivery waits");
                     delivery.retry_later(STORE_DOWN).await.map_err(Unsettled::from)
@@ -119,38 +115,23 @@ impl RollupExecutor {
         match rollup::find(self.db(), run.id).await? {
             Some(stored) => self.settle(delivery, &stored).await,
             None => {
-                dead_letter(delivery, "its run does not exist").await;
+                dead_letter(delivery, rollup::QUEUE, "its run does not exist").await;
                 Ok(())
             }
         }
     }
 
-    /// Rolls up in a task of its own, so that a panic is an outcome, while the lease is kept.
+    /// Rolls up while the lease is kept.
     async fn run(
         &self,
         run: &RollupRun,
         holder: Holder,
         delivery: &Delivery,
         drained: &CancellationToken,
-    ) -> Ended {
+    ) -> Ended<Result<Rolled, RollupError>> {
         let (pool, own_run) = (self.db().clone(), run.clone());
         let rolling = async move { roll_up(&pool, &own_run, holder).await };
-        let mut task = AbortOnDropHandle::new(tokio::spawn(rolling.in_current_span()));
-        let ended = tokio::select! {
-            joined = tokio::time::timeout(rollup::TIMEOUT, &mut task) => match joined {
-                Ok(Ok(returned)) => Ended::Returned(returned),
-                Ok(Err(_)) => Ended::Panicked,
-                Err(_) => Ended::TimedOut,
-            },
-            () = self.keep_lease(run, holder, delivery) => Ended::LostLease,
-            () = drained.cancelled() => Ended::Drained,
-        };
-        // Nothing is stored of an attempt before it has truly stopped.
-        task.abort();
-        if !task.is_finished() {
-            let _ = task.await;
-        }
-        ended
+        supervise(rolling, rollup::TIMEOUT, self.keep_lease(run, holder, delivery), drained).await
     }
 
     /// Renews lease and visibility at each third of the lease; returns when the lease has been lost.
@@ -170,7 +151,12 @@ impl RollupExecutor {
     }
 
     /// Stores what came of an attempt; its outcome as metrics name it.
-    async fn record(&self, run: &RollupRun, holder: Holder, ended: Ended) -> Result<&'static str, sqlx::Error> {
+    async fn record(
+        &self,
+        run: &RollupRun,
+        holder: Holder,
+        ended: Ended<Result<Rolled, RollupError>>,
+    ) -> Result<&'static str, sqlx::Error> {
         let error = match ended {
             Ended::Returned(Ok(Rolled::Done { rows_read, .. })) => {
                 metrics::counter!("painel_rollup_rows_total").increment(rows_read.unsigned_abs());
@@ -211,7 +197,7 @@ impl RollupExecutor {
             RunState::Succeeded => Ok(delivery.acknowledge().await?),
             RunState::Failed if run.attempt < run.max_attempts => Ok(delivery.acknowledge().await?),
             RunState::Failed => {
-                dead_letter(delivery, run.error.as_deref().unwrap_or("the run failed")).await;
+                dead_letter(delivery, rollup::QUEUE, run.error.as_deref().unwrap_or("the run failed")).await;
                 Ok(())
             }
             RunState::Queued => Ok(delivery.retry_later(run.due_in).await?),
@@ -219,20 +205,12 @@ impl RollupExecutor {
             RunState::Running if !run.lease_expired => Ok(delivery.acknowledge().await?),
             RunState::Running if run.attempt >= run.max_attempts => {
                 rollup::expire(self.db(), run.id).await?;
-                dead_letter(delivery, "lease_lost: the worker stopped during the last attempt").await;
+                dead_letter(delivery, rollup::QUEUE, "lease_lost: the worker stopped during the last attempt")
+                    .await;
                 Ok(())
             }
             // The lease ran out after the claim was refused: the next delivery claims it.
             RunState::Running => Ok(delivery.retry_later(Duration::ZERO).await?),
         }
-    }
-}
-
-async fn dead_letter(delivery: Delivery, reason: &str) {
-    let queue = rollup::QUEUE.name();
-    tracing::error!(queue, reason, "dead-lettered");
-    match delivery.dead_letter(reason).await {
-        Ok(()) => metrics::counter!("painel_dead_letters_total", "queue" => queue).increment(1),
-        Err(error) => tracing::warn!(%error, "the dead letter was not taken; the message will come again"),
     }
 }

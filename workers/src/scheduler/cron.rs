@@ -10,7 +10,7 @@ use painel_shared::{
     db,
     rollup::{self, RollupRun},
     stores::Stores,
-    time::now,
+    time::today,
 };
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ impl Nightly {
 
     /// The nightly work: partitions for the coming days, runs for closed days without one, old partitions detached.
     pub async fn night(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
-        let (db, today) = (self.stores.db.service(), now().date_naive());
+        let (db, today) = (self.stores.db.service(), today());
         rollup::ensure_partitions(db, today, today + AHEAD).await?;
         let runs = rollup::request_missing(db, today).await?;
         self.publish(&runs).await;
@@ -84,7 +84,7 @@ impl Nightly {
 
     /// Runs for what came late to days that had been rolled up: of the tenants it came for, and no others.
     pub async fn catch_up(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
-        let (db, today) = (self.stores.db.service(), now().date_naive());
+        let (db, today) = (self.stores.db.service(), today());
         let late = rollup::request_late(db, today).await?;
         self.publish(&late).await;
         let lag = rollup::lag_days(db, today).await?;

@@ -9,12 +9,16 @@
 //! Each transition is one conditional statement; time is PostgreSQL's, so that no two clocks are compared. Whoever
 //! holds a run proves it by its fence and owner, as with commands.
 
+mod schedule;
+
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
 
+pub use self::schedule::{
+    days_held, days_to_detach, ensure_partitions, is_settled, lag_days, partition, request_late, request_missing,
+};
 use crate::{
     command::{Holder, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP},
     db,
@@ -39,8 +43,7 @@ pub const RETRY: RetryPolicy = RetryPolicy::DEFAULT;
 const BATCH: i64 = 1_000;
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunState {
     /// Asked for, and waiting for a worker.
     Queued,
@@ -50,6 +53,18 @@ pub enum RunState {
     Succeeded,
     /// Given up; its day is as it was.
     Failed,
+}
+
+impl RunState {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A stored run.
@@ -394,153 +409,6 @@ pub async fn take_overdue(db: &PgPool) -> Result<Vec<RollupRun>, sqlx::Error> {
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(RollupRun::from).collect())
-}
-
-/// The days whose raw requests are held, oldest first: each has a partition.
-pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Error> {
-    let days = sqlx::query_scalar!(
-        r#"SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS "day!"
-           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-           WHERE i.inhparent = 'agent_requests'::regclass ORDER BY 1"#,
-    );
-    days.fetch_all(db).await
-}
-
-/// Makes the partitions of these days where they are missing, whoever else does so at the same time.
-pub async fn ensure_partitions(db: &PgPool, first: NaiveDate, last: NaiveDate) -> Result<(), sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
-    lock_schedule(&mut transaction).await?;
-    sqlx::query!("SELECT ensure_agent_requests_partitions($1, $2)", first, last).execute(&mut *transaction).await?;
-    transaction.commit().await
-}
-
-/// Asks for a run of every closed day that has raw requests and no finished run, once, however many ask.
-pub async fn request_missing(db: &PgPool, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
-    lock_schedule(&mut transaction).await?;
-    let held = days_held(&mut transaction).await?;
-    let missing = sqlx::query_scalar!(
-        r#"SELECT day AS "day!" FROM unnest($1::date[]) AS held (day)
-           WHERE day < $2 AND NOT EXISTS (
-               SELECT FROM rollup_runs r
-               WHERE r.day = held.day AND r.tenant_id IS NULL AND r.state IN ('queued', 'running', 'succeeded'))
-           ORDER BY day"#,
-        &held,
-        today,
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    let asked = missing.into_iter().map(|day| (day, None)).collect();
-    let runs = insert_scheduled(&mut transaction, asked).await?;
-    transaction.commit().await?;
-    Ok(runs)
-}
-
-/// Past so many tenants of a day, the whole day is rolled up instead of each.
-const LATE_TENANTS: i64 = 100;
-
-/// Asks for a run of what requests came late for: closed days with marks that have been rolled up before. The cost is
-/// that of the marks, whatever the number of requests.
-pub async fn request_late(db: &PgPool, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
-    lock_schedule(&mut transaction).await?;
-    let late = sqlx::query!(
-        r#"WITH late AS (
-               SELECT DISTINCT m.day, m.tenant_id FROM rollup_marks m
-               WHERE m.day < $1 AND EXISTS (SELECT FROM rollup_runs r WHERE r.day = m.day AND r.tenant_id IS NULL
-                                                AND r.state = 'succeeded')
-                 AND to_regclass('agent_requests_' || to_char(m.day, 'YYYYMMDD')) IS NOT NULL
-           ), counted AS (
-               SELECT day, tenant_id, count(*) OVER (PARTITION BY day) AS tenants FROM late
-           )
-           SELECT DISTINCT day AS "day!", CASE WHEN tenants <= $2 THEN tenant_id END AS tenant_id FROM counted
-           WHERE NOT EXISTS (SELECT FROM rollup_runs r
-                             WHERE r.day = counted.day AND r.state IN ('queued', 'running')
-                               AND (r.tenant_id IS NULL OR r.tenant_id = counted.tenant_id))
-           ORDER BY 1"#,
-        today,
-        LATE_TENANTS,
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    let asked = late.into_iter().map(|row| (row.day, row.tenant_id)).collect();
-    let runs = insert_scheduled(&mut transaction, asked).await?;
-    transaction.commit().await?;
-    Ok(runs)
-}
-
-/// One scheduler at a time looks and stores.
-async fn lock_schedule(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('painel rollup schedule', 0))").execute(db).await?;
-    Ok(())
-}
-
-async fn insert_scheduled(
-    db: &mut PgConnection,
-    asked: Vec<(NaiveDate, Option<uuid::Uuid>)>,
-) -> Result<Vec<RollupRun>, sqlx::Error> {
-    let ids: Vec<uuid::Uuid> = asked.iter().map(|_| uuid::Uuid::now_v7()).collect();
-    let (days, tenants): (Vec<NaiveDate>, Vec<Option<uuid::Uuid>>) = asked.into_iter().unzip();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"INSERT INTO rollup_runs (id, day, tenant_id, requested_by, next_publish_at)
-           SELECT asked.id, asked.day, asked.tenant, 'scheduler', now() + $4
-           FROM unnest($1::uuid[], $2::date[], $3::uuid[]) AS asked (id, day, tenant)
-           ON CONFLICT (day, tenant_id) WHERE state IN ('queued', 'running') DO NOTHING
-           RETURNING id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
-                  0::bigint AS "due_in_ms!", false AS "lease_expired!",
-                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
-                  traceparent"#,
-        &ids,
-        &days,
-        &tenants as &[Option<uuid::Uuid>],
-        interval(PUBLISH_PATIENCE),
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(RollupRun::from).collect())
-}
-
-/// The days before `oldest` whose raw requests are still held and have been rolled up.
-pub async fn days_to_detach(db: &PgPool, oldest: NaiveDate) -> Result<Vec<NaiveDate>, sqlx::Error> {
-    let mut connection = db.acquire().await?;
-    let mut settled = Vec::new();
-    for day in days_held(&mut connection).await?.into_iter().filter(|day| *day < oldest) {
-        if is_settled(&mut connection, day).await? {
-            settled.push(day);
-        }
-    }
-    Ok(settled)
-}
-
-/// Whether all of a day's requests are in its usage: it has a finished run, no open one, and no mark.
-pub async fn is_settled(db: &mut PgConnection, day: NaiveDate) -> Result<bool, sqlx::Error> {
-    let settled = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND tenant_id IS NULL AND state = 'succeeded')
-              AND NOT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND state IN ('queued', 'running'))
-              AND NOT EXISTS (SELECT FROM rollup_marks WHERE day = $1) AS "settled!""#,
-        day,
-    );
-    settled.fetch_one(db).await
-}
-
-/// How many closed days with raw requests have no finished run.
-pub async fn lag_days(db: &PgPool, today: NaiveDate) -> Result<i64, sqlx::Error> {
-    let lag = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "lag!"
-           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
-                LATERAL (SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day) AS held
-           WHERE i.inhparent = 'agent_requests'::regclass AND held.day < $1
-             AND NOT EXISTS (SELECT FROM rollup_runs r
-                             WHERE r.day = held.day AND r.tenant_id IS NULL AND r.state = 'succeeded')"#,
-        today,
-    );
-    lag.fetch_one(db).await
-}
-
-/// The name of a day's partition, as the migrations make it.
-pub fn partition(day: NaiveDate) -> String {
-    format!("agent_requests_{}", day.format("%Y%m%d"))
 }
 
 /// Publishes a job for `run`; whether the queue took it. What it does not take, the reconciler finds.
