@@ -13,14 +13,20 @@ pub struct Postgres {
     folder: Folder,
     programs: PathBuf,
     port: u16,
+    settings: &'static str,
 }
 
 impl Postgres {
-    /// Makes one and starts it.
+    /// Makes one as Debian ships it, and starts it.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same, with settings as the server's command line has them.
+    pub fn start_with(settings: &'static str) -> Self {
         let folder = Folder::fresh();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let postgres = Self { folder, programs: programs(), port };
+        let postgres = Self { folder, programs: programs(), port, settings };
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&postgres.folder.0));
         }
@@ -41,7 +47,7 @@ impl Postgres {
     }
 
     fn control(&self, what: &str) {
-        let options = format!("-p {} -h 127.0.0.1 -k ''", self.port);
+        let options = format!("-p {} -h 127.0.0.1 -k '' {}", self.port, self.settings);
         let log = self.folder.0.join("log");
         let more: Vec<&str> = match what {
             "start" => vec!["-w", "-o", &options, "-l", log.to_str().unwrap(), "start"],

@@ -1,7 +1,14 @@
 //! A large day, read in two halves, and the same day over one connection.
 
-use painel_tests::stack::{Stack, with_stack, with_stack_and};
+use std::time::Duration;
+
+use painel_shared::rollup;
+use painel_tests::{
+    stack::{Stack, with_stack, with_stack_and},
+    wait::eventually,
+};
 use painel_workers::rollup::Rolled;
+use sqlx::AssertSqlSafe;
 
 use super::{days_ago, roll};
 
@@ -63,6 +70,34 @@ fn a_large_day_read_in_halves_equals_a_recount() {
             matches!(rolled, Rolled::Done { rows_read: REQUESTS, groups_written } if groups_written > 30),
             "{rolled:?}"
         );
+        compare(stack, day).await;
+    });
+}
+
+#[test]
+fn a_day_that_vacuum_has_been_at_is_read_from_its_index_and_equals_a_recount() {
+    with_stack(|stack| async move {
+        let (db, day) = (stack.stores.db.service(), days_ago(0));
+        fill(stack, day).await;
+        let partition = rollup::partition(day);
+        sqlx::query(AssertSqlSafe(format!("VACUUM {partition}"))).execute(db).await.unwrap();
+        let scans = async || -> (i64, i64) {
+            sqlx::query_as(
+                "SELECT sum(seq_scan)::bigint, sum(idx_scan)::bigint FROM pg_stat_user_tables
+                 WHERE relname LIKE $1 || '\\__'",
+            )
+            .bind(&partition)
+            .fetch_one(db)
+            .await
+            .unwrap()
+        };
+        let (read_whole, read_by_index) = scans().await;
+        assert!(matches!(roll(stack, day, None).await, Rolled::Done { rows_read: REQUESTS, .. }));
+        // A connection tells what it did when it is closed.
+        eventually("both halves to have been read from their indexes", Duration::from_secs(10), || async {
+            (scans().await == (read_whole, read_by_index + 2)).then_some(())
+        })
+        .await;
         compare(stack, day).await;
     });
 }

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate, Utc};
 use painel_shared::{
+    config::DatabaseConfig,
+    db::Database,
     rollup::{self, RunClaim, RunState},
     trace::TraceContext,
 };
 use painel_workers::rollup::{Rolled, roll_up};
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolCopyExt};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolCopyExt};
 
 use super::median;
 use crate::{
@@ -19,6 +21,8 @@ use crate::{
     wait::eventually,
 };
 
+/// A quarter of a small server's memory, as PostgreSQL's manual advises (20.4.1); all else is as Debian ships it.
+const SETTINGS: &str = "-c shared_buffers=2GB";
 /// How often each is measured.
 const TIMES: usize = 7;
 /// How long one measurement may take.
@@ -33,7 +37,7 @@ pub struct Load {
     /// Requests a day.
     #[arg(long, default_value_t = 1_000_000)]
     pub rows_per_day: u64,
-    /// Days that are held in the end; ours is measured with 1, 10 and 30 of them.
+    /// Days that are held at most; where more than one, ours is also measured with 1, 10 and 30 of them.
     #[arg(long, default_value_t = 1)]
     pub days: u64,
     /// How many agents of tenants make the requests.
@@ -46,30 +50,82 @@ pub struct Load {
 
 /// Measures in a PostgreSQL of its own, and prints.
 pub fn run(load: Load) {
-    let postgres = Postgres::start();
+    let postgres = Postgres::start_with(SETTINGS);
     let url = postgres.url();
     let set = [(POSTGRES_VARIABLE, url.as_str()), ("PAINEL_DATABASE_TIMEOUT_MS", "3600000")];
-    with_stack_and(&set, |stack| async move {
-        let bench = Bench { stack, load, last: Utc::now().date_naive() - Days::new(5) };
+    with_stack_and(&set, async |stack| {
+        let bench = Bench::new(stack.stores.db.service().clone(), load);
         bench.make_agents().await;
-        if load.memory { bench.measure_memory().await } else { bench.measure().await }
+        if load.memory {
+            bench.measure_memory(stack).await;
+        } else {
+            bench.measure().await;
+        }
+        if load.days > 1 {
+            measure_held(stack, &url, load).await;
+        }
     });
 }
 
+/// Ours with more and more days held, each number of days in a database of its own, by turns.
+async fn measure_held(stack: &Stack, server: &str, load: Load) {
+    let server = server.trim_end_matches("postgres");
+    let open = async |name: &str| {
+        let vars = stack.vars.clone().overridden_by([("PAINEL_DATABASE_URL", format!("{server}{name}"))]);
+        Database::new(&DatabaseConfig::from_vars(&vars).unwrap()).unwrap()
+    };
+    let mut admin = PgConnection::connect(&format!("{server}postgres")).await.unwrap();
+    admin.execute("CREATE DATABASE held").await.unwrap();
+    let held = open("held").await;
+    held.migrate().await.unwrap();
+    Bench::new(held.service().clone(), load).make_agents().await;
+    held.close().await;
+    let mut benches = Vec::new();
+    let mut loaded = 0;
+    for days in [1, 10, 30].into_iter().filter(|days| *days <= load.days) {
+        let held = open("held").await;
+        let bench = Bench::new(held.service().clone(), load);
+        while loaded < days {
+            let day = bench.last - Days::new(loaded);
+            bench.load_day(day).await;
+            bench.ours(day).await;
+            loaded += 1;
+        }
+        // A database that somebody is connected to cannot be copied.
+        held.close().await;
+        let copy = format!("CREATE DATABASE held_{days} TEMPLATE held STRATEGY FILE_COPY");
+        admin.execute(AssertSqlSafe(copy)).await.unwrap();
+        benches.push((days, Bench::new(open(&format!("held_{days}")).await.service().clone(), load), Vec::new()));
+    }
+    for _ in 0..TIMES {
+        for (_, bench, times) in &mut benches {
+            times.push(bench.ours(bench.last).await);
+        }
+    }
+    println!("{} requests of a day, by days held; medians of {TIMES}, by turns:", load.rows_per_day);
+    let mut first = None;
+    for (days, _, times) in benches {
+        let time = median(times).as_secs_f64();
+        let ratio = time / *first.get_or_insert(time);
+        println!("  {days:>2} days {:>9.0} ms, {ratio:.2} times the first", time * 1e3);
+    }
+}
+
+/// One database, and what is measured in it.
 struct Bench {
-    stack: &'static Stack,
+    pool: PgPool,
     load: Load,
     /// The day that is measured; the other days are before it.
     last: NaiveDate,
 }
 
 impl Bench {
-    fn pool(&self) -> &'static PgPool {
-        self.stack.stores.db.service()
+    fn new(pool: PgPool, load: Load) -> Self {
+        Self { pool, load, last: Utc::now().date_naive() - Days::new(5) }
     }
 
     async fn execute(&self, sql: String) {
-        sqlx::query(AssertSqlSafe(sql)).execute(self.pool()).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
     }
 
     async fn make_agents(&self) {
@@ -107,17 +163,13 @@ impl Bench {
             "SELECT ta.id FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id
                                                 WHERE a.segment = 'bench' ORDER BY ta.id",
         )
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool)
         .await
         .unwrap();
-        sqlx::query("SELECT ensure_agent_requests_partitions($1, $1)")
-            .bind(day)
-            .execute(self.pool())
-            .await
-            .unwrap();
+        sqlx::query("SELECT ensure_agent_requests_partitions($1, $1)").bind(day).execute(&self.pool).await.unwrap();
         let copy =
             "COPY agent_requests (tenant_agent_id, response_time_ms, tokens_used, status, created_at) FROM STDIN";
-        let mut into = self.pool().copy_in_raw(copy).await.unwrap();
+        let mut into = self.pool.copy_in_raw(copy).await.unwrap();
         let mut random = Random(day.to_string().bytes().fold(7, |sum, byte| sum * 31 + u64::from(byte)));
         let mut row = 0;
         while row < self.load.rows_per_day {
@@ -147,7 +199,7 @@ impl Bench {
         for _ in 0..TIMES {
             times[0].push(self.plain("avg(response_time_ms), NULL::double precision").await);
             times[1].push(self.plain("NULL, percentile_disc(0.95) WITHIN GROUP (ORDER BY response_time_ms)").await);
-            times[2].push(self.ours().await);
+            times[2].push(self.ours(self.last).await);
             times[3].push(self.floor(&partition).await);
         }
         let [plain, percentile, ours, floor] = times.map(median);
@@ -168,23 +220,6 @@ impl Bench {
             ratio(percentile, ours),
             ratio(ours, floor)
         );
-        self.measure_held().await;
-    }
-
-    /// Ours with more and more days held; the measured day stays the same, and each is measured beside it alone.
-    async fn measure_held(&self) {
-        let mut held = 1;
-        for days in [1, 10, 30].into_iter().filter(|days| *days <= self.load.days) {
-            while held < days {
-                self.load_day(self.last - Days::new(held)).await;
-                held += 1;
-            }
-            let mut times = Vec::new();
-            for _ in 0..TIMES {
-                times.push(self.ours().await);
-            }
-            println!("ours with {days:>2} days held: {:.0} ms", median(times).as_secs_f64() * 1e3);
-        }
     }
 
     async fn plain(&self, figures: &str) -> Duration {
@@ -205,9 +240,9 @@ impl Bench {
     }
 
     /// From the claim of a run to its end, as a worker carries it out.
-    async fn ours(&self) -> Duration {
-        let pool = self.pool();
-        let runs = rollup::request(pool, &[self.last], None, "bench", TraceContext::root()).await.unwrap();
+    async fn ours(&self, day: NaiveDate) -> Duration {
+        let pool = &self.pool;
+        let runs = rollup::request(pool, &[day], None, "bench", TraceContext::root()).await.unwrap();
         let began = Instant::now();
         let claimed = rollup::claim(pool, runs[0].id, LONG).await.unwrap();
         let RunClaim::Held(run, holder) = claimed else { panic!("{claimed:?}") };
@@ -221,20 +256,20 @@ impl Bench {
     async fn floor(&self, partition: &str) -> Duration {
         let began = Instant::now();
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM {partition}"));
-        let count: i64 = sqlx::query_scalar(sql).fetch_one(self.pool()).await.unwrap();
+        let count: i64 = sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap();
         assert_eq!(count.unsigned_abs(), self.load.rows_per_day);
         began.elapsed()
     }
 
     /// A worker's process rolls the day up; what the kernel says of its memory.
-    async fn measure_memory(&self) {
+    async fn measure_memory(&self, stack: &'static Stack) {
         self.load_day(self.last).await;
-        let mut fleet = Fleet::new(self.stack);
+        let mut fleet = Fleet::new(stack);
         fleet.start("painel-metrics-rollup-worker");
-        let runs = rollup::request(self.pool(), &[self.last], None, "bench", TraceContext::root()).await.unwrap();
-        rollup::publish(&self.stack.stores, &runs[0]).await;
+        let runs = rollup::request(&self.pool, &[self.last], None, "bench", TraceContext::root()).await.unwrap();
+        rollup::publish(&stack.stores, &runs[0]).await;
         let run = eventually("the day to be rolled up", LONG, || async {
-            let run = rollup::find(self.pool(), runs[0].id).await.unwrap().unwrap();
+            let run = rollup::find(&self.pool, runs[0].id).await.unwrap().unwrap();
             (run.state == RunState::Succeeded).then_some(run)
         })
         .await;

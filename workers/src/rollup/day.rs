@@ -6,8 +6,8 @@
 
 use chrono::{Datelike, NaiveDate};
 use futures::{
-    Stream, StreamExt, pin_mut,
-    stream::{self, select},
+    Stream, StreamExt, TryStreamExt, pin_mut,
+    stream::{self, TryChunksError, select},
 };
 use painel_shared::{
     command::Holder,
@@ -15,14 +15,17 @@ use painel_shared::{
     rollup::{self, RollupRun},
 };
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::mpsc;
 
 use super::{
-    scan::{Buckets, Usage, connect, read},
+    scan::{Buckets, Usage, connect, read, tables},
     write::{BATCH, remove_others, write},
 };
 
 /// The first half of the key of the lock on a day; the day is the second.
 const LOCK: i32 = 0x0052_6f6c;
+/// How many batches may have been read that are not written yet.
+const BATCHES_AHEAD: usize = 2;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,54 +66,58 @@ pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<R
     // Of a pool of one there is no second connection; and a tenant's part of a day is small.
     let may_split = run.tenant_id.is_none() && pool.options().get_max_connections() > 1;
     let found = if let (true, [first, second]) = (may_split, tables.as_slice()) {
-        let (mut one, mut other) = tokio::try_join!(connect(pool), connect(pool))?;
-        let halves = select(read(&mut one, first, None, &buckets), read(&mut other, second, None, &buckets));
+        let (mut one, mut other) = tokio::try_join!(connect(pool, first), connect(pool, second))?;
+        let halves =
+            select(read(&mut one, &first.name, None, &buckets), read(&mut other, &second.name, None, &buckets));
         write_all(&mut transaction, run.day, halves).await?
     } else {
         // What is read over the connection that writes is held until it has been read.
         let usages: Vec<_> = read(&mut transaction, &partition, run.tenant_id, &buckets).collect().await;
         write_all(&mut transaction, run.day, stream::iter(usages)).await?
     };
-    remove_others(&mut transaction, run.day, run.tenant_id, &found.agents).await?;
-    let groups_written = i64::try_from(found.agents.len()).unwrap_or(i64::MAX);
-    if !rollup::succeed(&mut transaction, run.id, holder, found.requests, groups_written).await? {
+    remove_others(&mut transaction, run.day, run.tenant_id).await?;
+    if !rollup::succeed(&mut transaction, run.id, holder, found.requests, found.agents).await? {
         return Ok(Rolled::LostLease);
     }
     transaction.commit().await?;
-    Ok(Rolled::Done { rows_read: found.requests, groups_written })
+    Ok(Rolled::Done { rows_read: found.requests, groups_written: found.agents })
 }
 
 /// What has been written.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Found {
     requests: i64,
-    agents: Vec<i32>,
+    agents: i64,
 }
 
+/// Writes a batch while the next ones are read.
 async fn write_all(
     db: &mut PgConnection,
     day: NaiveDate,
     usages: impl Stream<Item = Result<Usage, sqlx::Error>>,
 ) -> Result<Found, sqlx::Error> {
-    let mut found = Found::default();
-    let batches = usages.ready_chunks(BATCH);
-    pin_mut!(batches);
-    let mut batch = Vec::with_capacity(BATCH);
-    while let Some(usages) = batches.next().await {
-        for usage in usages {
-            let usage = usage?;
-            found.requests += usage.total;
-            found.agents.push(usage.tenant_agent);
-            batch.push(usage);
+    let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
+    let gather = async move {
+        let batches = usages.try_chunks(BATCH);
+        pin_mut!(batches);
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|TryChunksError(_, error)| error)?;
+            if sender.send(batch).await.is_err() {
+                break;
+            }
         }
-        if batch.len() >= BATCH {
+        Ok::<_, sqlx::Error>(())
+    };
+    let write = async {
+        let mut found = Found::default();
+        while let Some(batch) = batches.recv().await {
             write(db, day, &batch).await?;
-            batch.clear();
+            found.requests += batch.iter().map(|usage| usage.total).sum::<i64>();
+            found.agents += i64::try_from(batch.len()).unwrap_or(i64::MAX);
         }
-    }
-    if !batch.is_empty() {
-        write(db, day, &batch).await?;
-    }
+        Ok(found)
+    };
+    let ((), found): ((), Found) = tokio::try_join!(gather, write)?;
     Ok(found)
 }
 
@@ -126,18 +133,6 @@ async fn prepare(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Err
         .execute(db)
         .await?;
     Ok(())
-}
-
-/// The tables that the day's requests are in; none where its partition is gone, or is no partition any more.
-async fn tables(db: &mut PgConnection, partition: &str) -> Result<Vec<String>, sqlx::Error> {
-    let tables = sqlx::query_scalar!(
-        r#"SELECT leaf.relid::text AS "table!"
-           FROM pg_inherits i, LATERAL pg_partition_tree(i.inhrelid) AS leaf
-           WHERE i.inhrelid = to_regclass($1) AND i.inhparent = 'agent_requests'::regclass AND leaf.isleaf
-           ORDER BY 1"#,
-        partition,
-    );
-    tables.fetch_all(db).await
 }
 
 async fn forget_marks(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Error> {

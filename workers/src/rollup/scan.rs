@@ -3,6 +3,10 @@
 //! PostgreSQL groups them by agent and sends each agent's response times as one string of bytes; they are counted
 //! into buckets here, which is many times faster than grouping by bucket there. A day is split in two by agent, and
 //! two connections read a half each, because an aggregate over bytes is not run in parallel.
+//!
+//! A half is best read from its index, which has the agents in order: each agent is sent as soon as it has been read.
+//! Where vacuum has not yet been, the index alone does not tell which rows there are; then the half is read as it
+//! stands, and its agents are gathered by hashing.
 
 use futures::{StreamExt, stream::BoxStream};
 use painel_shared::{histogram::LatencyHistogram, ids::TenantId, time::Timestamp};
@@ -17,7 +21,7 @@ pub(super) struct Usage {
     /// The surrogate of the tenant's agent.
     pub(super) tenant_agent: i32,
     pub(super) total: i64,
-    pub(super) successful: i64,
+    pub(super) failed: i64,
     /// The sum of all response times, in milliseconds.
     pub(super) time: i64,
     pub(super) tokens: i64,
@@ -30,7 +34,7 @@ impl Usage {
         let times: &[u8] = row.try_get(1)?;
         let mut usage = Self {
             tenant_agent: row.try_get(0)?,
-            successful: row.try_get(2)?,
+            failed: row.try_get(2)?,
             tokens: row.try_get(3)?,
             last_request_at: row.try_get(4)?,
             ..Self::default()
@@ -72,6 +76,30 @@ impl Buckets {
     }
 }
 
+/// A table of raw requests.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) name: String,
+    /// Whether nearly all of it can be read from its index alone.
+    pub(super) reads_in_order: bool,
+}
+
+/// The tables that a day's requests are in; none where its partition is gone, or is no partition any more.
+pub(super) async fn tables(db: &mut PgConnection, partition: &str) -> Result<Vec<Table>, sqlx::Error> {
+    let tables = sqlx::query_as!(
+        Table,
+        r#"SELECT leaf.relid::text AS "name!",
+                  c.relallvisible > 0.8 * pg_relation_size(c.oid) / current_setting('block_size')::integer
+                      AS "reads_in_order!"
+           FROM pg_inherits i, LATERAL pg_partition_tree(i.inhrelid) AS leaf, pg_class c
+           WHERE i.inhrelid = to_regclass($1) AND i.inhparent = 'agent_requests'::regclass AND leaf.isleaf
+             AND c.oid = leaf.relid
+           ORDER BY 1"#,
+        partition,
+    );
+    tables.fetch_all(db).await
+}
+
 /// The statement that reads a table of raw requests, all of them or one tenant's. The name is one that this product
 /// has made, and a UUID's text holds nothing that could be taken for SQL.
 fn statement(table: &str, tenant: Option<TenantId>) -> String {
@@ -82,8 +110,8 @@ fn statement(table: &str, tenant: Option<TenantId>) -> String {
         },
     );
     format!(
-        "SELECT tenant_agent_id, string_agg(int4send(response_time_ms), ''::bytea),
-                count(*) FILTER (WHERE status = 'success'), COALESCE(sum(tokens_used), 0)::bigint, max(created_at)
+        "SELECT tenant_agent_id, string_agg(int4send(response_time_ms), NULL::bytea),
+                count(*) FILTER (WHERE status <> 'success'), sum(tokens_used), max(created_at)
          FROM {table} WHERE {own} GROUP BY tenant_agent_id"
     )
 }
@@ -99,11 +127,14 @@ pub(super) fn read<'c>(
     rows.map(|row| row.and_then(|row| Usage::read(&row, buckets))).boxed()
 }
 
-/// A connection of its own for a reader, beside the pool: nobody who waits for the pool waits for it.
-pub(super) async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+/// A connection of its own for the reader of that half, beside the pool: nobody who waits for the pool waits for it.
+pub(super) async fn connect(pool: &PgPool, half: &Table) -> Result<PgConnection, sqlx::Error> {
     let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
-    // Hashing all of a day's agents in memory is many times faster than sorting its requests.
-    let set = "SET work_mem = '256MB'; SET max_parallel_workers_per_gather = 0; SET jit = off";
+    // Hashing all of a half's agents in memory is many times faster than sorting its requests.
+    let set = match half.reads_in_order {
+        true => "SET enable_hashagg = off; SET max_parallel_workers_per_gather = 0; SET jit = off",
+        false => "SET work_mem = '256MB'; SET max_parallel_workers_per_gather = 0; SET jit = off",
+    };
     sqlx::raw_sql(set).execute(&mut connection).await?;
     Ok(connection)
 }

@@ -10,19 +10,23 @@ use sqlx::PgConnection;
 use super::scan::Usage;
 
 /// How many rows one statement writes.
-pub(super) const BATCH: usize = 1_000;
+pub(super) const BATCH: usize = 250;
 
 /// The columns of a batch, each a parameter of the statement.
 #[derive(Default)]
 struct Columns {
     agents: Vec<i32>,
     totals: Vec<i64>,
-    successful: Vec<i64>,
+    failed: Vec<i64>,
     times: Vec<i64>,
     tokens: Vec<i64>,
     last: Vec<Timestamp>,
-    buckets: Vec<String>,
-    counts: Vec<String>,
+    /// The histograms one after the other: a parameter cannot be an array of arrays of different lengths.
+    buckets: Vec<i16>,
+    counts: Vec<i32>,
+    /// Where each histogram begins and ends; the first place is 1.
+    begins: Vec<i32>,
+    ends: Vec<i32>,
 }
 
 impl Columns {
@@ -31,22 +35,23 @@ impl Columns {
         for usage in batch {
             columns.agents.push(usage.tenant_agent);
             columns.totals.push(usage.total);
-            columns.successful.push(usage.successful);
+            columns.failed.push(usage.failed);
             columns.times.push(usage.time);
             columns.tokens.push(usage.tokens);
             columns.last.push(usage.last_request_at.unwrap_or_default());
+            columns.begins.push(columns.place() + 1);
             let (buckets, counts) = usage.latency.stored();
-            columns.buckets.push(array(&buckets));
-            columns.counts.push(array(&counts));
+            columns.buckets.extend(buckets);
+            columns.counts.extend(counts);
+            columns.ends.push(columns.place());
         }
         columns
     }
-}
 
-/// An array in PostgreSQL's own text form: a parameter cannot be an array of arrays of different lengths.
-fn array<T: ToString>(values: &[T]) -> String {
-    let texts: Vec<String> = values.iter().map(T::to_string).collect();
-    format!("{{{}}}", texts.join(","))
+    /// The place of the last bucket so far.
+    fn place(&self) -> i32 {
+        i32::try_from(self.buckets.len()).unwrap_or(i32::MAX)
+    }
 }
 
 /// Writes a batch: replaces the day's rows of these agents, and moves their counters by the difference.
@@ -54,19 +59,19 @@ pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]
     let columns = Columns::of(batch);
     sqlx::query!(
         "WITH new AS (
-             SELECT ta.id, ta.tenant_id, ta.agent_id, u.total, u.successful, u.time, u.tokens, u.last,
-                    u.buckets::smallint[] AS buckets, u.counts::integer[] AS counts,
+             SELECT ta.id, ta.tenant_id, ta.agent_id, u.total, u.failed, u.time, u.tokens, u.last,
+                    ($8::smallint[])[u.first:u.final] AS buckets, ($9::integer[])[u.first:u.final] AS counts,
                     COALESCE(d.total_requests, 0) AS old_total, COALESCE(d.failed_requests, 0) AS old_failed
-             FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
-                         $8::text[], $9::text[])
-                  AS u (id, total, successful, time, tokens, last, buckets, counts)
+             FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
+                         $10::integer[], $11::integer[])
+                  AS u (id, total, failed, time, tokens, last, first, final)
              JOIN tenant_agents ta ON ta.id = u.id
              LEFT JOIN tenant_usage_daily d
                  ON d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id AND d.date = $1
          ), written AS (
              INSERT INTO tenant_usage_daily AS d (tenant_id, agent_id, date, total_requests, successful_requests,
                  failed_requests, success_rate, avg_response_time_ms, total_tokens_used, latency_buckets, latency_counts)
-             SELECT tenant_id, agent_id, $1, total, successful, total - successful, round(100.0 * successful / total, 2),
+             SELECT tenant_id, agent_id, $1, total, total - failed, failed, round(100.0 * (total - failed) / total, 2),
                     time::double precision / total, tokens, buckets, counts
              FROM new
              ON CONFLICT (tenant_id, agent_id, date) DO UPDATE
@@ -77,46 +82,46 @@ pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]
          )
          UPDATE tenant_agents ta
          SET total_requests = ta.total_requests + new.total - new.old_total,
-             total_errors = ta.total_errors + new.total - new.successful - new.old_failed,
+             total_errors = ta.total_errors + new.failed - new.old_failed,
              last_request_at = GREATEST(ta.last_request_at, new.last),
              last_used_at = GREATEST(ta.last_used_at, new.last)
          FROM new WHERE ta.id = new.id",
         day,
         &columns.agents,
         &columns.totals,
-        &columns.successful,
+        &columns.failed,
         &columns.times,
         &columns.tokens,
         &columns.last,
         &columns.buckets,
         &columns.counts,
+        &columns.begins,
+        &columns.ends,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Removes the day's rows of agents that have no request on it (any more), and takes them off the counters.
+/// Removes the day's rows that this transaction has not written, and takes them off the counters: their agents have no
+/// request on it (any more).
 pub(super) async fn remove_others(
     db: &mut PgConnection,
     day: NaiveDate,
     tenant: Option<TenantId>,
-    seen: &[i32],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "WITH gone AS (
-             DELETE FROM tenant_usage_daily d USING tenant_agents ta
-             WHERE d.date = $1 AND ($2::uuid IS NULL OR d.tenant_id = $2)
-               AND ta.tenant_id = d.tenant_id AND ta.agent_id = d.agent_id AND NOT (ta.id = ANY ($3))
-             RETURNING ta.id, d.total_requests, d.failed_requests
+             DELETE FROM tenant_usage_daily d
+             WHERE d.date = $1 AND ($2::uuid IS NULL OR d.tenant_id = $2) AND d.xmin <> pg_current_xact_id()::xid
+             RETURNING d.tenant_id, d.agent_id, d.total_requests, d.failed_requests
          )
          UPDATE tenant_agents ta
          SET total_requests = ta.total_requests - gone.total_requests,
              total_errors = ta.total_errors - gone.failed_requests
-         FROM gone WHERE ta.id = gone.id",
+         FROM gone WHERE ta.tenant_id = gone.tenant_id AND ta.agent_id = gone.agent_id",
         day,
         tenant.map(TenantId::uuid),
-        seen,
     )
     .execute(db)
     .await?;
