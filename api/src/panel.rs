@@ -1,10 +1,16 @@
 //! What the endpoints stand on: the stores, the answers that are kept, and the scopes in which they ask.
 
 use painel_shared::{
+    command::NewCommand,
+    command_store::IdempotencyKey,
     db::{InternalScope, TenantScope},
+    dispatch::{Aggregation, Dispatched, dispatch, dispatch_aggregation},
+    events::Origin,
     ids::TenantId,
+    rollup::RollupRun,
     stores::Stores,
 };
+use tracing::Instrument;
 
 use crate::{caching::Answers, problem::ApiError};
 
@@ -18,6 +24,34 @@ pub struct Panel {
 }
 
 impl Panel {
+    /// Accepts a command, and drops the answers that it makes stale; of a replayed one, too, whose first request may
+    /// have gone to another process.
+    pub async fn accept(
+        &self,
+        new: NewCommand,
+        key: Option<IdempotencyKey>,
+        origin: Origin,
+    ) -> Result<Dispatched, ApiError> {
+        let panel = self.clone();
+        carry_through(async move {
+            let done = dispatch(&panel.stores, new, key.as_ref(), origin).await?;
+            panel.answers.command_accepted(&done.command);
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Accepts an aggregation, and drops the answers that it makes stale.
+    pub async fn accept_aggregation(&self, asked: Aggregation, origin: Origin) -> Result<Vec<RollupRun>, ApiError> {
+        let panel = self.clone();
+        carry_through(async move {
+            let runs = dispatch_aggregation(&panel.stores, &asked, origin).await?;
+            panel.answers.runs_accepted();
+            Ok(runs)
+        })
+        .await
+    }
+
     /// Asks in a scope of that tenant; an error where there is no such tenant.
     pub async fn in_tenant<T>(
         &self,
@@ -41,6 +75,14 @@ impl Panel {
         scope.end().await?;
         Ok(answer)
     }
+}
+
+/// Carries through what has begun, also when the request is given up: at its time limit, or with its connection.
+async fn carry_through<T: 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + 'static,
+) -> Result<T, ApiError> {
+    let done = actix_web::rt::spawn(work.in_current_span()).await;
+    done.map_err(|error| ApiError::Failed(error.to_string()))?
 }
 
 /// An error where the scope's tenant does not exist.

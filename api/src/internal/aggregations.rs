@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use painel_shared::{
     commands::Fields,
     db::InternalScope,
-    dispatch::{Aggregation, dispatch_aggregation},
+    dispatch::Aggregation,
     ids::TenantId,
     rollup::RollupRun,
     time::{Timestamp, millis, today},
@@ -123,8 +123,7 @@ pub async fn create(
 ) -> Result<HttpResponse, ApiError> {
     caller.require_internal()?;
     let asked = read_body(&request, &body, &caller)?;
-    let runs = dispatch_aggregation(&panel.stores, &asked, observe::origin(&request)).await?;
-    panel.answers.runs_accepted();
+    let runs = panel.accept_aggregation(asked, observe::origin(&request)).await?;
     let runs = runs.into_iter().map(RunView::from).collect();
     Ok(HttpResponse::Accepted().json(Accepted { runs, message: "The days were accepted and will be rolled up." }))
 }
@@ -269,7 +268,10 @@ async fn progress(scope: &mut InternalScope, asked: &Asked) -> Result<Progress, 
         r#"SELECT count(*) AS "total!", count(*) FILTER (WHERE state = 'succeeded') AS "done!",
                   count(*) FILTER (WHERE state = 'failed') AS "failed!",
                   COALESCE(sum(rows_read), 0)::bigint AS "rows!",
-                  COALESCE(sum(duration_ms) FILTER (WHERE state = 'succeeded'), 0)::double precision AS "busy_ms!"
+                  sum(rows_read)::double precision * 1000 / NULLIF(sum(duration_ms) FILTER (WHERE state = 'succeeded'), 0)
+                      AS rows_per_second,
+                  avg(duration_ms::double precision) FILTER (WHERE state = 'succeeded') / 1000
+                      * count(*) FILTER (WHERE state IN ('queued', 'running')) AS eta_seconds
            FROM rollup_runs
            WHERE ($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
              AND ($3::uuid IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR state = $4)"#,
@@ -280,15 +282,13 @@ async fn progress(scope: &mut InternalScope, asked: &Asked) -> Result<Progress, 
     )
     .fetch_one(scope.connection())
     .await?;
-    let count = |number: i64| f64::from(i32::try_from(number).unwrap_or(i32::MAX));
-    let (left, busy) = (row.total - row.done - row.failed, row.busy_ms / 1000.0);
-    let known = left > 0 && row.done > 0;
+    let open = row.done + row.failed < row.total;
     Ok(Progress {
         days_total: row.total,
         days_done: row.done,
         days_failed: row.failed,
         rows_read: row.rows,
-        rows_per_second: if busy > 0.0 { two_decimals(count(row.rows) / busy) } else { 0.0 },
-        eta_seconds: known.then(|| two_decimals(busy / count(row.done) * count(left))),
+        rows_per_second: row.rows_per_second.map_or(0.0, two_decimals),
+        eta_seconds: row.eta_seconds.filter(|_| open).map(two_decimals),
     })
 }

@@ -12,7 +12,6 @@ use painel_shared::{
     command_store::{Cursor, Filter, IdempotencyKey, MAX_OFFSET},
     commands::{CommandType, FieldError, Fields, TenantRule},
     db::{self, Database, InternalScope},
-    dispatch::dispatch,
     ids::{CommandId, TenantId},
     time::{Timestamp, millis},
 };
@@ -183,10 +182,7 @@ pub async fn create(
     caller.require_internal()?;
     let new = read_body(&request, &body, &caller)?;
     let key = idempotency_key(&request, &caller, &new)?;
-    let done = dispatch(&panel.stores, new, key.as_ref(), observe::origin(&request)).await?;
-    if !done.replayed {
-        panel.answers.command_accepted(&done.command);
-    }
+    let done = panel.accept(new, key, observe::origin(&request)).await?;
     let names = tenant_names(&panel.stores.db, [done.command.tenant_id]).await;
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{PATH}/{}", done.command.id())));

@@ -2,11 +2,13 @@
 //!
 //! What is lawful is decided on an image of the item; the write carries the condition that the item
 //! is still that image where it matters. A write whose answer was lost is recognised when it is sent
-//! again: the item then is what was to be written, down to the owner and the fencing token.
+//! again: the item then bears the id of that write. What was written would not tell: two reconcilers may
+//! write the same in the same millisecond.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use uuid::Uuid;
 
 use super::{CommandStore, Item, StoreError, from_item, key_item, to_item};
 use crate::{
@@ -48,6 +50,8 @@ const MUTABLE: &[&str] = &[
     "error",
     "dead_letter",
 ];
+/// A fresh id for each write, stored with it: by it, one that is sent again knows itself.
+const WRITE_ID: &str = "write_id";
 /// How often a claim looks again when another worker's write came first.
 const CLAIM_TRIES: usize = 5;
 
@@ -168,7 +172,8 @@ impl CommandStore {
         let (seen, after) = (to_item(seen)?, to_item(&next)?);
         let mut expression = Expression::default();
         let condition = expression.condition(&seen, guard);
-        let update = expression.update(&after);
+        let id = AttributeValue::S(Uuid::new_v4().to_string());
+        let update = expression.update(&after, &id);
         let answer = self
             .client
             .update_item()
@@ -187,11 +192,10 @@ impl CommandStore {
         };
         match error.into_service_error() {
             aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(failed) => {
-                let stored: Option<Command> = failed.item.map(from_item).transpose()?;
-                Ok(match stored {
-                    Some(stored) if stored == next => Write::Done(next),
-                    stored => Write::Refused(stored),
-                })
+                match failed.item {
+                    Some(stored) if stored.get(WRITE_ID) == Some(&id) => Ok(Write::Done(next)),
+                    stored => Ok(Write::Refused(stored.map(from_item).transpose()?)),
+                }
             }
             other => Err(StoreError::Unavailable(aws_sdk_dynamodb::error::DisplayErrorContext(&other).to_string())),
         }
@@ -219,9 +223,10 @@ impl Expression {
         parts.join(" AND ")
     }
 
-    /// Sets what `after` holds of the mutable attributes and removes the rest of them.
-    fn update(&mut self, after: &Item) -> String {
-        let (mut set, mut remove) = (Vec::new(), Vec::new());
+    /// Sets what `after` holds of the mutable attributes and removes the rest of them; notes the id of the write.
+    fn update(&mut self, after: &Item, id: &AttributeValue) -> String {
+        let note = format!("{} = {}", self.name(WRITE_ID), self.value("next", WRITE_ID, id));
+        let (mut set, mut remove) = (vec![note], Vec::new());
         for attribute in MUTABLE {
             let name = self.name(attribute);
             match after.get(*attribute) {

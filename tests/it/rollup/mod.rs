@@ -3,6 +3,7 @@
 mod halves;
 mod operators;
 mod oracle;
+mod removal;
 mod schedule;
 
 use chrono::{Days, NaiveDate, Utc};

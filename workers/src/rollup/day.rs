@@ -19,12 +19,14 @@ use tokio::sync::mpsc;
 
 use super::{
     scan::{Buckets, Usage, connect, read, tables},
-    write::{BATCH, remove_others, write},
+    write::{BATCH, Moves, move_counters, remove_others, write},
 };
 
-/// The first half of the key of the lock on a day; the day is the second.
+/// The first half of the key of a lock; the day, or what else is locked, is the second.
 const LOCK: i32 = 0x0052_6f6c;
-/// How many batches may have been read that are not written yet.
+/// The lock on the agents' counters. Day 0 is before the calendar.
+const COUNTERS: i32 = 0;
+/// How many batches may wait to be written.
 const BATCHES_AHEAD: usize = 2;
 
 /// What came of it.
@@ -75,6 +77,8 @@ pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<R
         let usages: Vec<_> = read(&mut transaction, &partition, run.tenant_id, &buckets).collect().await;
         write_all(&mut transaction, run.day, stream::iter(usages)).await?
     };
+    lock(&mut transaction, COUNTERS).await?;
+    move_counters(&mut transaction, &found.moves).await?;
     remove_others(&mut transaction, run.day, run.tenant_id).await?;
     if !rollup::succeed(&mut transaction, run.id, holder, found.requests, found.agents).await? {
         return Ok(Rolled::LostLease);
@@ -84,10 +88,11 @@ pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<R
 }
 
 /// What has been written.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Found {
     requests: i64,
     agents: i64,
+    moves: Moves,
 }
 
 /// Writes a batch while the next ones are read.
@@ -111,7 +116,7 @@ async fn write_all(
     let write = async {
         let mut found = Found::default();
         while let Some(batch) = batches.recv().await {
-            write(db, day, &batch).await?;
+            write(db, day, &batch, &mut found.moves).await?;
             found.requests += batch.iter().map(|usage| usage.total).sum::<i64>();
             found.agents += i64::try_from(batch.len()).unwrap_or(i64::MAX);
         }
@@ -127,11 +132,12 @@ async fn prepare(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Err
     let set =
         "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off";
     sqlx::raw_sql(set).execute(&mut *db).await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-        .bind(LOCK)
-        .bind(run.day.num_days_from_ce())
-        .execute(db)
-        .await?;
+    lock(db, run.day.num_days_from_ce()).await
+}
+
+/// Locks until the transaction ends.
+async fn lock(db: &mut PgConnection, what: i32) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(LOCK).bind(what).execute(db).await?;
     Ok(())
 }
 

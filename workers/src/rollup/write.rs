@@ -54,14 +54,28 @@ impl Columns {
     }
 }
 
-/// Writes a batch: replaces the day's rows of these agents, and moves their counters by the difference.
-pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]) -> Result<(), sqlx::Error> {
+/// What agents' counters move by, column by column.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    agents: Vec<i32>,
+    totals: Vec<i64>,
+    failed: Vec<i64>,
+    last: Vec<Timestamp>,
+}
+
+/// Writes a batch: replaces the day's rows of these agents, and notes what their counters move by.
+pub(super) async fn write(
+    db: &mut PgConnection,
+    day: NaiveDate,
+    batch: &[Usage],
+    moves: &mut Moves,
+) -> Result<(), sqlx::Error> {
     let columns = Columns::of(batch);
-    sqlx::query!(
-        "WITH new AS (
-             SELECT ta.id, ta.tenant_id, ta.agent_id, u.total, u.failed, u.time, u.tokens, u.last,
-                    ($8::smallint[])[u.first:u.final] AS buckets, ($9::integer[])[u.first:u.final] AS counts,
-                    COALESCE(d.total_requests, 0) AS old_total, COALESCE(d.failed_requests, 0) AS old_failed
+    let moved = sqlx::query!(
+        r#"WITH new AS (
+             SELECT ta.tenant_id, ta.agent_id, u.*, ($8::smallint[])[u.first:u.final] AS buckets,
+                    ($9::integer[])[u.first:u.final] AS counts, COALESCE(d.total_requests, 0) AS old_total,
+                    COALESCE(d.failed_requests, 0) AS old_failed
              FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
                          $10::integer[], $11::integer[])
                   AS u (id, total, failed, time, tokens, last, first, final)
@@ -80,12 +94,7 @@ pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]
                  avg_response_time_ms = excluded.avg_response_time_ms, total_tokens_used = excluded.total_tokens_used,
                  latency_buckets = excluded.latency_buckets, latency_counts = excluded.latency_counts
          )
-         UPDATE tenant_agents ta
-         SET total_requests = ta.total_requests + new.total - new.old_total,
-             total_errors = ta.total_errors + new.failed - new.old_failed,
-             last_request_at = GREATEST(ta.last_request_at, new.last),
-             last_used_at = GREATEST(ta.last_used_at, new.last)
-         FROM new WHERE ta.id = new.id",
+         SELECT id AS "id!", total - old_total AS "total!", failed - old_failed AS "failed!", last AS "last!" FROM new"#,
         day,
         &columns.agents,
         &columns.totals,
@@ -97,6 +106,31 @@ pub(super) async fn write(db: &mut PgConnection, day: NaiveDate, batch: &[Usage]
         &columns.counts,
         &columns.begins,
         &columns.ends,
+    )
+    .fetch_all(db)
+    .await?;
+    for row in moved {
+        moves.agents.push(row.id);
+        moves.totals.push(row.total);
+        moves.failed.push(row.failed);
+        moves.last.push(row.last);
+    }
+    Ok(())
+}
+
+/// Moves the agents' counters. Nothing else that a rollup does keeps others from an agent, so this comes last; and two
+/// rollups that did it at once, each in its own order, would wait for each other.
+pub(super) async fn move_counters(db: &mut PgConnection, moves: &Moves) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE tenant_agents ta
+         SET total_requests = ta.total_requests + u.total, total_errors = ta.total_errors + u.failed,
+             last_request_at = GREATEST(ta.last_request_at, u.last), last_used_at = GREATEST(ta.last_used_at, u.last)
+         FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::timestamptz[]) AS u (id, total, failed, last)
+         WHERE ta.id = u.id",
+        &moves.agents,
+        &moves.totals,
+        &moves.failed,
+        &moves.last,
     )
     .execute(db)
     .await?;

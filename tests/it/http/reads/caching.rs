@@ -5,7 +5,7 @@ use std::time::Duration;
 use painel::services::issuer::Role;
 use painel_tests::{
     client::{COMMANDS, Client},
-    stack::with_stack,
+    stack::{Stack, with_stack},
     wait::eventually,
 };
 use painel_workers::commands::ResetToken;
@@ -47,7 +47,7 @@ fn every_read_says_how_long_it_is_good_and_is_not_sent_twice() {
     });
 }
 
-async fn rename(stack: &'static painel_tests::stack::Stack, name: &'static str) {
+async fn rename(stack: &'static Stack, name: &'static str) {
     let sql = "UPDATE tenants SET name = $2 WHERE id = $1";
     run(stack, sqlx::query(sql).bind(stack.example.tenant.uuid()).bind(name)).await;
 }
@@ -109,6 +109,49 @@ fn a_command_for_a_tenant_drops_what_is_kept_of_it_until_it_has_ended() {
 }
 
 #[test]
+fn a_command_whose_request_ran_out_of_time_is_carried_through_and_drops_what_is_kept() {
+    with_stack(|stack| async move {
+        let client = stack
+            .serve_with(&stack.vars.clone().overridden_by([("PAINEL_HTTP_TIMEOUT_MS", "500".to_owned())]))
+            .await;
+        let me = format!("/tenant/me?tenant_id={}", stack.example.tenant);
+        body(&client, &me).await;
+        let mut lock = painel_shared::db::begin(stack.stores.db.service()).await.unwrap();
+        sqlx::query("LOCK TABLE operational_events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        let reset = json!({
+            "command_type": "RESET_TOKEN", "tenant_id": stack.example.tenant,
+            "parameters": {"integration_id": stack.example.integration},
+        });
+        assert_eq!(client.post(&reset).await.status, 503);
+        lock.rollback().await.unwrap();
+        eventually("the command to be stored", Duration::from_secs(5), || async {
+            (body(&client, COMMANDS).await["total"] == 1).then_some(())
+        })
+        .await;
+        rename(stack, "Renamed").await;
+        eventually("the kept answer to be dropped", Duration::from_secs(5), || async {
+            (body(&client, &me).await["name"] == "Renamed").then_some(())
+        })
+        .await;
+    });
+}
+
+/// Until somebody waits for a lock.
+async fn until_locked_out(stack: &Stack) {
+    eventually("somebody to wait for the lock", Duration::from_secs(5), || async {
+        (waiting(stack).await > 0).then_some(())
+    })
+    .await;
+}
+
+/// How many wait for a lock.
+async fn waiting(stack: &Stack) -> i64 {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sqlx::query_scalar(waiting).fetch_one(stack.stores.db.service()).await.unwrap()
+}
+
+#[test]
 fn whoever_sends_a_command_sees_it_in_the_list_at_once() {
     with_stack(|stack| async move {
         let client = stack.serve().await;
@@ -130,14 +173,8 @@ fn concurrent_questions_share_one_computation() {
         sqlx::query("LOCK TABLE tenant_usage_daily IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let asked = futures::future::join_all((0..30).map(|_| client.get("/internal/usage/overview")));
         let release = async {
-            let waiting = "SELECT count(*) FROM pg_stat_activity
-                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            eventually("the question to wait", Duration::from_secs(5), || async {
-                let count: i64 = sqlx::query_scalar(waiting).fetch_one(stack.stores.db.service()).await.unwrap();
-                (count > 0).then_some(())
-            })
-            .await;
-            let count: i64 = sqlx::query_scalar(waiting).fetch_one(stack.stores.db.service()).await.unwrap();
+            until_locked_out(stack).await;
+            let count = waiting(stack).await;
             lock.rollback().await.unwrap();
             count
         };
