@@ -1,8 +1,8 @@
 //! The rollup: right to the last request, whatever happens meanwhile.
 
-mod halves;
 mod operators;
 mod oracle;
+mod pieces;
 mod removal;
 mod schedule;
 

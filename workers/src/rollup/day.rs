@@ -5,10 +5,7 @@
 //! later leaves its mark for the next run. So the last run equals a recount.
 
 use chrono::{Datelike, NaiveDate};
-use futures::{
-    Stream, StreamExt, TryStreamExt, pin_mut,
-    stream::{self, TryChunksError, select},
-};
+use futures::TryStreamExt;
 use painel_shared::{
     command::Holder,
     db,
@@ -18,7 +15,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::mpsc;
 
 use super::{
-    scan::{Buckets, Usage, connect, read, tables},
+    scan::{Buckets, Pieces, Usage, Whose, read, tables},
     write::{BATCH, Moves, move_counters, remove_others, write},
 };
 
@@ -64,19 +61,32 @@ pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<R
         return Err(RollupError::NoPartition(run.day));
     }
     forget_marks(&mut transaction, run).await?;
+    let mut found = Found::default();
     let buckets = Buckets::new();
     // Of a pool of one there is no second connection; and a tenant's part of a day is small.
-    let may_split = run.tenant_id.is_none() && pool.options().get_max_connections() > 1;
-    let found = if let (true, [first, second]) = (may_split, tables.as_slice()) {
-        let (mut one, mut other) = tokio::try_join!(connect(pool, first), connect(pool, second))?;
-        let halves =
-            select(read(&mut one, &first.name, None, &buckets), read(&mut other, &second.name, None, &buckets));
-        write_all(&mut transaction, run.day, halves).await?
+    if run.tenant_id.is_none() && pool.options().get_max_connections() > 1 {
+        let pieces = Pieces::cut(&mut transaction, &tables).await?;
+        let (mut one, mut other) = tokio::try_join!(pieces.connect(pool), pieces.connect(pool))?;
+        let (batches, mut read) = mpsc::channel::<Vec<Usage>>(BATCHES_AHEAD);
+        let write = async {
+            while let Some(batch) = read.recv().await {
+                found.write(&mut transaction, run.day, &batch).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(
+            pieces.read(&mut one, &buckets, BATCH, batches.clone()),
+            pieces.read(&mut other, &buckets, BATCH, batches),
+            write,
+        )?;
     } else {
         // What is read over the connection that writes is held until it has been read.
-        let usages: Vec<_> = read(&mut transaction, &partition, run.tenant_id, &buckets).collect().await;
-        write_all(&mut transaction, run.day, stream::iter(usages)).await?
-    };
+        let whose = run.tenant_id.map_or(Whose::All, Whose::Tenant);
+        let usages: Vec<_> = read(&mut transaction, &partition, whose, &buckets).try_collect().await?;
+        for batch in usages.chunks(BATCH) {
+            found.write(&mut transaction, run.day, batch).await?;
+        }
+    }
     lock(&mut transaction, COUNTERS).await?;
     move_counters(&mut transaction, &found.moves).await?;
     remove_others(&mut transaction, run.day, run.tenant_id).await?;
@@ -95,35 +105,12 @@ struct Found {
     moves: Moves,
 }
 
-/// Writes a batch while the next ones are read.
-async fn write_all(
-    db: &mut PgConnection,
-    day: NaiveDate,
-    usages: impl Stream<Item = Result<Usage, sqlx::Error>>,
-) -> Result<Found, sqlx::Error> {
-    let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
-    let gather = async move {
-        let batches = usages.try_chunks(BATCH);
-        pin_mut!(batches);
-        while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(|TryChunksError(_, error)| error)?;
-            if sender.send(batch).await.is_err() {
-                break;
-            }
-        }
-        Ok::<_, sqlx::Error>(())
-    };
-    let write = async {
-        let mut found = Found::default();
-        while let Some(batch) = batches.recv().await {
-            write(db, day, &batch, &mut found.moves).await?;
-            found.requests += batch.iter().map(|usage| usage.total).sum::<i64>();
-            found.agents += i64::try_from(batch.len()).unwrap_or(i64::MAX);
-        }
-        Ok(found)
-    };
-    let ((), found): ((), Found) = tokio::try_join!(gather, write)?;
-    Ok(found)
+impl Found {
+    async fn write(&mut self, db: &mut PgConnection, day: NaiveDate, batch: &[Usage]) -> Result<(), sqlx::Error> {
+        self.requests += batch.iter().map(|usage| usage.total).sum::<i64>();
+        self.agents += i64::try_from(batch.len()).unwrap_or(i64::MAX);
+        write(db, day, batch, &mut self.moves).await
+    }
 }
 
 /// Takes the lock on the day; others at it wait. The transaction may take as long as it must.

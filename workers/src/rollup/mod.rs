@@ -1,7 +1,7 @@
 //! The nightly rollup: raw requests become daily usage.
 //!
 //! - `day`: one day, in one transaction.
-//! - `scan`: its raw requests, in two halves side by side.
+//! - `scan`: its raw requests, in pieces side by side.
 //! - `write`: its rows and the agents' counters.
 //! - `execute`: one job: claim the run, keep the lease, roll up, settle.
 

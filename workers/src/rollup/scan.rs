@@ -1,17 +1,19 @@
 //! Reading a day's raw requests.
 //!
 //! PostgreSQL groups them by agent and sends each agent's response times as one string of bytes; they are counted
-//! into buckets here, which is many times faster than grouping by bucket there. A day is split in two by agent, and
-//! two connections read a half each, because before PostgreSQL 16 an aggregate
-//! over bytes is not run in parallel.
+//! into buckets here, which is many times faster than grouping by bucket there. Before PostgreSQL 16 it does not do that
+//! in parallel, so a day is read in pieces over two connections.
 //!
-//! A half is best read from its index, which has the agents in order: each agent is sent as soon as it has been read.
-//! Where vacuum has not yet been, the index alone does not tell which rows there are; then the half is read as it
-//! stands, and its agents are gathered by hashing.
+//! A day is best read from its index, which has the agents in order: each agent is sent as soon as it has been read.
+//! Where vacuum has not yet been, the index alone does not tell which rows there are; then the tables are read as they
+//! stand, and their agents are gathered by hashing.
 
-use futures::{StreamExt, stream::BoxStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use painel_shared::{histogram::LatencyHistogram, ids::TenantId, time::Timestamp};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row, postgres::PgRow};
+use tokio::sync::mpsc;
 
 /// Agents' usage, each agent once.
 pub(super) type Usages<'c> = BoxStream<'c, Result<Usage, sqlx::Error>>;
@@ -80,9 +82,9 @@ impl Buckets {
 /// A table of raw requests.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    pub(super) name: String,
+    name: String,
     /// Whether nearly all of it can be read from its index alone.
-    pub(super) reads_in_order: bool,
+    reads_in_order: bool,
 }
 
 /// The tables that a day's requests are in; none where its partition is gone, or is no partition any more.
@@ -101,19 +103,29 @@ pub(super) async fn tables(db: &mut PgConnection, partition: &str) -> Result<Vec
     tables.fetch_all(db).await
 }
 
-/// The statement that reads a table of raw requests, all of them or one tenant's. The name is one that this product
-/// has made, and a UUID's text holds nothing that could be taken for SQL.
-fn statement(table: &str, tenant: Option<TenantId>) -> String {
-    let own = tenant.map_or_else(
-        || "true".to_owned(),
-        |tenant| {
+/// Whose requests are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whose {
+    All,
+    Tenant(TenantId),
+    /// Of the agents whose surrogates are from the first to the second.
+    Agents(i32, i32),
+}
+
+/// The statement that reads a table of raw requests. The name is one that this product has made, and neither numbers
+/// nor a UUID's text hold anything that could be taken for SQL.
+fn statement(table: &str, whose: Whose) -> String {
+    let condition = match whose {
+        Whose::All => "true".to_owned(),
+        Whose::Tenant(tenant) => {
             format!("tenant_agent_id = ANY (ARRAY(SELECT id FROM tenant_agents WHERE tenant_id = '{tenant}'))")
-        },
-    );
+        }
+        Whose::Agents(first, last) => format!("tenant_agent_id BETWEEN {first} AND {last}"),
+    };
     format!(
         "SELECT tenant_agent_id, string_agg(int4send(response_time_ms), NULL::bytea),
                 count(*) FILTER (WHERE status <> 'success'), sum(tokens_used), max(created_at)
-         FROM {table} WHERE {own} GROUP BY tenant_agent_id"
+         FROM {table} WHERE {condition} GROUP BY tenant_agent_id"
     )
 }
 
@@ -121,22 +133,81 @@ fn statement(table: &str, tenant: Option<TenantId>) -> String {
 pub(super) fn read<'c>(
     connection: &'c mut PgConnection,
     table: &str,
-    tenant: Option<TenantId>,
+    whose: Whose,
     buckets: &'c Buckets,
 ) -> Usages<'c> {
-    let rows = sqlx::query(AssertSqlSafe(statement(table, tenant))).fetch(connection);
+    let rows = sqlx::query(AssertSqlSafe(statement(table, whose))).fetch(connection);
     rows.map(|row| row.and_then(|row| Usage::read(&row, buckets))).boxed()
 }
 
-/// A connection of its own for the reader of that half, beside the pool: nobody who waits for the pool waits for it.
-pub(super) async fn connect(pool: &PgPool, half: &Table) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
-    // Hashing all of a half's agents in memory is many times faster than sorting its requests; and the planner does not
-    // know that an index which is read alone, in order, is faster still.
-    let hash = if half.reads_in_order { "off" } else { "on" };
-    let set = format!(
-        "SET work_mem = '256MB'; SET max_parallel_workers_per_gather = 0; SET jit = off; SET enable_hashagg = {hash}"
-    );
-    sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut connection).await?;
-    Ok(connection)
+/// In how many pieces a table is read.
+const PIECES: i32 = 4;
+
+/// A day in pieces, for several readers: each takes the next one when it is done with its last.
+pub(super) struct Pieces {
+    pieces: Vec<(String, Whose)>,
+    next: AtomicUsize,
+    in_order: bool,
+}
+
+impl Pieces {
+    /// Cuts these tables into pieces, by agents where they can be read in the agents' order.
+    pub(super) async fn cut(db: &mut PgConnection, tables: &[Table]) -> Result<Self, sqlx::Error> {
+        let in_order = tables.iter().all(|table| table.reads_in_order);
+        let agents =
+            sqlx::query!(r#"SELECT min(id) AS first, max(id) AS last FROM tenant_agents"#).fetch_one(db).await?;
+        let parts = match (in_order, agents.first, agents.last) {
+            (true, Some(first), Some(last)) => ranges(first, last),
+            _ => vec![Whose::All],
+        };
+        let pieces = parts.iter().flat_map(|part| tables.iter().map(|table| (table.name.clone(), *part)));
+        Ok(Self { pieces: pieces.collect(), next: AtomicUsize::new(0), in_order })
+    }
+
+    /// A connection of its own for a reader, beside the pool: nobody who waits for the pool waits for it.
+    pub(super) async fn connect(&self, pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+        // Hashing all agents in memory is many times faster than sorting their requests; and the planner does not
+        // know that an index which is read alone, in order, is faster still.
+        let hash = if self.in_order { "off" } else { "on" };
+        let set = format!(
+            "SET work_mem = '256MB'; SET max_parallel_workers_per_gather = 0; SET jit = off; SET enable_hashagg = {hash}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Reads pieces until there are none left, and sends what the agents did in batches of that size.
+    pub(super) async fn read(
+        &self,
+        connection: &mut PgConnection,
+        buckets: &Buckets,
+        size: usize,
+        batches: mpsc::Sender<Vec<Usage>>,
+    ) -> Result<(), sqlx::Error> {
+        let mut batch = Vec::new();
+        while let Some((table, whose)) = self.pieces.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let mut usages = read(connection, table, *whose, buckets);
+            while let Some(usage) = usages.try_next().await? {
+                batch.push(usage);
+                // Who writes has ended only where it failed, and then this is not awaited any more.
+                if batch.len() == size && batches.send(std::mem::take(&mut batch)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        if !batch.is_empty() {
+            batches.send(batch).await.ok();
+        }
+        Ok(())
+    }
+}
+
+/// All surrogates, cut so that those from `first` to `last` are cut evenly.
+fn ranges(first: i32, last: i32) -> Vec<Whose> {
+    let width = (last.saturating_sub(first) / PIECES).max(1);
+    let cuts: Vec<i32> = (1..PIECES).map(|part| first.saturating_add(width.saturating_mul(part))).collect();
+    let begins = std::iter::once(i32::MIN).chain(cuts.iter().copied());
+    let ends = cuts.iter().map(|cut| cut - 1).chain([i32::MAX]);
+    begins.zip(ends).map(|(first, last)| Whose::Agents(first, last)).collect()
 }
