@@ -271,7 +271,7 @@ async fn progress(scope: &mut InternalScope, asked: &Asked) -> Result<Progress, 
                   sum(rows_read)::double precision * 1000 / NULLIF(sum(duration_ms) FILTER (WHERE state = 'succeeded'), 0)
                       AS rows_per_second,
                   avg(duration_ms::double precision) FILTER (WHERE state = 'succeeded') / 1000
-                      * count(*) FILTER (WHERE state IN ('queued', 'running')) AS eta_seconds
+                      * NULLIF(count(*) FILTER (WHERE state IN ('queued', 'running')), 0) AS eta_seconds
            FROM rollup_runs
            WHERE ($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
              AND ($3::uuid IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR state = $4)"#,
@@ -282,13 +282,12 @@ async fn progress(scope: &mut InternalScope, asked: &Asked) -> Result<Progress, 
     )
     .fetch_one(scope.connection())
     .await?;
-    let open = row.done + row.failed < row.total;
     Ok(Progress {
         days_total: row.total,
         days_done: row.done,
         days_failed: row.failed,
         rows_read: row.rows,
         rows_per_second: row.rows_per_second.map_or(0.0, two_decimals),
-        eta_seconds: row.eta_seconds.filter(|_| open).map(two_decimals),
+        eta_seconds: row.eta_seconds.map(two_decimals),
     })
 }

@@ -90,25 +90,24 @@ pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<R
     lock(&mut transaction, COUNTERS).await?;
     move_counters(&mut transaction, &found.moves).await?;
     remove_others(&mut transaction, run.day, run.tenant_id).await?;
-    if !rollup::succeed(&mut transaction, run.id, holder, found.requests, found.agents).await? {
+    let groups_written = found.moves.len();
+    if !rollup::succeed(&mut transaction, run.id, holder, found.requests, groups_written).await? {
         return Ok(Rolled::LostLease);
     }
     transaction.commit().await?;
-    Ok(Rolled::Done { rows_read: found.requests, groups_written: found.agents })
+    Ok(Rolled::Done { rows_read: found.requests, groups_written })
 }
 
 /// What has been written.
 #[derive(Default)]
 struct Found {
     requests: i64,
-    agents: i64,
     moves: Moves,
 }
 
 impl Found {
     async fn write(&mut self, db: &mut PgConnection, day: NaiveDate, batch: &[Usage]) -> Result<(), sqlx::Error> {
         self.requests += batch.iter().map(|usage| usage.total).sum::<i64>();
-        self.agents += i64::try_from(batch.len()).unwrap_or(i64::MAX);
         write(db, day, batch, &mut self.moves).await
     }
 }

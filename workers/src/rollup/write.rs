@@ -63,6 +63,13 @@ pub(super) struct Moves {
     last: Vec<Timestamp>,
 }
 
+impl Moves {
+    /// How many agents they are about.
+    pub(super) fn len(&self) -> i64 {
+        i64::try_from(self.agents.len()).unwrap_or(i64::MAX)
+    }
+}
+
 /// Writes a batch: replaces the day's rows of these agents, and notes what their counters move by.
 pub(super) async fn write(
     db: &mut PgConnection,

@@ -136,14 +136,6 @@ fn a_command_whose_request_ran_out_of_time_is_carried_through_and_drops_what_is_
     });
 }
 
-/// Until somebody waits for a lock.
-async fn until_locked_out(stack: &Stack) {
-    eventually("somebody to wait for the lock", Duration::from_secs(5), || async {
-        (waiting(stack).await > 0).then_some(())
-    })
-    .await;
-}
-
 /// How many wait for a lock.
 async fn waiting(stack: &Stack) -> i64 {
     let waiting = "SELECT count(*) FROM pg_stat_activity
@@ -173,7 +165,10 @@ fn concurrent_questions_share_one_computation() {
         sqlx::query("LOCK TABLE tenant_usage_daily IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let asked = futures::future::join_all((0..30).map(|_| client.get("/internal/usage/overview")));
         let release = async {
-            until_locked_out(stack).await;
+            eventually("the question to wait", Duration::from_secs(5), || async {
+                (waiting(stack).await > 0).then_some(())
+            })
+            .await;
             let count = waiting(stack).await;
             lock.rollback().await.unwrap();
             count
