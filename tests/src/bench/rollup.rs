@@ -158,7 +158,7 @@ impl Bench {
         }
     }
 
-    /// Loads a day by COPY: agents and times at random, most times short and few long.
+    /// Loads a day by COPY, in the order of its requests: agents and response times at random, most short and few long.
     async fn load_day(&self, day: NaiveDate) {
         let ids: Vec<i32> = sqlx::query_scalar(
             "SELECT ta.id FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id
@@ -175,8 +175,9 @@ impl Bench {
         let mut row = 0;
         while row < self.load.rows_per_day {
             let mut piece = String::new();
-            for _ in row..(row + PIECE).min(self.load.rows_per_day) {
-                piece.push_str(&request(&mut random, &ids, day));
+            for row in row..(row + PIECE).min(self.load.rows_per_day) {
+                let second = row * 86_400 / self.load.rows_per_day;
+                piece.push_str(&request(&mut random, &ids, day, second));
             }
             into.send(piece.into_bytes()).await.unwrap();
             row += PIECE;
@@ -286,7 +287,7 @@ impl Bench {
 }
 
 /// A line for COPY.
-fn request(random: &mut Random, agents: &[i32], day: NaiveDate) -> String {
+fn request(random: &mut Random, agents: &[i32], day: NaiveDate, second: u64) -> String {
     let agent = agents[random.below(agents.len())];
     // The cube of a number from 0 to 1: most are short.
     let part = (random.number() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -296,7 +297,7 @@ fn request(random: &mut Random, agents: &[i32], day: NaiveDate) -> String {
         96..99 => "error",
         _ => "timeout",
     };
-    let (tokens, second) = (random.number() % 2_000, random.number() % 86_400);
+    let tokens = random.number() % 2_000;
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{agent}\t{ms:.0}\t{tokens}\t{status}\t{day} {hour:02}:{minute:02}:{second:02}+00\n")
 }
