@@ -1,8 +1,8 @@
 //! Reading a day's raw requests.
 //!
-//! PostgreSQL groups them by agent and sends each agent's response times as one string of bytes; they are counted
-//! into buckets here, which is many times faster than grouping by bucket there. Before PostgreSQL 16 it does not do that
-//! in parallel, so a day is read in pieces over two connections.
+//! PostgreSQL groups them by agent and sends each agent's samples as one string of bytes; they are counted here, and
+//! their times into buckets, which is many times faster than grouping by bucket there. Before PostgreSQL 16 it does
+//! not do that in parallel, so a day is read in pieces over two connections.
 //!
 //! A day is best read from its index, which has the agents in order: each agent is sent as soon as it has been read.
 //! Where vacuum has not yet been, the index alone does not tell which rows there are; then the tables are read as they
@@ -34,15 +34,9 @@ pub(super) struct Usage {
 
 impl Usage {
     fn read(row: &PgRow, buckets: &Buckets) -> Result<Self, sqlx::Error> {
-        let times: &[u8] = row.try_get(1)?;
-        let mut usage = Self {
-            tenant_agent: row.try_get(0)?,
-            failed: row.try_get(2)?,
-            tokens: row.try_get(3)?,
-            last_request_at: row.try_get(4)?,
-            ..Self::default()
-        };
-        buckets.count(times, &mut usage);
+        let samples: &[u8] = row.try_get(1)?;
+        let mut usage = Self { tenant_agent: row.try_get(0)?, last_request_at: row.try_get(2)?, ..Self::default() };
+        buckets.count(samples, &mut usage);
         Ok(usage)
     }
 }
@@ -58,15 +52,18 @@ impl Buckets {
         Self((0..LOOKED_UP).map(LatencyHistogram::bucket).collect())
     }
 
-    /// Counts a string of big-endian 32-bit times.
-    fn count(&self, times: &[u8], usage: &mut Usage) {
+    /// Counts requests one after the other: of each the time and the tokens, big-endian, and whether it failed.
+    fn count(&self, samples: &[u8], usage: &mut Usage) {
         let mut counts = [0_u64; LatencyHistogram::BUCKETS];
-        let (times, _) = times.as_chunks::<4>();
-        for bytes in times {
-            // The table's CHECK leaves no negative time.
-            let ms = u32::from_be_bytes(*bytes);
+        let (samples, _) = samples.as_chunks::<9>();
+        for sample in samples {
+            let ([time @ .., _, _, _, _, failed], [_, _, _, _, tokens @ .., _]) = (sample, sample);
+            // The table's CHECKs leave no negative number.
+            let ms = u32::from_be_bytes(*time);
             usage.total += 1;
             usage.time += i64::from(ms);
+            usage.tokens += i64::from(u32::from_be_bytes(*tokens));
+            usage.failed += i64::from(*failed);
             let looked_up = usize::try_from(ms).ok().and_then(|ms| self.0.get(ms)).copied();
             let bucket = looked_up.unwrap_or_else(|| LatencyHistogram::bucket(ms));
             if let Some(count) = usize::try_from(bucket).ok().and_then(|bucket| counts.get_mut(bucket)) {
@@ -123,8 +120,7 @@ fn statement(table: &str, whose: Whose) -> String {
         Whose::Agents(first, last) => format!("tenant_agent_id BETWEEN {first} AND {last}"),
     };
     format!(
-        "SELECT tenant_agent_id, string_agg(int4send(response_time_ms), NULL::bytea),
-                count(*) FILTER (WHERE status <> 'success'), sum(tokens_used), max(created_at)
+        "SELECT tenant_agent_id, string_agg(sample, NULL::bytea), max(created_at)
          FROM {table} WHERE {condition} GROUP BY tenant_agent_id"
     )
 }
