@@ -6,4 +6,6 @@ ALTER TABLE agent_requests ADD COLUMN sample bytea NOT NULL GENERATED ALWAYS AS 
     int4send(response_time_ms) || int4send(tokens_used)
     || CASE WHEN status = 'success' THEN '\x00'::bytea ELSE '\x01'::bytea END
 ) STORED;
-CREATE INDEX agent_requests_by_agent ON agent_requests (tenant_agent_id, created_at) INCLUDE (sample);
+-- Of an agent's requests, which come with those of all others between them, PostgreSQL fills pages up only where their
+-- keys are equal; with the time in the key it leaves each page half empty.
+CREATE INDEX agent_requests_by_agent ON agent_requests (tenant_agent_id) INCLUDE (sample, created_at);

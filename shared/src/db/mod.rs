@@ -1,6 +1,6 @@
-//! PostgreSQL: the pool of connections, the scopes that see only what they may, and the schema.
+//! PostgreSQL: the pools of connections, the scopes that see only what they may, and the schema.
 //!
-//! Nowhere is a connection held while another is asked for: with a pool of one, and with any pool
+//! Nowhere is a connection held while another of its pool is asked for: with a pool of one, and with any pool
 //! under load, that would be a deadlock.
 
 mod scope;
@@ -23,33 +23,50 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// The relational store. Cheap to clone. Questions of people are asked in a [`TenantScope`] or an
 /// [`InternalScope`]; only workers, the audit log and the acceptance of commands go in as the service.
 #[derive(Clone, Debug)]
-pub struct Database(PgPool);
+pub struct Database {
+    service: PgPool,
+    readers: Option<PgPool>,
+}
+
+/// How many [readers](Database::readers) one transaction may ask for.
+pub const READERS: u32 = 2;
 
 impl Database {
     /// The configured one; connects on first use.
     pub fn new(config: &DatabaseConfig) -> Result<Self, ConfigError> {
-        pool(config).map(Self)
+        let connections = config.max_connections;
+        let readers = (connections > 1).then(|| pool(config, connections.saturating_mul(READERS)));
+        Ok(Self { service: pool(config, connections)?, readers: readers.transpose()? })
     }
 
     /// The pool, as the role that connects, which sees and may do everything.
     pub fn service(&self) -> &PgPool {
-        &self.0
+        &self.service
+    }
+
+    /// Connections that read beside a transaction of the pool: as many as all its transactions may ask for, so that
+    /// none waits for another's. None where the pool is of one, for then there is no other connection to be had.
+    pub fn readers(&self) -> Option<&PgPool> {
+        self.readers.as_ref()
     }
 
     /// Lets go of all connections.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.service.close().await;
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
     }
 
     /// Whether PostgreSQL answers within `limit`.
     pub async fn ping(&self, limit: Duration) -> Result<(), sqlx::Error> {
-        let ask = async { sqlx::query("SELECT 1").execute(&self.0).await.map(|_| ()) };
+        let ask = async { sqlx::query("SELECT 1").execute(&self.service).await.map(|_| ()) };
         tokio::time::timeout(limit, ask).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
     /// Brings the schema up to date, over a connection of its own that has no time limit.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut connection = PgConnection::connect_with(&self.0.connect_options()).await?;
+        let mut connection = PgConnection::connect_with(&self.service.connect_options()).await?;
         let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
         connection.close().await?;
         migrated
@@ -71,7 +88,7 @@ async fn begin_with(pool: &PgPool, statement: SqlStr) -> Result<Transaction<'sta
     begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
-fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {
+fn pool(config: &DatabaseConfig, connections: u32) -> Result<PgPool, ConfigError> {
     let options = PgConnectOptions::from_str(config.url.expose_secret())
         .map_err(|_| {
             ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database")
@@ -79,7 +96,7 @@ fn pool(config: &DatabaseConfig) -> Result<PgPool, ConfigError> {
         .application_name("painel");
     let limit = config.call_limit.as_millis();
     let pool = PgPoolOptions::new()
-        .max_connections(config.max_connections)
+        .max_connections(connections)
         .acquire_timeout(config.call_limit)
         .idle_timeout(config.connection_lifetime)
         .max_lifetime(config.connection_lifetime)

@@ -74,7 +74,7 @@ async fn roll(stack: &Stack, day: NaiveDate, tenant: Option<TenantId>) -> Rolled
     let pool = stack.stores.db.service();
     let asked = ask(stack, day, tenant).await;
     match rollup::claim(pool, asked.id, LONG).await.unwrap() {
-        RunClaim::Held(run, holder) => roll_up(pool, &run, holder).await.unwrap(),
+        RunClaim::Held(run, holder) => roll_up(&stack.stores.db, &run, holder).await.unwrap(),
         other => panic!("{other:?}"),
     }
 }

@@ -145,14 +145,14 @@ impl World {
         let asked = ask(self.stack, day, None).await;
         let claimed = rollup::claim(pool, asked.id, Duration::from_millis(1)).await.unwrap();
         let RunClaim::Held(run, holder) = claimed else { panic!("{claimed:?}") };
-        let doomed = roll_up(pool, &run, holder);
+        let doomed = roll_up(&self.stack.stores.db, &run, holder);
         if tokio::time::timeout(after, doomed).await.is_ok() {
             return;
         }
         eventually("the lease to pass", Duration::from_secs(5), || async {
             match rollup::claim(pool, asked.id, LONG).await.unwrap() {
                 RunClaim::Held(run, holder) => {
-                    roll_up(pool, &run, holder).await.unwrap();
+                    roll_up(&self.stack.stores.db, &run, holder).await.unwrap();
                     Some(())
                 }
                 // It had come to its end, and died before it could say so.

@@ -105,7 +105,7 @@ fn a_worker_that_lost_its_lease_writes_nothing() {
             matches!(claimed, rollup::RunClaim::Held(..)).then_some(())
         })
         .await;
-        assert_eq!(roll_up(pool, &run, zombie).await.unwrap(), Rolled::LostLease);
+        assert_eq!(roll_up(&stack.stores.db, &run, zombie).await.unwrap(), Rolled::LostLease);
         assert_eq!(shown(stack, day).await, before);
     });
 }
@@ -135,7 +135,9 @@ fn old_raw_requests_are_detached_once_rolled_up_and_never_counted_to_zero() {
         let rollup::RunClaim::Held(run, holder) = rollup::claim(pool, asked.id, LONG).await.unwrap() else {
             panic!("not claimed")
         };
-        assert!(matches!(roll_up(pool, &run, holder).await, Err(RollupError::NoPartition(day)) if day == old));
+        assert!(
+            matches!(roll_up(&stack.stores.db, &run, holder).await, Err(RollupError::NoPartition(day)) if day == old)
+        );
         assert_eq!(shown(stack, old).await, usage);
     });
 }

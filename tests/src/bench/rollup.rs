@@ -54,7 +54,7 @@ pub fn run(load: Load) {
     let url = postgres.url();
     let set = [(POSTGRES_VARIABLE, url.as_str()), ("PAINEL_DATABASE_TIMEOUT_MS", "3600000")];
     with_stack_and(&set, async |stack| {
-        let bench = Bench::new(stack.stores.db.service().clone(), load);
+        let bench = Bench::new(stack.stores.db.clone(), load);
         bench.make_agents().await;
         if load.memory {
             bench.measure_memory(stack).await;
@@ -78,13 +78,13 @@ async fn measure_held(stack: &Stack, server: &str, load: Load) {
     admin.execute("CREATE DATABASE held").await.unwrap();
     let held = open("held").await;
     held.migrate().await.unwrap();
-    Bench::new(held.service().clone(), load).make_agents().await;
+    Bench::new(held.clone(), load).make_agents().await;
     held.close().await;
     let mut benches = Vec::new();
     let mut loaded = 0;
     for days in [1, 10, 30].into_iter().filter(|days| *days <= load.days) {
         let held = open("held").await;
-        let bench = Bench::new(held.service().clone(), load);
+        let bench = Bench::new(held.clone(), load);
         while loaded < days {
             let day = bench.last - Days::new(loaded);
             bench.load_day(day).await;
@@ -96,7 +96,7 @@ async fn measure_held(stack: &Stack, server: &str, load: Load) {
         held.close().await;
         let copy = format!("CREATE DATABASE held_{days} TEMPLATE held STRATEGY FILE_COPY");
         admin.execute(AssertSqlSafe(copy)).await.unwrap();
-        benches.push((days, Bench::new(open(&format!("held_{days}")).await.service().clone(), load), Vec::new()));
+        benches.push((days, Bench::new(open(&format!("held_{days}")).await, load), Vec::new()));
     }
     for _ in 0..TIMES {
         for (_, bench, times) in &mut benches {
@@ -114,19 +114,23 @@ async fn measure_held(stack: &Stack, server: &str, load: Load) {
 
 /// One database, and what is measured in it.
 struct Bench {
-    pool: PgPool,
+    database: Database,
     load: Load,
     /// The day that is measured; the other days are before it.
     last: NaiveDate,
 }
 
 impl Bench {
-    fn new(pool: PgPool, load: Load) -> Self {
-        Self { pool, load, last: Utc::now().date_naive() - Days::new(5) }
+    fn new(database: Database, load: Load) -> Self {
+        Self { database, load, last: Utc::now().date_naive() - Days::new(5) }
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.database.service()
     }
 
     async fn execute(&self, sql: String) {
-        sqlx::query(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql)).execute(self.pool()).await.unwrap();
     }
 
     async fn make_agents(&self) {
@@ -164,13 +168,17 @@ impl Bench {
             "SELECT ta.id FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id
                                                 WHERE a.segment = 'bench' ORDER BY ta.id",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await
         .unwrap();
-        sqlx::query("SELECT ensure_agent_requests_partitions($1, $1)").bind(day).execute(&self.pool).await.unwrap();
+        sqlx::query("SELECT ensure_agent_requests_partitions($1, $1)")
+            .bind(day)
+            .execute(self.pool())
+            .await
+            .unwrap();
         let copy =
             "COPY agent_requests (tenant_agent_id, response_time_ms, tokens_used, status, created_at) FROM STDIN";
-        let mut into = self.pool.copy_in_raw(copy).await.unwrap();
+        let mut into = self.pool().copy_in_raw(copy).await.unwrap();
         let mut random = Random(day.to_string().bytes().fold(7, |sum, byte| sum * 31 + u64::from(byte)));
         let mut row = 0;
         while row < self.load.rows_per_day {
@@ -243,12 +251,12 @@ impl Bench {
 
     /// From the claim of a run to its end, as a worker carries it out.
     async fn ours(&self, day: NaiveDate) -> Duration {
-        let pool = &self.pool;
+        let pool = self.pool();
         let runs = rollup::request(pool, &[day], None, "bench", TraceContext::root()).await.unwrap();
         let began = Instant::now();
         let claimed = rollup::claim(pool, runs[0].id, LONG).await.unwrap();
         let RunClaim::Held(run, holder) = claimed else { panic!("{claimed:?}") };
-        let rolled = roll_up(pool, &run, holder).await.unwrap();
+        let rolled = roll_up(&self.database, &run, holder).await.unwrap();
         let took = began.elapsed();
         let Rolled::Done { rows_read, .. } = rolled else { panic!("{rolled:?}") };
         assert_eq!(rows_read.unsigned_abs(), self.load.rows_per_day);
@@ -258,7 +266,7 @@ impl Bench {
     async fn floor(&self, partition: &str) -> Duration {
         let began = Instant::now();
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM {partition}"));
-        let count: i64 = sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap();
+        let count: i64 = sqlx::query_scalar(sql).fetch_one(self.pool()).await.unwrap();
         assert_eq!(count.unsigned_abs(), self.load.rows_per_day);
         began.elapsed()
     }
@@ -268,10 +276,10 @@ impl Bench {
         self.load_day(self.last).await;
         let mut fleet = Fleet::new(stack);
         fleet.start("painel-metrics-rollup-worker");
-        let runs = rollup::request(&self.pool, &[self.last], None, "bench", TraceContext::root()).await.unwrap();
+        let runs = rollup::request(self.pool(), &[self.last], None, "bench", TraceContext::root()).await.unwrap();
         rollup::publish(&stack.stores, &runs[0]).await;
         let run = eventually("the day to be rolled up", LONG, || async {
-            let run = rollup::find(&self.pool, runs[0].id).await.unwrap().unwrap();
+            let run = rollup::find(self.pool(), runs[0].id).await.unwrap().unwrap();
             (run.state == RunState::Succeeded).then_some(run)
         })
         .await;

@@ -5,13 +5,13 @@
 //! later leaves its mark for the next run. So the last run equals a recount.
 
 use chrono::{Datelike, NaiveDate};
-use futures::TryStreamExt;
+use futures::{TryStreamExt, future::try_join_all};
 use painel_shared::{
     command::Holder,
-    db,
+    db::{self, Database, READERS},
     rollup::{self, RollupRun},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use super::{
@@ -52,9 +52,9 @@ pub enum RollupError {
 }
 
 /// Rolls up the run's day, and ends the run in the same transaction.
-pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<Rolled, RollupError> {
+pub async fn roll_up(database: &Database, run: &RollupRun, holder: Holder) -> Result<Rolled, RollupError> {
     let partition = rollup::partition(run.day);
-    let mut transaction = db::begin(pool).await?;
+    let mut transaction = db::begin(database.service()).await?;
     prepare(&mut transaction, run).await?;
     let tables = tables(&mut transaction, &partition).await?;
     if tables.is_empty() {
@@ -63,22 +63,19 @@ pub async fn roll_up(pool: &PgPool, run: &RollupRun, holder: Holder) -> Result<R
     forget_marks(&mut transaction, run).await?;
     let mut found = Found::default();
     let buckets = Buckets::new();
-    // Of a pool of one there is no second connection; and a tenant's part of a day is small.
-    if run.tenant_id.is_none() && pool.options().get_max_connections() > 1 {
+    // A tenant's part of a day is small.
+    if let (None, Some(readers)) = (run.tenant_id, database.readers()) {
         let pieces = Pieces::cut(&mut transaction, &tables).await?;
-        let (mut one, mut other) = tokio::try_join!(pieces.connect(pool), pieces.connect(pool))?;
-        let (batches, mut read) = mpsc::channel::<Vec<Usage>>(BATCHES_AHEAD);
+        let (batches, mut to_write) = mpsc::channel::<Vec<Usage>>(BATCHES_AHEAD);
         let write = async {
-            while let Some(batch) = read.recv().await {
+            while let Some(batch) = to_write.recv().await {
                 found.write(&mut transaction, run.day, &batch).await?;
             }
             Ok(())
         };
-        tokio::try_join!(
-            pieces.read(&mut one, &buckets, BATCH, batches.clone()),
-            pieces.read(&mut other, &buckets, BATCH, batches),
-            write,
-        )?;
+        let reads = try_join_all((0..READERS).map(|_| pieces.read(readers, &buckets, BATCH, batches.clone())));
+        drop(batches);
+        tokio::try_join!(reads, write)?;
     } else {
         // What is read over the connection that writes is held until it has been read.
         let whose = run.tenant_id.map_or(Whose::All, Whose::Tenant);

@@ -129,8 +129,8 @@ impl RollupExecutor {
         delivery: &Delivery,
         drained: &CancellationToken,
     ) -> Ended<Result<Rolled, RollupError>> {
-        let (pool, own_run) = (self.db().clone(), run.clone());
-        let rolling = async move { roll_up(&pool, &own_run, holder).await };
+        let (database, own_run) = (self.stores.db.clone(), run.clone());
+        let rolling = async move { roll_up(&database, &own_run, holder).await };
         supervise(rolling, rollup::TIMEOUT, self.keep_lease(run, holder, delivery), drained).await
     }
 

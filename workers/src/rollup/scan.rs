@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use painel_shared::{histogram::LatencyHistogram, ids::TenantId, time::Timestamp};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row, pool::PoolConnection, postgres::PgRow};
 use tokio::sync::mpsc;
 
 /// Agents' usage, each agent once.
@@ -105,8 +105,10 @@ pub(super) async fn tables(db: &mut PgConnection, partition: &str) -> Result<Vec
 pub(super) enum Whose {
     All,
     Tenant(TenantId),
-    /// Of the agents whose surrogates are from the first to the second.
-    Agents(i32, i32),
+    /// Of the agents with surrogates up to this one.
+    UpTo(i32),
+    /// Of the agents with surrogates above this one.
+    Above(i32),
 }
 
 /// The statement that reads a table of raw requests. The name is one that this product has made, and neither numbers
@@ -117,7 +119,8 @@ fn statement(table: &str, whose: Whose) -> String {
         Whose::Tenant(tenant) => {
             format!("tenant_agent_id = ANY (ARRAY(SELECT id FROM tenant_agents WHERE tenant_id = '{tenant}'))")
         }
-        Whose::Agents(first, last) => format!("tenant_agent_id BETWEEN {first} AND {last}"),
+        Whose::UpTo(last) => format!("tenant_agent_id <= {last}"),
+        Whose::Above(last) => format!("tenant_agent_id > {last}"),
     };
     format!(
         "SELECT tenant_agent_id, string_agg(sample, NULL::bytea), max(created_at)
@@ -132,12 +135,10 @@ pub(super) fn read<'c>(
     whose: Whose,
     buckets: &'c Buckets,
 ) -> Usages<'c> {
-    let rows = sqlx::query(AssertSqlSafe(statement(table, whose))).fetch(connection);
+    // It is planned anew each time, by how the table is now and how the connection is set.
+    let rows = sqlx::query(AssertSqlSafe(statement(table, whose))).persistent(false).fetch(connection);
     rows.map(|row| row.and_then(|row| Usage::read(&row, buckets))).boxed()
 }
-
-/// In how many pieces a table is read.
-const PIECES: i32 = 4;
 
 /// A day in pieces, for several readers: each takes the next one when it is done with its last.
 pub(super) struct Pieces {
@@ -153,37 +154,43 @@ impl Pieces {
         let agents =
             sqlx::query!(r#"SELECT min(id) AS first, max(id) AS last FROM tenant_agents"#).fetch_one(db).await?;
         let parts = match (in_order, agents.first, agents.last) {
-            (true, Some(first), Some(last)) => ranges(first, last),
+            (true, Some(first), Some(last)) => {
+                let middle = first.midpoint(last);
+                // One condition each: PostgreSQL checks each for every request.
+                vec![Whose::UpTo(middle), Whose::Above(middle)]
+            }
             _ => vec![Whose::All],
         };
         let pieces = parts.iter().flat_map(|part| tables.iter().map(|table| (table.name.clone(), *part)));
         Ok(Self { pieces: pieces.collect(), next: AtomicUsize::new(0), in_order })
     }
 
-    /// A connection of its own for a reader, beside the pool: nobody who waits for the pool waits for it.
-    pub(super) async fn connect(&self, pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
-        let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    /// A connection that is set for reading them.
+    async fn connect(&self, readers: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut connection = readers.acquire().await?;
         // Hashing all agents in memory is many times faster than sorting their requests; and the planner does not
         // know that an index which is read alone, in order, is faster still.
         let hash = if self.in_order { "off" } else { "on" };
         let set = format!(
-            "SET work_mem = '256MB'; SET max_parallel_workers_per_gather = 0; SET jit = off; SET enable_hashagg = {hash}"
+            "SET statement_timeout = 0; SET work_mem = '256MB'; SET max_parallel_workers_per_gather = 0; SET jit = off;
+             SET enable_hashagg = {hash}"
         );
-        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *connection).await?;
         Ok(connection)
     }
 
     /// Reads pieces until there are none left, and sends what the agents did in batches of that size.
     pub(super) async fn read(
         &self,
-        connection: &mut PgConnection,
+        readers: &PgPool,
         buckets: &Buckets,
         size: usize,
         batches: mpsc::Sender<Vec<Usage>>,
     ) -> Result<(), sqlx::Error> {
+        let mut connection = self.connect(readers).await?;
         let mut batch = Vec::new();
         while let Some((table, whose)) = self.pieces.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let mut usages = read(connection, table, *whose, buckets);
+            let mut usages = read(&mut connection, table, *whose, buckets);
             while let Some(usage) = usages.try_next().await? {
                 batch.push(usage);
                 // Who writes has ended only where it failed, and then this is not awaited any more.
@@ -197,13 +204,4 @@ impl Pieces {
         }
         Ok(())
     }
-}
-
-/// All surrogates, cut so that those from `first` to `last` are cut evenly.
-fn ranges(first: i32, last: i32) -> Vec<Whose> {
-    let width = (last.saturating_sub(first) / PIECES).max(1);
-    let cuts: Vec<i32> = (1..PIECES).map(|part| first.saturating_add(width.saturating_mul(part))).collect();
-    let begins = std::iter::once(i32::MIN).chain(cuts.iter().copied());
-    let ends = cuts.iter().map(|cut| cut - 1).chain([i32::MAX]);
-    begins.zip(ends).map(|(first, last)| Whose::Agents(first, last)).collect()
 }
