@@ -4,10 +4,10 @@ use painel_shared::{
     command::NewCommand,
     command_store::IdempotencyKey,
     db::{InternalScope, TenantScope},
-    dispatch::{Aggregation, Dispatched, dispatch, dispatch_aggregation},
+    dispatch::{Dispatched, dispatch, dispatch_aggregation},
     events::Origin,
     ids::TenantId,
-    rollup::RollupRun,
+    rollup::{Aggregation, RollupRun},
     stores::Stores,
 };
 use tracing::Instrument;

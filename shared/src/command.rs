@@ -11,7 +11,7 @@
 //! store writes the next image on the condition that the stored one is still what was looked at, so
 //! this file alone decides what is lawful.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -30,6 +30,8 @@ pub const PUBLISH_PATIENCE: Duration = Duration::from_secs(15);
 pub const PUBLISH_PATIENCE_CAP: Duration = Duration::from_secs(300);
 /// The wait after a publishing that failed.
 pub const PUBLISH_AGAIN: Duration = Duration::from_secs(2);
+/// How long whoever ended a command may take to write the event of that, before somebody else does.
+pub const EVENT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a command is kept after its creation.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -77,6 +79,15 @@ pub struct CommandKey {
     pub created_at: Timestamp,
 }
 
+/// The most characters of an error's message that are kept: 16 KB at the most.
+const MESSAGE_CHARS: usize = 4_000;
+
+impl fmt::Display for CommandKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.command_id.fmt(f)
+    }
+}
+
 /// Why a command ended in ERROR, or why its last attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandError {
@@ -86,6 +97,50 @@ pub struct CommandError {
     pub message: String,
     /// Whether another attempt could have helped.
     pub retryable: bool,
+}
+
+impl CommandError {
+    /// An error with that stable code; a message that is too long is cut.
+    pub fn new(code: &str, message: &str, retryable: bool) -> Self {
+        Self { code: code.to_owned(), message: message.chars().take(MESSAGE_CHARS).collect(), retryable }
+    }
+}
+
+/// What has to be done about a command by itself, should nothing else happen to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DueKind {
+    /// Its holder may have died: it is published again when its lease has passed.
+    Held,
+    /// It waits for another attempt: it is published again when that should long have begun.
+    Retry,
+    /// It waits for its first attempt.
+    New,
+    /// It has ended, and the event of that may not have been written.
+    Event,
+}
+
+impl DueKind {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 4] = [Self::Held, Self::Retry, Self::New, Self::Event];
+
+    /// The kind as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Retry => "retry",
+            Self::New => "new",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// What is due, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What has to be done.
+    pub kind: DueKind,
+    /// From when on.
+    pub at: Timestamp,
 }
 
 /// By what a worker proves that a command is still its own.
@@ -178,6 +233,9 @@ pub struct Command {
     /// Whether its message belongs in the dead-letter queue.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dead_letter: bool,
+    /// Whether the event of its end may still have to be written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owes_event: bool,
     /// The trace of the request that made it.
     pub traceparent: TraceContext,
     /// When the table may forget it.
@@ -207,6 +265,17 @@ pub enum ClaimRefused {
 #[error("the lease has been lost")]
 pub struct LeaseLost;
 
+/// Why a holder may not give a command back to be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RetryRefused {
+    /// Its lease has passed to another.
+    #[error(transparent)]
+    LeaseLost(#[from] LeaseLost),
+    /// This was the last attempt.
+    #[error("no attempts are left")]
+    NoAttemptsLeft,
+}
+
 /// A transition's precondition does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the command's state does not allow it")]
@@ -215,9 +284,11 @@ pub struct NotAllowed;
 /// How an attempt ended for good.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// It took effect, with this result.
+    /// It took effect, with this result; the event of that was written with its record.
     Success(Map<String, Value>),
-    /// It did not. `dead_letter` where more attempts might have helped.
+    /// It has this result, but PostgreSQL did not answer: the event is owed.
+    Unaudited(Map<String, Value>),
+    /// It took no effect; the event of that is written after. `dead_letter` where more attempts might have helped.
     Error {
         /// Why.
         error: CommandError,
@@ -252,6 +323,7 @@ impl Command {
             result: None,
             error: None,
             dead_letter: false,
+            owes_event: false,
             traceparent: new.traceparent,
             expires_at: now + RETENTION,
         }
@@ -260,6 +332,26 @@ impl Command {
     /// Its id.
     pub fn id(&self) -> CommandId {
         self.key.command_id
+    }
+
+    /// The same command under the key that was reserved for it.
+    pub fn under(self, key: CommandKey) -> Self {
+        Self { key, ..self }
+    }
+
+    /// What has to be done about it by itself, and when; nothing once it has ended and its event is written.
+    pub fn due(&self) -> Option<Due> {
+        let next = self.next_publish_at.unwrap_or(self.not_before);
+        let (kind, at) = match self.status {
+            Status::Running => (DueKind::Held, self.lease_expires_at.map_or(next, |lease| lease.max(next))),
+            Status::Pending if self.attempt > 0 => (DueKind::Retry, next),
+            Status::Pending => (DueKind::New, next),
+            Status::Success | Status::Error if self.owes_event => {
+                (DueKind::Event, self.completed_at.unwrap_or(self.key.created_at) + EVENT_PATIENCE)
+            }
+            Status::Success | Status::Error => return None,
+        };
+        Some(Due { kind, at })
     }
 
     /// Who holds it, if anyone does.
@@ -314,10 +406,10 @@ impl Command {
         error: CommandError,
         delay: Duration,
         now: Timestamp,
-    ) -> Result<Self, LeaseLost> {
+    ) -> Result<Self, RetryRefused> {
         self.held_by(holder)?;
         if self.attempt >= self.max_attempts {
-            return Err(LeaseLost);
+            return Err(RetryRefused::NoAttemptsLeft);
         }
         Ok(Self { error: Some(error), ..self.pending(now + delay) })
     }
@@ -372,6 +464,14 @@ impl Command {
         if self.holder() == Some(holder) { Ok(()) } else { Err(LeaseLost) }
     }
 
+    /// **event written**: that of its end.
+    pub fn event_written(&self) -> Result<Self, NotAllowed> {
+        if !self.status.is_final() || !self.owes_event {
+            return Err(NotAllowed);
+        }
+        Ok(Self { owes_event: false, ..self.clone() })
+    }
+
     /// The same command, waiting for a worker from `not_before` on.
     fn pending(&self, not_before: Timestamp) -> Self {
         Self {
@@ -385,6 +485,7 @@ impl Command {
             duration_ms: None,
             result: None,
             dead_letter: false,
+            owes_event: false,
             ..self.clone()
         }
     }
@@ -392,8 +493,9 @@ impl Command {
     /// The same command, ended.
     fn ended(&self, verdict: Verdict, now: Timestamp) -> Self {
         let took = self.started_at.map(|at| (now - at).num_milliseconds().max(0).unsigned_abs());
+        let owes_event = !matches!(verdict, Verdict::Success(_));
         let (status, result, error, dead_letter) = match verdict {
-            Verdict::Success(result) => (Status::Success, Some(result), None, false),
+            Verdict::Success(result) | Verdict::Unaudited(result) => (Status::Success, Some(result), None, false),
             Verdict::Error { error, dead_letter } => (Status::Error, None, Some(error), dead_letter),
         };
         Self {
@@ -401,6 +503,7 @@ impl Command {
             result,
             error,
             dead_letter,
+            owes_event,
             next_publish_at: None,
             republished: 0,
             lease_owner: None,

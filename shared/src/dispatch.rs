@@ -12,10 +12,9 @@ use crate::{
     events::{self, Event, Origin},
     ids::TenantId,
     job::Job,
-    rollup::{self, RollupRun},
+    rollup::{self, Aggregation, RollupRun},
     stores::Stores,
     time::now,
-    trace::TraceContext,
 };
 
 /// How many rollup jobs are published at once.
@@ -52,46 +51,45 @@ pub enum DispatchError {
 
 /// Accepts a validated command: looks up what it names, records the request in the audit log, stores it
 /// and publishes its job. A job that the queue does not take in time is left to the reconciler.
+///
+/// An idempotency key is given to one command before anything is recorded. Whoever comes with the same key while that
+/// command is being made, or after its making was cut short, makes the same one: so one request stands in the log.
 pub async fn dispatch(
     stores: &Stores,
     new: NewCommand,
     key: Option<&IdempotencyKey>,
     origin: Origin,
 ) -> Result<Dispatched, DispatchError> {
-    if let Some(key) = key
-        && let Some(marker) = stores.commands.find_marker(key).await?
-    {
-        return replay(stores, key, &marker).await;
+    let known = match key {
+        Some(key) => stores.commands.find_marker(key).await?,
+        None => None,
+    };
+    if let Some(replayed) = replay(stores, key, known.as_ref()).await? {
+        return Ok(replayed);
     }
     if let Some(missing) = db::within_limit(find_missing(stores.db.service(), &new)).await? {
         return Err(DispatchError::NotFound(missing));
     }
-    let command = Command::accept(new, now());
+    let mut command = Command::accept(new, now());
+    if let Some(key) = key {
+        let marker = match known {
+            Some(marker) => marker,
+            None => stores.commands.reserve(key, command.key).await?,
+        };
+        if let Some(replayed) = replay(stores, Some(key), Some(&marker)).await? {
+            return Ok(replayed);
+        }
+        command = command.under(marker.target());
+    }
     let requested = Event::requested(&command, origin);
     db::within_limit(async { events::record(&mut *stores.db.service().acquire().await?, &requested).await })
         .await?;
-    if let (Created::Twin(marker), Some(key)) = (stores.commands.create(&command, key).await?, key) {
-        return replay(stores, key, &marker).await;
+    match stores.commands.create(&command, key).await? {
+        Created::New => {}
+        Created::Twin(command) => return Ok(Dispatched { command, replayed: true }),
     }
     publish(stores, &command).await;
     Ok(Dispatched { command, replayed: false })
-}
-
-/// Days that are to be rolled up, already checked for their order and number.
-#[derive(Clone, Debug)]
-pub struct Aggregation {
-    /// The first day.
-    pub from: NaiveDate,
-    /// The last day.
-    pub to: NaiveDate,
-    /// Only this tenant.
-    pub tenant_id: Option<TenantId>,
-    /// The `sub` of who asks.
-    pub requested_by: String,
-    /// Their address, where it is known.
-    pub requested_by_email: Option<String>,
-    /// The trace of the request.
-    pub traceparent: TraceContext,
 }
 
 /// Accepts an aggregation: checks that the tenant and every day's raw requests exist, records the request in the audit
@@ -113,7 +111,7 @@ pub async fn dispatch_aggregation(
     stream::iter(&runs)
         .for_each_concurrent(PUBLISHED_AT_ONCE, |run| async {
             // What the queue does not take now, the reconciler publishes.
-            rollup::publish(stores, run).await;
+            publish_run(stores, run).await;
         })
         .await;
     Ok(runs)
@@ -155,13 +153,29 @@ pub async fn publish(stores: &Stores, command: &Command) -> bool {
     }
 }
 
-async fn replay(stores: &Stores, key: &IdempotencyKey, marker: &Marker) -> Result<Dispatched, DispatchError> {
+/// Publishes a job for `run`; whether the queue took it. What it does not take, the reconciler finds.
+pub async fn publish_run(stores: &Stores, run: &RollupRun) -> bool {
+    let published = stores.queue.publish(&Job::for_run(run)).await;
+    published
+        .inspect_err(|error| {
+            metrics::counter!("painel_publish_failures_total", "queue" => rollup::QUEUE.name()).increment(1);
+            tracing::warn!(run.id = %run.id, %error, "a rollup job was not published; the reconciler will");
+        })
+        .is_ok()
+}
+
+/// The command that the marker's key has made, if it has been made yet.
+async fn replay(
+    stores: &Stores,
+    key: Option<&IdempotencyKey>,
+    marker: Option<&Marker>,
+) -> Result<Option<Dispatched>, DispatchError> {
+    let (Some(key), Some(marker)) = (key, marker) else { return Ok(None) };
     if !marker.is_of(key) {
         return Err(DispatchError::KeyReused);
     }
-    let gone = || StoreError::Unavailable("the command of an idempotency key is gone".to_owned());
-    let command = stores.commands.get_key(marker.target()).await?.ok_or_else(gone)?;
-    Ok(Dispatched { command, replayed: true })
+    let made = stores.commands.get_key(marker.target()).await?;
+    Ok(made.map(|command| Dispatched { command, replayed: true }))
 }
 
 /// The field that names what does not exist, or is another tenant's.

@@ -6,9 +6,8 @@ use uuid::Uuid;
 
 use crate::{
     command::{Command, Status},
-    dispatch::Aggregation,
     ids::{CommandId, TenantId},
-    rollup,
+    rollup::{self, Aggregation},
 };
 
 /// One entry of the log.

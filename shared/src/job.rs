@@ -8,10 +8,10 @@ use crate::{
     command::{Command, CommandKey},
     commands::CommandType,
     ids::{JobId, RunId, TenantId},
-    queue::WorkQueue,
     rollup::{self, RollupRun},
     time::{Timestamp, millis, now},
     trace::TraceContext,
+    work_queue::WorkQueue,
 };
 
 /// The one version of the envelope.
@@ -54,6 +54,14 @@ impl JobKind {
         match name {
             rollup::KIND => Some(Self::MetricsRollup),
             name => CommandType::named(name).map(Self::Command),
+        }
+    }
+
+    /// The queue that carries it.
+    pub fn queue(self) -> WorkQueue {
+        match self {
+            Self::Command(command_type) => command_type.queue(),
+            Self::MetricsRollup => rollup::QUEUE,
         }
     }
 
@@ -143,10 +151,7 @@ impl Job {
 
     /// The queue that carries it.
     pub fn queue(&self) -> WorkQueue {
-        match self.kind {
-            JobKind::Command(command_type) => command_type.queue(),
-            JobKind::MetricsRollup => rollup::QUEUE,
-        }
+        self.kind.queue()
     }
 
     /// The envelope as it goes over the wire.

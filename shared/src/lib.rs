@@ -31,3 +31,4 @@ pub mod stores;
 pub mod telemetry;
 pub mod time;
 pub mod trace;
+pub mod work_queue;

@@ -18,17 +18,20 @@ pub enum Bug {
     NoReconciler,
     /// A job counts as published when RabbitMQ has been sent it, not when it has taken it.
     NoConfirm,
+    /// What lost its worker is not published again.
+    ReconcilerSkipsRunning,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AcknowledgeFirst,
         Self::NoFencingCheck,
         Self::NoClaimCondition,
         Self::NoEffectKey,
         Self::NoReconciler,
         Self::NoConfirm,
+        Self::ReconcilerSkipsRunning,
     ];
 
     /// Its name, as `PLANTED_BUG` in the environment has it.
@@ -40,6 +43,7 @@ impl Bug {
             Self::NoEffectKey => "no-effect-key",
             Self::NoReconciler => "no-reconciler",
             Self::NoConfirm => "no-confirm",
+            Self::ReconcilerSkipsRunning => "reconciler-skips-running",
         }
     }
 }

@@ -1,22 +1,33 @@
-//! A proxy that carries a request to its server and then loses the answer, when told to.
+//! A proxy before DynamoDB that loses answers, or answers for the indexes as if they lagged, when told to; and counts.
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+
+/// What a query on an index that knows nothing answers.
+const NOTHING: &str = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
 
 /// The proxy. Its task ends with the runtime.
 pub struct Lossy {
     address: SocketAddr,
-    losses: Arc<AtomicU32>,
+    told: Arc<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    losses: AtomicU32,
+    indexes_hidden: AtomicBool,
+    bytes: AtomicU64,
+    calls: Mutex<Vec<String>>,
 }
 
 impl Lossy {
@@ -25,15 +36,15 @@ impl Lossy {
         let server: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let losses = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&losses);
+        let told = Arc::new(Told::default());
+        let tells = Arc::clone(&told);
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(carry(client, TcpStream::connect(server).await.unwrap(), Arc::clone(&counted)));
+                tokio::spawn(carry(client, TcpStream::connect(server).await.unwrap(), Arc::clone(&tells)));
             }
         });
-        Self { address, losses }
+        Self { address, told }
     }
 
     /// Where it listens.
@@ -43,33 +54,87 @@ impl Lossy {
 
     /// The next answer is lost, though its request was carried out.
     pub fn lose_next_answer(&self) {
-        self.losses.fetch_add(1, Ordering::SeqCst);
+        self.told.losses.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether every answer that was to be lost has been.
     pub fn is_quiet(&self) -> bool {
-        self.losses.load(Ordering::SeqCst) == 0
+        self.told.losses.load(Ordering::SeqCst) == 0
+    }
+
+    /// From now on no index shows anything, as if all of them lagged.
+    pub fn hide_indexes(&self) {
+        self.told.indexes_hidden.store(true, Ordering::SeqCst);
+    }
+
+    /// How many calls of that operation there have been.
+    pub fn calls(&self, operation: &str) -> usize {
+        self.told.calls.lock().unwrap().iter().filter(|call| *call == operation).count()
+    }
+
+    /// How many calls there have been, and how many bytes their bodies and answers had.
+    pub fn traffic(&self) -> (usize, u64) {
+        (self.told.calls.lock().unwrap().len(), self.told.bytes.load(Ordering::SeqCst))
     }
 }
 
-async fn carry(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let requests = async { copy(&mut from_client, &mut to_server).await.map(|_| ()) };
-    let answers = async {
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let read = from_server.read(&mut buffer).await?;
-            let lost = losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-            if read == 0 || lost {
-                return std::io::Result::Ok(());
-            }
-            to_client.write_all(&buffer[..read]).await?;
+/// Carries requests and their answers, one after the other, until either side closes.
+async fn carry(mut client: TcpStream, mut server: TcpStream, told: Arc<Told>) -> Option<()> {
+    loop {
+        let request = message(&mut client).await?;
+        let head = String::from_utf8_lossy(&request.head).into_owned();
+        let operation = header(&head, "x-amz-target").and_then(|target| target.split_once('.'));
+        let operation = operation.map_or_else(String::new, |(_, name)| name.to_owned());
+        let on_index = operation == "Query" && String::from_utf8_lossy(&request.body).contains("\"IndexName\"");
+        told.calls.lock().unwrap().push(operation);
+        told.bytes.fetch_add(request.body.len() as u64, Ordering::SeqCst);
+        if on_index && told.indexes_hidden.load(Ordering::SeqCst) {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";
+            client.write_all(format!("{head} {}\r\n\r\n{NOTHING}", NOTHING.len()).as_bytes()).await.ok()?;
+            continue;
         }
-    };
-    // Whichever side ends first, both connections are closed.
-    tokio::select! {
-        _ = requests => {}
-        _ = answers => {}
+        server.write_all(&request.whole()).await.ok()?;
+        let answer = message(&mut server).await?;
+        told.bytes.fetch_add(answer.body.len() as u64, Ordering::SeqCst);
+        let lost = told.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        if lost {
+            // Both connections are closed.
+            return None;
+        }
+        client.write_all(&answer.whole()).await.ok()?;
     }
+}
+
+struct Message {
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Message {
+    fn whole(&self) -> Vec<u8> {
+        [self.head.as_slice(), self.body.as_slice()].concat()
+    }
+}
+
+/// The next HTTP message; none where the connection has been closed.
+async fn message(stream: &mut TcpStream) -> Option<Message> {
+    let (mut read, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let end = read.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4);
+        if let Some(end) = end {
+            let head = read[..end].to_vec();
+            let length =
+                header(&String::from_utf8_lossy(&head), "content-length").map_or(0, |n| n.parse().unwrap());
+            if read.len() >= end + length {
+                return Some(Message { head, body: read[end..].to_vec() });
+            }
+        }
+        let count = stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
+        read.extend_from_slice(&buffer[..count]);
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }

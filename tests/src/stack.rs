@@ -22,7 +22,7 @@ use painel::{
 };
 use painel_api::server;
 use painel_shared::{
-    command::{Command, NewCommand},
+    command::{Command, CommandKey, NewCommand},
     commands::{CommandType, Parameters},
     config::{CredentialsConfig, Vars},
     dispatch::dispatch,
@@ -31,18 +31,19 @@ use painel_shared::{
     job::Job,
     queue::{Delivery, Receiver, Side, WorkQueue},
     stores::Stores,
+    time::to_text,
     trace::TraceContext,
 };
 use painel_workers::{
+    command_work::Executor,
     config::{ReconcilerConfig, RollupConfig, WorkerConfig},
-    execute::Executor,
     handler::{AnyHandler, Handler},
     rollup::RollupExecutor,
     runner::{Execute, Runner},
     scheduler::{Nightly, Reconciler},
 };
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -357,6 +358,35 @@ impl Stack {
         request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 
+    /// The item of a command as the table has it.
+    pub async fn item(&self, command: &Command) -> Value {
+        let answer = self.dynamodb_call("GetItem", json!({"TableName": self.table(), "Key": key(command)})).await;
+        serde_json::from_str::<Value>(&answer).unwrap()["Item"].take()
+    }
+
+    /// Changes a command's item as nothing in the product does: `#x` is that attribute, `:x` the value.
+    pub async fn damage(&self, command: &Command, update: &str, attribute: &str, value: Value) {
+        let request = json!({
+            "TableName": self.table(), "Key": key(command), "UpdateExpression": update,
+            "ExpressionAttributeNames": {"#x": attribute}, "ExpressionAttributeValues": {":x": value},
+        });
+        self.dynamodb_call("UpdateItem", request).await;
+    }
+
+    /// Puts `count` items into the table, as they are.
+    pub async fn fill_raw(&self, count: i64, item: impl Fn(i64) -> Value) {
+        for first in (0..count).step_by(25) {
+            let puts: Vec<Value> =
+                (first..(first + 25).min(count)).map(|n| json!({"PutRequest": {"Item": item(n)}})).collect();
+            let request = json!({"RequestItems": {self.table(): puts}});
+            self.dynamodb_call("BatchWriteItem", request).await;
+        }
+    }
+
+    fn table(&self) -> &str {
+        self.vars.text("PAINEL_DYNAMODB_TABLE").unwrap_or("operational_commands")
+    }
+
     /// How often the stand-in agent runtime was asked for a restart.
     pub async fn restart_calls(&self) -> u64 {
         let answer = reqwest::get(format!("{}/calls", self.stand_ins.url())).await.unwrap();
@@ -367,6 +397,11 @@ impl Stack {
     pub fn aws_urls(&self) -> (String, String) {
         (self.dynamodb.url(), self.sqs.url())
     }
+}
+
+fn key(command: &Command) -> Value {
+    let CommandKey { command_id, created_at } = command.key;
+    json!({"command_id": {"S": command_id}, "created_at": {"S": to_text(created_at)}})
 }
 
 fn postgres_url() -> String {

@@ -5,16 +5,58 @@
 //! wakes up after the command has ended in ERROR, finds it and leaves the world as it is.
 
 use painel_shared::{
-    command::{Command, CommandError, Verdict},
+    command::{CommandError, Verdict},
     db,
     events::{self, Event},
     ids::CommandId,
     planted::{Bug, planted},
 };
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 
 use crate::handler::{Attempt, HandlerError, ResultMap};
+
+/// The most bytes that a result may have as JSON.
+const RESULT_BYTES: usize = 16 * 1024;
+
+/// A success that is on record. Only what recorded it, or found the record, or says outright that its event is owed,
+/// can make one: so a handler cannot return a success that it has not recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Success {
+    result: ResultMap,
+    owes_event: bool,
+}
+
+impl Success {
+    /// A success that is nowhere on record but in the command itself: for what changes nothing, while PostgreSQL does
+    /// not answer. The event of it is written later.
+    pub fn owing_event(result: ResultMap) -> Result<Self, HandlerError> {
+        Ok(Self { result: bounded(result)?, owes_event: true })
+    }
+
+    /// What is shown to whoever asks for the command.
+    pub fn result(&self) -> &ResultMap {
+        &self.result
+    }
+
+    fn on_record(result: ResultMap) -> Self {
+        Self { result, owes_event: false }
+    }
+
+    pub(crate) fn into_verdict(self) -> Verdict {
+        if self.owes_event { Verdict::Unaudited(self.result) } else { Verdict::Success(self.result) }
+    }
+}
+
+/// The result, if an item of the command store has room for it.
+fn bounded(result: ResultMap) -> Result<ResultMap, HandlerError> {
+    let size = serde_json::to_vec(&result).map_or(usize::MAX, |bytes| bytes.len());
+    if size > RESULT_BYTES {
+        let message = format!("the result has {size} bytes; {RESULT_BYTES} are kept");
+        return Err(HandlerError::permanent("result_too_large", message));
+    }
+    Ok(result)
+}
 
 /// What a handler finds when it is about to make its effect.
 #[derive(Debug)]
@@ -22,7 +64,7 @@ pub enum Begun {
     /// Nothing has been done: do it within this.
     Fresh(Effect),
     /// It was done before, with this result.
-    Done(ResultMap),
+    Done(Success),
 }
 
 /// A transaction in which an effect is made. Dropped uncommitted, nothing has happened.
@@ -39,7 +81,7 @@ pub async fn begin(db: &PgPool, attempt: &Attempt) -> Result<Begun, HandlerError
          VALUES ($1, $2, 'success', '{}')
          ON CONFLICT (command_id) DO UPDATE SET fence = excluded.fence, outcome = 'success'
          WHERE known.outcome = 'failed' AND known.fence < excluded.fence",
-        attempt.command.id().uuid(),
+        attempt.stored.id().uuid(),
         fence(attempt.holder.fence),
     )
     .execute(&mut *transaction)
@@ -48,8 +90,8 @@ pub async fn begin(db: &PgPool, attempt: &Attempt) -> Result<Begun, HandlerError
     if taken == 1 || planted(Bug::NoEffectKey) {
         return Ok(Begun::Fresh(Effect { transaction }));
     }
-    match find_success(&mut transaction, attempt.command.id()).await? {
-        Some(result) => Ok(Begun::Done(result)),
+    match find_success(&mut *transaction, attempt.stored.id()).await? {
+        Some(result) => Ok(Begun::Done(Success::on_record(result))),
         None => Err(fenced_off()),
     }
 }
@@ -61,40 +103,41 @@ impl Effect {
     }
 
     /// Records the result and the audit event, and commits all of it.
-    pub async fn commit(mut self, attempt: &Attempt, result: ResultMap) -> Result<ResultMap, HandlerError> {
+    pub async fn commit(mut self, attempt: &Attempt, result: ResultMap) -> Result<Success, HandlerError> {
+        let result = bounded(result)?;
         sqlx::query!(
             "UPDATE command_effects SET result = $2 WHERE command_id = $1",
-            attempt.command.id().uuid(),
+            attempt.stored.id().uuid(),
             Value::Object(result.clone()),
         )
         .execute(self.connection())
         .await?;
-        let event = Event::succeeded(&attempt.command, attempt.holder.fence, &result);
+        let event = Event::succeeded(&attempt.stored, attempt.holder.fence, &result);
         events::record(self.connection(), &event).await?;
         self.transaction.commit().await?;
-        Ok(result)
+        Ok(Success::on_record(result))
     }
 }
 
 /// The recorded result of the attempt's command, if it has taken effect; an error where the command has
 /// been given up. For effects that are made outside of PostgreSQL: looked at before, recorded after.
-pub async fn find_standing(db: &PgPool, attempt: &Attempt) -> Result<Option<ResultMap>, HandlerError> {
+pub async fn find_standing(db: &PgPool, attempt: &Attempt) -> Result<Option<Success>, HandlerError> {
     let row = sqlx::query!(
         "SELECT fence, outcome, result FROM command_effects WHERE command_id = $1",
-        attempt.command.id().uuid(),
+        attempt.stored.id().uuid(),
     )
     .fetch_optional(db)
     .await?;
     match row {
         _ if planted(Bug::NoEffectKey) => Ok(None),
-        Some(row) if row.outcome == "success" => Ok(Some(into_map(row.result))),
+        Some(row) if row.outcome == "success" => Ok(Some(Success::on_record(into_map(row.result)))),
         Some(row) if row.fence >= fence(attempt.holder.fence) => Err(fenced_off()),
         _ => Ok(None),
     }
 }
 
 /// The recorded result of a command that has taken effect.
-async fn find_success(db: &mut PgConnection, command: CommandId) -> Result<Option<ResultMap>, sqlx::Error> {
+async fn find_success(db: impl PgExecutor<'_>, command: CommandId) -> Result<Option<ResultMap>, sqlx::Error> {
     let row = sqlx::query_scalar!(
         "SELECT result FROM command_effects WHERE command_id = $1 AND outcome = 'success'",
         command.uuid(),
@@ -104,33 +147,30 @@ async fn find_success(db: &mut PgConnection, command: CommandId) -> Result<Optio
     Ok(row.map(into_map))
 }
 
-/// Before a command ends in ERROR: writes the tombstone and the audit event. Where the effect turns out
-/// to have been made, the command ends in SUCCESS after all.
+/// Before a command ends in ERROR: writes the tombstone. Where the effect turns out to have been made, the command ends
+/// in SUCCESS after all. The event of the end is written after the end, by whoever brings it about: until then a holder
+/// with a higher fence may still succeed.
 pub async fn bury(
     db: &PgPool,
-    command: &Command,
+    command: CommandId,
     at_fence: u64,
     error: CommandError,
     dead_letter: bool,
 ) -> Result<Verdict, sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
     let tombstone = serde_json::to_value(&error).unwrap_or_default();
-    sqlx::query!(
+    let buried = sqlx::query!(
         "INSERT INTO command_effects AS known (command_id, fence, outcome, result) VALUES ($1, $2, 'failed', $3)
          ON CONFLICT (command_id) DO UPDATE SET fence = excluded.fence, result = excluded.result
          WHERE known.outcome = 'failed' AND known.fence < excluded.fence",
-        command.id().uuid(),
+        command.uuid(),
         fence(at_fence),
         tombstone,
     )
-    .execute(&mut *transaction)
-    .await?;
-    if let Some(result) = find_success(&mut transaction, command.id()).await? {
-        return Ok(Verdict::Success(result));
-    }
-    events::record(&mut transaction, &Event::failed(command, at_fence, &error.code, &error.message)).await?;
-    transaction.commit().await?;
-    Ok(Verdict::Error { error, dead_letter })
+    .execute(db)
+    .await?
+    .rows_affected();
+    let success = if buried == 1 { None } else { find_success(db, command).await? };
+    Ok(success.map_or(Verdict::Error { error, dead_letter }, Verdict::Success))
 }
 
 /// A tombstone stands at this fence or above: the command has been given up by somebody else.

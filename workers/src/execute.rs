@@ -1,174 +1,109 @@
-//! One job: decode, claim, keep the lease, run with a timeout, catch a panic, settle.
+//! The frame of every job: decode, claim, keep the lease, supervise, record, settle.
 
 use std::time::{Duration, Instant};
 
 use painel_shared::{
-    command::{Command, CommandError, CommandKey, Holder, Verdict},
-    command_store::{Claim, StoreError, Write},
-    commands::CommandType,
-    db,
-    events::{self, Event},
-    job::{Job, JobKind, Work},
-    queue::{Delivery, QueueError, WorkQueue},
-    stores::Stores,
-    time::now,
+    job::Job,
+    queue::{Delivery, WorkQueue},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    effects,
-    handler::{AnyHandler, Attempt, HandlerError, ResultMap},
-    runner::{Execute, dead_letter},
-    settle::{Decision, Settlement, decide, settle},
-    supervise::{Ended, supervise},
+    runner::{Execute, send_to_dead_letters},
+    settle::{Settlement, settle},
+    supervise::supervise,
+    work::{Claimed, Held, Recorded, Work, WorkError},
 };
 
 /// How long a delivery waits when a store did not answer.
 const STORE_DOWN: Duration = Duration::from_secs(5);
-/// How often a delivery is settled anew because its command moved on meanwhile.
+/// How often a delivery is settled anew because its work moved on meanwhile.
 const SETTLE_TRIES: usize = 4;
 
-/// Executes the jobs of one command type.
+/// Executes the jobs of one kind of work.
 #[derive(Clone, Debug)]
-pub struct Executor {
-    stores: Stores,
-    handler: AnyHandler,
+pub struct Frame<W> {
+    pub(crate) work: W,
 }
 
-impl Execute for Executor {
+impl<W: Work> Execute for Frame<W> {
     fn queue(&self) -> WorkQueue {
-        self.command_type().queue()
+        self.work.kind().queue()
     }
 
     async fn execute(&self, delivery: Delivery, drained: &CancellationToken) {
-        let kind = self.command_type();
-        let (job, key) = match Job::decode(&delivery.body) {
-            Ok(job) => match job.work {
-                Work::Command(key) if job.kind == JobKind::Command(kind) => (job, key),
-                _ => {
-                    let reason = format!("a {} job does not belong on {}", job.kind.name(), kind.queue());
-                    return self.dead_letter(delivery, &reason).await;
-                }
-            },
-            Err(error) => return self.dead_letter(delivery, &error.to_string()).await,
+        let (job, key) = match self.read(&delivery.body) {
+            Ok(known) => known,
+            Err(reason) => return self.dead_letter(delivery, &reason).await,
         };
-        let trace = job.traceparent.child();
+        let (kind, trace) = (job.kind.name(), job.traceparent.child());
         let span = tracing::info_span!(
             "job",
-            job.kind = kind.name(),
+            job.kind = kind,
             job.id = %job.job_id,
-            command.id = %key.command_id,
+            job.about = %key,
             trace_id = trace.trace_id(),
         );
-        let in_flight = metrics::gauge!("painel_jobs_in_flight", "kind" => kind.name());
+        let in_flight = metrics::gauge!("painel_jobs_in_flight", "kind" => kind);
         in_flight.increment(1);
-        self.execute_job(delivery, key, drained).instrument(span).await;
+        self.work_on(delivery, key, drained).instrument(span).await;
         in_flight.decrement(1);
     }
 }
 
-/// Why a delivery could not be settled from its command's state.
-#[derive(Debug, thiserror::Error)]
-enum Unsettled {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("PostgreSQL did not answer: {0}")]
-    Database(#[from] sqlx::Error),
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-}
-
-impl Executor {
-    /// An executor for the handler's command type.
-    pub fn new(stores: Stores, handler: AnyHandler) -> Self {
-        Self { stores, handler }
-    }
-
-    /// The type whose jobs it executes.
-    pub fn command_type(&self) -> CommandType {
-        self.handler.command_type()
-    }
-
-    async fn execute_job(&self, delivery: Delivery, key: CommandKey, drained: &CancellationToken) {
-        let outcome = match self.stores.commands.claim(key).await {
-            Ok(Claim::Held(command, holder)) if command.command_type != self.command_type() => {
-                if let Err(error) = self.stores.commands.release(&command, holder).await {
-                    tracing::warn!(%error, "a command of another type was not given back; its lease will expire");
-                }
-                let reason = format!("a {} job cannot execute a {}", self.command_type(), command.command_type);
-                return self.dead_letter(delivery, &reason).await;
-            }
-            Ok(Claim::Held(command, holder)) => {
-                let attempt = Attempt { command, holder };
-                match self.attempt(&attempt, &delivery, drained).await {
-                    Ok((stored, audited)) => self.settle(delivery, stored, audited).await,
-                    Err(error) => self.postpone(delivery, &error).await,
-                }
-            }
-            Ok(Claim::Refused(command, refusal)) => {
-                tracing::debug!(%refusal, "not claimed");
-                self.settle(delivery, Some(command), false).await
-            }
-            Ok(Claim::Missing) => {
-                return self.dead_letter(delivery, "its command does not exist").await;
-            }
-            Err(error) => self.postpone(delivery, &error.into()).await,
-        };
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "the delivery was not settled; it will come again");
+impl<W: Work> Frame<W> {
+    /// The job, and what it is about; or why its message belongs to the dead letters.
+    fn read(&self, body: &str) -> Result<(Job, W::Key), String> {
+        let job = Job::decode(body).map_err(|error| error.to_string())?;
+        match self.work.key(&job).filter(|_| job.kind == self.work.kind()) {
+            Some(key) => Ok((job, key)),
+            None => Err(format!("a {} job does not belong on {}", job.kind.name(), self.queue())),
         }
     }
 
-    /// One attempt from claim to stored outcome: what stands in the store then, and whether its event is written.
+    async fn work_on(&self, delivery: Delivery, key: W::Key, drained: &CancellationToken) {
+        let stored = match self.work.claim(key).await {
+            Ok(Claimed::Held(held)) => self.attempt(&held, &delivery, drained).await,
+            Ok(Claimed::Refused(stored)) => Ok(Some(stored)),
+            Ok(Claimed::Never(reason)) => return self.dead_letter(delivery, &reason).await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(stored) => self.conclude(delivery, stored).await,
+            Err(error) => self.postpone(delivery, &error).await,
+        }
+    }
+
+    /// One attempt from claim to stored outcome: how the work stands then.
     async fn attempt(
         &self,
-        attempt: &Attempt,
+        held: &Held<W::Stored>,
         delivery: &Delivery,
         drained: &CancellationToken,
-    ) -> Result<(Option<Command>, bool), Unsettled> {
+    ) -> Result<Option<W::Stored>, WorkError> {
         let began = Instant::now();
-        let limit = self.command_type().timeout();
-        let lease_lost = self.keep_lease(attempt, delivery);
-        let ended = supervise(self.handler.run(attempt.clone()), limit, lease_lost, drained).await;
-        let Attempt { command, holder } = attempt;
-        let retry = |code, message| Err(HandlerError::retryable(code, message));
-        let (outcome, written) = match ended {
-            Ended::LostLease => {
-                tracing::warn!(command.attempt, "the lease was lost; the result is discarded");
-                ("lease_lost", Write::Refused(self.stores.commands.get_key(command.key).await?))
-            }
-            Ended::Drained => {
-                tracing::info!(command.attempt, "given back: the process is stopping");
-                ("released", self.stores.commands.release(command, *holder).await?)
-            }
-            Ended::Returned(returned) => self.record(command, *holder, returned).await?,
-            Ended::Panicked => {
-                self.record(command, *holder, retry("panic", "the handler panicked".to_owned())).await?
-            }
-            Ended::TimedOut => {
-                self.record(command, *holder, retry("timeout", format!("no outcome within {limit:?}"))).await?
-            }
-        };
-        let labels = [("kind", self.command_type().name()), ("outcome", outcome)];
+        let ended =
+            supervise(self.work.run(held), self.work.limit(), self.keep_lease(held, delivery), drained).await;
+        let Recorded { outcome, stored, written } = self.work.record(held, ended).await?;
+        let labels = [("kind", self.work.kind().name()), ("outcome", outcome)];
         metrics::counter!("painel_jobs_total", &labels).increment(1);
         metrics::histogram!("painel_job_duration_seconds", &labels).record(began.elapsed());
-        let audited = matches!(&written, Write::Done(command) if command.status.is_final());
-        if matches!(written, Write::Refused(_)) && outcome != "lease_lost" {
-            tracing::warn!(outcome, "the outcome came after the lease was lost, and was discarded");
-        } else {
-            tracing::info!(outcome, command.attempt, duration_ms = began.elapsed().as_millis(), "attempt ended");
+        let duration_ms = began.elapsed().as_millis();
+        match written {
+            true => tracing::info!(outcome, duration_ms, "attempt ended"),
+            false => tracing::warn!(outcome, duration_ms, "the lease was lost, and the outcome discarded"),
         }
-        Ok((written.stored(), audited))
+        Ok(stored)
     }
 
-    /// Renews lease and visibility at each third of the lease; returns when the lease has been lost.
-    async fn keep_lease(&self, attempt: &Attempt, delivery: &Delivery) {
+    /// Renews lease and delivery at each third of the lease; returns when the lease has been lost.
+    async fn keep_lease(&self, held: &Held<W::Stored>, delivery: &Delivery) {
         loop {
-            tokio::time::sleep(self.stores.commands.lease() / 3).await;
-            match self.stores.commands.renew(&attempt.command, attempt.holder).await {
-                Ok(Write::Done(_)) => {}
-                Ok(Write::Refused(_)) => return,
+            tokio::time::sleep(self.work.lease() / 3).await;
+            match self.work.renew(held).await {
+                Ok(true) => {}
+                Ok(false) => return,
                 Err(error) => tracing::warn!(%error, "the lease was not renewed; trying again"),
             }
             if let Err(error) = delivery.extend().await {
@@ -177,121 +112,53 @@ impl Executor {
         }
     }
 
-    /// Stores what came of an attempt.
-    async fn record(
-        &self,
-        command: &Command,
-        holder: Holder,
-        returned: Result<ResultMap, HandlerError>,
-    ) -> Result<(&'static str, Write), Unsettled> {
-        if let Err(error) = &returned {
-            tracing::warn!(%error, cause = error.cause(), command.attempt, "attempt failed");
-        }
-        let commands = &self.stores.commands;
-        match decide(command, returned.map_err(|error| error.to_stored())) {
-            Decision::Succeed(result) => {
-                Ok(("success", commands.finish(command, holder, Verdict::Success(result)).await?))
-            }
-            Decision::Retry(error) => {
-                metrics::counter!("painel_job_retries_total", "kind" => self.command_type().name()).increment(1);
-                let delay = self.command_type().retry().delay(command.attempt);
-                Ok(("retry", commands.retry(command, holder, error, delay).await?))
-            }
-            Decision::Fail { error, dead_letter } => {
-                // Nothing is written of an end that is another's to bring about.
-                if let Write::Refused(found) = commands.renew(command, holder).await? {
-                    return Ok(("lease_lost", Write::Refused(found)));
-                }
-                let verdict = self.bury(command, holder.fence, error, dead_letter).await?;
-                let outcome = match &verdict {
-                    Verdict::Success(_) => "success",
-                    Verdict::Error { dead_letter: true, .. } => "dead_letter",
-                    Verdict::Error { dead_letter: false, .. } => "error",
-                };
-                Ok((outcome, commands.finish(command, holder, verdict).await?))
-            }
-        }
-    }
-
-    /// Settles a delivery by what the store says of its command. `audited`: the event of its end is written.
-    async fn settle(
-        &self,
-        delivery: Delivery,
-        mut stored: Option<Command>,
-        audited: bool,
-    ) -> Result<(), Unsettled> {
+    /// Settles a delivery by how its work stands.
+    async fn conclude(&self, delivery: Delivery, mut stored: Option<W::Stored>) {
         for _ in 0..SETTLE_TRIES {
-            let Some(command) = stored else {
-                self.dead_letter(delivery, "its command does not exist").await;
-                return Ok(());
+            let Some(found) = stored else {
+                return self.dead_letter(delivery, "what it is about does not exist").await;
             };
-            match settle(&command, now()) {
-                Settlement::Expire => match self.expire(&command).await {
+            let settlement = settle(self.work.standing(&found));
+            if matches!(settlement, Settlement::Acknowledge | Settlement::DeadLetter(_))
+                && let Err(error) = self.work.close(&found).await
+            {
+                return self.postpone(delivery, &error).await;
+            }
+            match settlement {
+                Settlement::Expire => match self.work.expire(&found).await {
                     Ok(next) => stored = next,
                     Err(error) => return self.postpone(delivery, &error).await,
                 },
-                Settlement::RetryLater(delay) => return Ok(delivery.retry_later(delay).await?),
-                Settlement::DeadLetter(reason) => {
-                    self.dead_letter(delivery, &reason).await;
-                    return Ok(());
-                }
                 Settlement::Acknowledge => {
-                    if command.status.is_final()
-                        && !audited
-                        && let Err(error) = self.audit(&command).await
-                    {
-                        return self.postpone(delivery, &error.into()).await;
+                    if let Err(error) = delivery.acknowledge().await {
+                        tracing::warn!(%error, "the delivery was not acknowledged; it will come again");
                     }
-                    return Ok(delivery.acknowledge().await?);
+                    return;
                 }
+                Settlement::RetryLater(delay) => return retry_later(delivery, delay).await,
+                Settlement::DeadLetter(reason) => return self.dead_letter(delivery, &reason).await,
             }
         }
-        Ok(delivery.retry_later(STORE_DOWN).await?)
+        retry_later(delivery, STORE_DOWN).await;
     }
 
-    /// Ends a command whose last attempt lost its lease: in ERROR, unless it turns out to have taken effect.
-    async fn expire(&self, command: &Command) -> Result<Option<Command>, Unsettled> {
-        let error = CommandError {
-            code: "lease_lost".to_owned(),
-            message: "the worker stopped during the last attempt".to_owned(),
-            retryable: true,
-        };
-        let verdict = self.bury(command, command.fence + 1, error, true).await?;
-        Ok(self.stores.commands.expire(command, verdict).await?.stored())
-    }
-
-    /// Writes the tombstone of a command, within a time limit: how it ends.
-    async fn bury(
-        &self,
-        command: &Command,
-        fence: u64,
-        error: CommandError,
-        dead_letter: bool,
-    ) -> Result<Verdict, sqlx::Error> {
-        db::within_limit(effects::bury(self.stores.db.service(), command, fence, error, dead_letter)).await
-    }
-
-    /// Writes the event of a command's end if it is missing.
-    async fn audit(&self, command: &Command) -> Result<(), sqlx::Error> {
-        db::within_limit(async { record_end(&mut *self.stores.db.service().acquire().await?, command).await }).await
-    }
-
-    async fn postpone(&self, delivery: Delivery, error: &Unsettled) -> Result<(), Unsettled> {
+    /// Has a delivery wait for a store; or, where the store will not do its part however long it waits, keeps it for
+    /// an operator.
+    async fn postpone(&self, delivery: Delivery, error: &WorkError) {
+        if error.is_permanent() {
+            return self.dead_letter(delivery, &error.to_string()).await;
+        }
         tracing::warn!(%error, "a store did not answer; the delivery waits");
-        Ok(delivery.retry_later(STORE_DOWN).await?)
+        retry_later(delivery, STORE_DOWN).await;
     }
 
     async fn dead_letter(&self, delivery: Delivery, reason: &str) {
-        dead_letter(delivery, self.command_type().queue(), reason).await;
+        send_to_dead_letters(delivery, self.queue(), reason).await;
     }
 }
 
-/// Writes the event of an ended command. The event of an ERROR that was written with its tombstone stays.
-pub(crate) async fn record_end(db: &mut sqlx::PgConnection, command: &Command) -> Result<(), sqlx::Error> {
-    let event = match (&command.result, &command.error) {
-        (Some(result), _) => Event::succeeded(command, command.fence, result),
-        (None, Some(error)) => Event::failed(command, command.fence, &error.code, &error.message),
-        (None, None) => return Ok(()),
-    };
-    events::record(db, &event).await
+async fn retry_later(delivery: Delivery, delay: Duration) {
+    if let Err(error) = delivery.retry_later(delay).await {
+        tracing::warn!(%error, "the delivery was not put off; it will come again");
+    }
 }

@@ -4,23 +4,30 @@ use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 use painel_shared::{
-    command::{Command, CommandError, Holder},
+    command::{Command, CommandError},
+    command_store::StoreError,
     commands::{CommandType, FieldError, Parameters, read},
     config::{ConfigError, Vars},
+    ids::TenantId,
+    queue::QueueError,
     stores::Stores,
 };
 use serde_json::{Map, Value};
 
+use crate::{effects::Success, work::Held};
+
 /// What a handler returns of a success: shown to whoever asks for the command.
 pub type ResultMap = Map<String, Value>;
 
-/// One attempt at a command, as its handler sees it.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// The command as it was claimed.
-    pub command: Command,
-    /// The claim.
-    pub holder: Holder,
+/// One attempt at a command, as its handler sees it: the command and the claim.
+pub type Attempt = Held<Command>;
+
+impl Attempt {
+    /// The command's tenant: the API accepts no command without one whose type asks for it.
+    pub fn tenant(&self) -> Result<TenantId, HandlerError> {
+        let missing = || HandlerError::permanent("invalid_parameters", "the command names no tenant");
+        self.stored.tenant_id.ok_or_else(missing)
+    }
 }
 
 /// The code of one command type.
@@ -36,7 +43,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
         &self,
         attempt: &Attempt,
         parameters: Self::Parameters,
-    ) -> impl Future<Output = Result<ResultMap, HandlerError>> + Send;
+    ) -> impl Future<Output = Result<Success, HandlerError>> + Send;
 }
 
 /// Why an attempt failed.
@@ -72,29 +79,46 @@ impl HandlerError {
 
     /// The error as it is stored with the command.
     pub fn to_stored(&self) -> CommandError {
-        CommandError { code: self.code.to_owned(), message: self.message.clone(), retryable: self.retryable }
+        CommandError::new(self.code, &self.message, self.retryable)
     }
 }
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        Self::retryable("database_unavailable", "PostgreSQL did not answer").because(error)
+        match refused(&error) {
+            true => Self::permanent("database_refused", "PostgreSQL refused the command's data or rights"),
+            false => Self::retryable("database_unavailable", "PostgreSQL did not answer"),
+        }
+        .because(error)
     }
 }
 
-impl From<painel_shared::command_store::StoreError> for HandlerError {
-    fn from(error: painel_shared::command_store::StoreError) -> Self {
-        Self::retryable("command_store_unavailable", "the command store did not answer").because(error)
+/// Whether PostgreSQL will refuse it each time: wrong data (class 22), a broken constraint (23), missing rights (42501).
+fn refused(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "42501")
+}
+
+impl From<StoreError> for HandlerError {
+    fn from(error: StoreError) -> Self {
+        match error.is_permanent() {
+            true => Self::permanent("command_store_refused", "the command store refused what was asked of it"),
+            false => Self::retryable("command_store_unavailable", "the command store did not answer"),
+        }
+        .because(error)
     }
 }
 
-impl From<painel_shared::queue::QueueError> for HandlerError {
-    fn from(error: painel_shared::queue::QueueError) -> Self {
-        Self::retryable("queue_unavailable", "the queue did not answer").because(error)
+impl From<QueueError> for HandlerError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::TooLarge(_) => Self::permanent("message_too_large", error.to_string()),
+            error => Self::retryable("queue_unavailable", "the queue did not answer").because(error),
+        }
     }
 }
 
-type Run = dyn Fn(Attempt) -> BoxFuture<'static, Result<ResultMap, HandlerError>> + Send + Sync;
+type Run = dyn Fn(Attempt) -> BoxFuture<'static, Result<Success, HandlerError>> + Send + Sync;
 
 /// A handler whose type has been forgotten, ready to run. Cheap to clone.
 #[derive(Clone)]
@@ -117,7 +141,7 @@ impl AnyHandler {
             run: Arc::new(move |attempt| {
                 let handler = Arc::clone(&handler);
                 Box::pin(async move {
-                    let parameters = read(attempt.command.parameters.clone()).map_err(unreadable)?;
+                    let parameters = read(attempt.stored.parameters.clone()).map_err(unreadable)?;
                     handler.handle(&attempt, parameters).await
                 })
             }),
@@ -130,7 +154,7 @@ impl AnyHandler {
     }
 
     /// Runs one attempt.
-    pub fn run(&self, attempt: Attempt) -> BoxFuture<'static, Result<ResultMap, HandlerError>> {
+    pub fn run(&self, attempt: Attempt) -> BoxFuture<'static, Result<Success, HandlerError>> {
         (self.run)(attempt)
     }
 }

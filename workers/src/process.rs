@@ -6,8 +6,8 @@ use painel_shared::{config::Vars, process, stores::Stores};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    command_work::Executor,
     config::{ReconcilerConfig, RollupConfig, WorkerConfig},
-    execute::Executor,
     handler::{AnyHandler, Handler},
     rollup::RollupExecutor,
     runner::Runner,

@@ -117,7 +117,7 @@ async fn take_permits(permits: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
 }
 
 /// Sends a message to the dead letters of its queue. One that is not taken comes again.
-pub(crate) async fn dead_letter(delivery: Delivery, queue: WorkQueue, reason: &str) {
+pub(crate) async fn send_to_dead_letters(delivery: Delivery, queue: WorkQueue, reason: &str) {
     let queue = queue.name();
     tracing::error!(queue, reason, "dead-lettered");
     match delivery.dead_letter(reason).await {

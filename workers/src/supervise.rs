@@ -6,7 +6,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument;
 
 /// How an attempt came to its end.
-pub(crate) enum Ended<T> {
+#[derive(Debug)]
+pub enum Ended<T> {
     /// It returned.
     Returned(T),
     /// It panicked.

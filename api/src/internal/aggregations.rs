@@ -10,9 +10,8 @@ use chrono::NaiveDate;
 use painel_shared::{
     commands::Fields,
     db::InternalScope,
-    dispatch::Aggregation,
     ids::TenantId,
-    rollup::RollupRun,
+    rollup::{Aggregation, RollupRun},
     time::{Timestamp, millis, today},
 };
 use serde::Serialize;

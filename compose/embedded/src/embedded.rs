@@ -20,9 +20,9 @@ use painel_shared::{
     stores::Stores,
 };
 use painel_workers::{
+    command_work::Executor,
     commands,
     config::{ReconcilerConfig, RollupConfig, WorkerConfig},
-    execute::Executor,
     rollup::RollupExecutor,
     runner::Runner,
     scheduler::{Nightly, Reconciler},

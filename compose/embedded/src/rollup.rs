@@ -7,10 +7,10 @@ use chrono::NaiveDate;
 use indicatif::{ProgressBar, ProgressStyle};
 use painel_shared::{
     config::Vars,
-    dispatch::{Aggregation, dispatch_aggregation},
+    dispatch::dispatch_aggregation,
     events::Origin,
     ids::TenantId,
-    rollup::{self, RollupRun, RunState},
+    rollup::{self, Aggregation, RollupRun, RunState},
     stores::Stores,
     time::today,
     trace::TraceContext,

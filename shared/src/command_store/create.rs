@@ -7,15 +7,19 @@ use std::{
 };
 
 use aws_sdk_dynamodb::{
-    operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Put, TransactWriteItem, builders::PutBuilder},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, builders::PutBuilder},
 };
 use chrono::serde::ts_seconds;
 use serde::{Deserialize, Serialize};
 
-use super::{CommandStore, StoreError, from_item, raw_key, to_item};
+use super::{
+    CommandStore, StoreError,
+    item::{WRITE_ID, from_item, key_item, raw_key, to_command, to_item, write_id},
+};
 use crate::{
     command::{Command, CommandKey},
+    ids::CommandId,
     retry::reconnect_delays,
     secrets::sha256_hex,
     time::{Timestamp, millis, now},
@@ -27,7 +31,8 @@ const MARKER_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 const MARKER_SORT_KEY: &str = "idempotency";
 /// How long an index may lag behind the table, generously.
 const INDEX_LAG: Duration = Duration::from_secs(10);
-const RECENT_AT_MOST: usize = 200;
+/// One BatchGetItem asks for so many.
+const RECENT_AT_MOST: usize = 100;
 /// How often a transaction is tried that others get in the way of.
 const TRANSACTION_TRIES: usize = 4;
 
@@ -55,7 +60,7 @@ impl IdempotencyKey {
 pub struct Marker {
     command_id: String,
     created_at: String,
-    target_command_id: crate::ids::CommandId,
+    target_command_id: CommandId,
     #[serde(with = "millis")]
     target_created_at: Timestamp,
     fingerprint: String,
@@ -64,7 +69,18 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// The command that the key made.
+    fn new(key: &IdempotencyKey, target: CommandKey) -> Self {
+        Self {
+            command_id: key.id.clone(),
+            created_at: MARKER_SORT_KEY.to_owned(),
+            target_command_id: target.command_id,
+            target_created_at: target.created_at,
+            fingerprint: key.fingerprint.clone(),
+            ttl: now() + MARKER_LIFETIME,
+        }
+    }
+
+    /// The command that the key stands for, made or about to be.
     pub fn target(&self) -> CommandKey {
         CommandKey { command_id: self.target_command_id, created_at: self.target_created_at }
     }
@@ -80,8 +96,8 @@ impl Marker {
 pub enum Created {
     /// The command is stored.
     New,
-    /// Another request with the same key was faster; this is its marker.
-    Twin(Marker),
+    /// Another request with the same key was faster; this is the command as it stands.
+    Twin(Command),
 }
 
 impl CommandStore {
@@ -100,74 +116,95 @@ impl CommandStore {
         Ok(marker.filter(|marker| marker.ttl > now()))
     }
 
-    /// Stores a new command, and the marker of its idempotency key in the same transaction.
+    /// Reserves the key for `target`, unless it stands for another command already: the marker that stands then.
+    pub async fn reserve(&self, key: &IdempotencyKey, target: CommandKey) -> Result<Marker, StoreError> {
+        let marker = Marker::new(key, target);
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(serde_dynamo::to_item(&marker)?))
+            // TTL deletes late: a marker past its time counts as absent.
+            .condition_expression("attribute_not_exists(command_id) OR #ttl <= :now")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":now", AttributeValue::N(now().timestamp().to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(marker),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => match &failed.item {
+                    Some(stands) => from_item(stands.clone()),
+                    None => self.find_marker(key).await?.ok_or_else(in_the_way),
+                },
+                _ => Err(StoreError::from_sdk(error)),
+            },
+        }
+    }
+
+    /// Stores a new command, and in the same transaction the marker of the key that is reserved for it.
     pub async fn create(&self, command: &Command, key: Option<&IdempotencyKey>) -> Result<Created, StoreError> {
-        let created = match key {
-            None => self.create_plain(command).await?,
-            Some(key) => self.create_once(command, key).await?,
-        };
+        let created = self.create_once(command, key).await?;
         if matches!(created, Created::New) {
             self.recent.add(command);
         }
         Ok(created)
     }
 
-    async fn create_plain(&self, command: &Command) -> Result<Created, StoreError> {
-        let answer = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(to_item(command)?))
-            .condition_expression("attribute_not_exists(command_id)")
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(Created::New),
-            // The id is fresh: what stands under it is this very write, whose answer was lost.
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(Created::New)
-            }
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
-    }
-
-    async fn create_once(&self, command: &Command, key: &IdempotencyKey) -> Result<Created, StoreError> {
+    async fn create_once(&self, command: &Command, key: Option<&IdempotencyKey>) -> Result<Created, StoreError> {
+        let id = write_id();
         for delay in reconnect_delays().take(TRANSACTION_TRIES) {
-            if self.transact(command, key).await? {
+            if self.transact(command, key, &id).await? {
                 return Ok(Created::New);
             }
-            match self.find_marker(key).await? {
-                // The transaction was our own, and its answer was lost.
-                Some(marker) if marker.target() == command.key => return Ok(Created::New),
-                Some(marker) => return Ok(Created::Twin(marker)),
+            let answer = self
+                .client
+                .get_item()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .set_key(Some(key_item(&command.key)))
+                .send()
+                .await
+                .map_err(StoreError::from_sdk)?;
+            match answer.item {
+                // It was this very write, whose answer was lost.
+                Some(stands) if stands.get(WRITE_ID) == Some(&id) => return Ok(Created::New),
+                Some(stands) => return Ok(Created::Twin(to_command(stands)?)),
                 // Another transaction was under way at the same marker: by then it has ended.
                 None => tokio::time::sleep(delay).await,
             }
         }
-        Err(StoreError::Unavailable("the transaction was cancelled over and over".to_owned()))
+        Err(in_the_way())
     }
 
     /// One transaction; false where it was cancelled.
-    async fn transact(&self, command: &Command, key: &IdempotencyKey) -> Result<bool, StoreError> {
-        let marker = Marker {
-            command_id: key.id.clone(),
-            created_at: MARKER_SORT_KEY.to_owned(),
-            target_command_id: command.id(),
-            target_created_at: command.key.created_at,
-            fingerprint: key.fingerprint.clone(),
-            ttl: now() + MARKER_LIFETIME,
+    async fn transact(
+        &self,
+        command: &Command,
+        key: Option<&IdempotencyKey>,
+        id: &AttributeValue,
+    ) -> Result<bool, StoreError> {
+        let mut item = to_item(command)?;
+        item.insert(WRITE_ID.to_owned(), id.clone());
+        let absent = "attribute_not_exists(command_id)";
+        let Some(key) = key else {
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+            return match put.condition_expression(absent).send().await {
+                Ok(_) => Ok(true),
+                Err(error) => match error.as_service_error() {
+                    Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                    _ => Err(StoreError::from_sdk(error)),
+                },
+            };
         };
+        let put_command = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression(absent);
+        // The key may have passed to another command, where this request was held up for a day.
         let put_marker = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(serde_dynamo::to_item(&marker)?))
-            // TTL deletes late: a marker past its time counts as absent.
-            .condition_expression("attribute_not_exists(command_id) OR #ttl <= :now")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":now", AttributeValue::N(now().timestamp().to_string()));
-        let put_command = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(to_item(command)?))
-            .condition_expression("attribute_not_exists(command_id)");
+            .set_item(Some(serde_dynamo::to_item(Marker::new(key, command.key))?))
+            .condition_expression("attribute_not_exists(command_id) OR target_command_id = :own")
+            .expression_attribute_values(":own", AttributeValue::S(command.id().to_string()));
         let request = self
             .client
             .transact_write_items()
@@ -181,6 +218,10 @@ impl CommandStore {
             },
         }
     }
+}
+
+fn in_the_way() -> StoreError {
+    StoreError::Unavailable("others were in the way over and over".to_owned())
 }
 
 fn transact_put(put: PutBuilder) -> Result<TransactWriteItem, StoreError> {

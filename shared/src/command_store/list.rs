@@ -3,14 +3,15 @@
 //! Commands sort by (created_at, command_id). An index sorts by created_at only, so a page is cut
 //! where the time changes, and put in order here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandStore, Item, StoreError, from_items,
+    CommandStore, Found, Item, StoreError,
+    item::{key_of, to_commands},
     table::{INDEX_BY_STATUS, INDEX_BY_TENANT},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     commands::CommandType,
     ids::{CommandId, TenantId},
     secrets::sha256_hex,
-    time::{now, to_text},
+    time::{Timestamp, now, to_text},
 };
 
 /// How far `offset` reaches; a cursor reaches everything.
@@ -27,6 +28,8 @@ pub const MAX_OFFSET: u32 = 1_000;
 const COUNT_CAP: u64 = 10_000;
 /// How many items one query reads at most.
 const READ_AT_MOST: usize = 500;
+/// How many items are read for one page, however few of them the filter admits.
+const EXAMINED_AT_MOST: u64 = 2_000;
 
 /// Which commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +105,12 @@ struct CursorText {
 }
 
 impl Cursor {
+    /// The place before all that was created at that time or earlier.
+    fn below(at: Timestamp) -> Self {
+        let above = at + Duration::from_millis(1);
+        Self(CommandKey { command_id: CommandId::from(uuid::Uuid::nil()), created_at: above })
+    }
+
     /// The cursor as text, for that filter.
     pub fn encode(self, filter: &Filter) -> String {
         let text = CursorText { f: filter.fingerprint(), after: self.0 };
@@ -137,8 +146,16 @@ pub struct Count {
     pub capped: bool,
 }
 
+/// What has been read of a partition.
+struct Read {
+    found: Vec<Command>,
+    /// All that was created after this has been read; the whole partition where there is none.
+    down_to: Option<Timestamp>,
+}
+
 impl CommandStore {
-    /// At most `limit` commands after `after`, or after skipping `offset`.
+    /// At most `limit` commands after `after`, or after skipping `offset`. Where a filter admits few of many, a page may
+    /// hold less, and say where to go on.
     pub async fn list(
         &self,
         filter: &Filter,
@@ -147,26 +164,31 @@ impl CommandStore {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let wanted = offset + limit + 1;
+        let partitions = filter.partitions();
+        let budget = EXAMINED_AT_MOST / u64::try_from(partitions.len()).unwrap_or(1).max(1);
         let mut found: HashMap<CommandId, Command> = HashMap::new();
-        for partition in filter.partitions() {
-            for command in self.newest(&partition, filter, after, wanted).await? {
-                found.insert(command.id(), command);
-            }
+        let mut down_to: Option<Timestamp> = None;
+        for partition in partitions {
+            let read = self.newest(&partition, filter, after, wanted, budget).await?;
+            found.extend(read.found.into_iter().map(|command| (command.id(), command)));
+            down_to = down_to.max(read.down_to);
         }
         self.add_unindexed(&mut found, filter).await?;
         let mut commands: Vec<Command> = found.into_values().collect();
         commands.retain(|command| after.is_none_or(|Cursor(key)| order(&command.key) < order(&key)));
+        // Of what lies further down, another partition may hold what has not been read.
+        commands.retain(|command| down_to.is_none_or(|cut| command.key.created_at > cut));
         commands.sort_by_key(|command| std::cmp::Reverse(order(&command.key)));
         let mut commands: Vec<Command> = commands.into_iter().skip(offset).take(limit + 1).collect();
         let more = commands.len() > limit;
         commands.truncate(limit);
-        let next = commands.last().filter(|_| more).map(|command| Cursor(command.key));
-        Ok(Page { commands, next })
+        let last = commands.last().filter(|_| more).map(|command| Cursor(command.key));
+        Ok(Page { commands, next: last.or(down_to.map(Cursor::below)) })
     }
 
-    /// How many commands the filter admits, exactly up to 10,000.
+    /// How many commands the filter admits: exactly, if no more than 10,000 have to be looked at.
     pub async fn count(&self, filter: &Filter) -> Result<Count, StoreError> {
-        let mut total = 0;
+        let (mut total, mut examined) = (0, 0);
         for partition in filter.partitions() {
             let mut from = None;
             loop {
@@ -174,6 +196,7 @@ impl CommandStore {
                     self.query(&partition, filter, None).select(Select::Count).set_exclusive_start_key(from);
                 let answer = query.send().await.map_err(StoreError::from_sdk)?;
                 total += u64::try_from(answer.count).unwrap_or_default();
+                examined += u64::try_from(answer.scanned_count).unwrap_or_default();
                 if total > COUNT_CAP {
                     return Ok(Count { total: COUNT_CAP, capped: true });
                 }
@@ -181,20 +204,25 @@ impl CommandStore {
                 if from.is_none() {
                     break;
                 }
+                if examined > COUNT_CAP {
+                    return Ok(Count { total, capped: true });
+                }
             }
         }
         Ok(Count { total, capped: false })
     }
 
-    /// At least the `wanted` newest of a partition, with all that were created in the same millisecond as the last.
+    /// At least the `wanted` newest of a partition, with all that were created in the same millisecond as the last; or
+    /// as many as are among about `budget` items.
     async fn newest(
         &self,
         partition: &Partition,
         filter: &Filter,
         after: Option<Cursor>,
         wanted: usize,
-    ) -> Result<Vec<Command>, StoreError> {
-        let mut found: Vec<Command> = Vec::new();
+        budget: u64,
+    ) -> Result<Read, StoreError> {
+        let (mut found, mut examined): (Vec<Command>, u64) = (Vec::new(), 0);
         let mut from: Option<Item> = None;
         // Where a filter expression narrows what a query has read, little may be left of it.
         let narrowed = filter.command_type.is_some() || (filter.status.is_some() && partition.key != "status");
@@ -203,7 +231,8 @@ impl CommandStore {
         loop {
             let query = self.query(partition, filter, after).limit(read).set_exclusive_start_key(from);
             let answer = query.send().await.map_err(StoreError::from_sdk)?;
-            for command in from_items(answer.items) {
+            examined += u64::try_from(answer.scanned_count).unwrap_or_default();
+            for command in to_commands(answer.items) {
                 if after.is_none_or(|Cursor(key)| order(&command.key) < order(&key)) {
                     found.push(command);
                 }
@@ -213,8 +242,12 @@ impl CommandStore {
                 .get(wanted.saturating_sub(1))
                 .zip(found.last())
                 .is_some_and(|(cut, last)| last.key.created_at < cut.key.created_at);
-            if enough || from.is_none() {
-                return Ok(found);
+            let Some(reached) = from.as_ref().filter(|_| !enough) else { return Ok(Read { found, down_to: None }) };
+            let reached = key_of(reached).map(|key| key.created_at);
+            // A page must come further than the one before, however much was created in one millisecond.
+            let further = reached.is_some_and(|at| after.is_none_or(|Cursor(key)| at < key.created_at));
+            if examined >= budget && further {
+                return Ok(Read { found, down_to: reached });
             }
         }
     }
@@ -260,19 +293,21 @@ impl CommandStore {
         found: &mut HashMap<CommandId, Command>,
         filter: &Filter,
     ) -> Result<(), StoreError> {
-        for recent in self.recent.unindexed() {
-            let might_fit = Filter { status: None, ..*filter }.admits(&recent);
-            if !might_fit || found.contains_key(&recent.id()) {
-                continue;
-            }
-            if let Some(command) = self.get_key(recent.key).await?.filter(|command| filter.admits(command)) {
-                found.insert(command.id(), command);
+        let might_fit = Filter { status: None, ..*filter };
+        let recent = self.recent.unindexed().into_iter().filter(|recent| might_fit.admits(recent));
+        let unseen: Vec<CommandKey> =
+            recent.map(|recent| recent.key).filter(|key| !found.contains_key(&key.command_id)).collect();
+        for stands in self.get_many(&unseen).await? {
+            if let Found::Command(command) = stands
+                && filter.admits(&command)
+            {
+                found.insert(command.id(), *command);
             }
         }
         Ok(())
     }
 }
 
-fn order(key: &CommandKey) -> (crate::time::Timestamp, CommandId) {
+fn order(key: &CommandKey) -> (Timestamp, CommandId) {
     (key.created_at, key.command_id)
 }

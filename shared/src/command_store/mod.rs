@@ -2,8 +2,9 @@
 //!
 //! The only place that speaks of aws-sdk-dynamodb.
 
-mod audit_backlog;
+mod adopt;
 mod create;
+mod item;
 mod list;
 mod recovery;
 mod table;
@@ -13,12 +14,14 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    error::{DisplayErrorContext, SdkError},
-    types::AttributeValue,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    types::{AttributeValue, KeysAndAttributes},
 };
-use serde::de::DeserializeOwned;
 
-use self::{create::RecentCreations, table::INDEX_BY_STATUS};
+use self::{
+    create::RecentCreations,
+    item::{alive, key_item, key_of, to_command},
+};
 pub use self::{
     create::{Created, IdempotencyKey, Marker},
     list::{Count, Cursor, CursorError, Filter, MAX_OFFSET, Page},
@@ -30,11 +33,16 @@ use crate::{
     command::{Command, CommandKey},
     config::{AwsConfig, CommandStoreConfig},
     ids::CommandId,
-    time::{now, to_text},
+    retry::reconnect_delays,
 };
 
 /// An item as the SDK speaks of it.
 type Item = HashMap<String, AttributeValue>;
+
+/// How many items one call brings.
+const GET_AT_MOST: usize = 100;
+/// How often what a call left out is asked for again.
+const GET_TRIES: usize = 5;
 
 /// The store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +50,15 @@ pub enum StoreError {
     /// It did not answer, or refused; worth trying again.
     #[error("the command store did not answer: {0}")]
     Unavailable(String),
-    /// An item is not what this build writes.
+    /// It refused, and will refuse again: the request itself, or the right to make it, is wrong.
+    #[error("the command store refused ({code}): {message}")]
+    Refused {
+        /// DynamoDB's code, such as `AccessDeniedException`.
+        code: String,
+        /// What it said.
+        message: String,
+    },
+    /// An item is not what this build can read.
     #[error("an item of the command store cannot be read: {0}")]
     Corrupt(#[from] serde_dynamo::Error),
     /// The table is not there.
@@ -50,12 +66,37 @@ pub enum StoreError {
     NoTable(String),
 }
 
+/// What DynamoDB says of a request that it will refuse each time. Expired credentials are not among them: the SDK
+/// fetches new ones.
+const REFUSALS: &[&str] = &[
+    "ValidationException",
+    "SerializationException",
+    "AccessDeniedException",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "ItemCollectionSizeLimitExceededException",
+];
+
 impl StoreError {
+    /// Whether another try would end the same.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Corrupt(_))
+    }
+
     fn from_sdk<E, R>(error: SdkError<E, R>) -> Self
     where
+        E: ProvideErrorMetadata,
         SdkError<E, R>: std::error::Error,
     {
-        Self::Unavailable(DisplayErrorContext(&error).to_string())
+        let service = error.as_service_error();
+        match service.and_then(ProvideErrorMetadata::code).filter(|code| REFUSALS.contains(code)) {
+            Some(code) => Self::Refused {
+                code: code.to_owned(),
+                message: service.and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned(),
+            },
+            None => Self::Unavailable(DisplayErrorContext(&error).to_string()),
+        }
     }
 }
 
@@ -99,7 +140,7 @@ impl CommandStore {
             .await
             .map_err(StoreError::from_sdk)?;
         let item = answer.items.unwrap_or_default().into_iter().next();
-        Ok(item.map(from_item).transpose()?.filter(alive))
+        Ok(item.map(to_command).transpose()?.filter(alive))
     }
 
     /// The command under that key, read consistently; none where it does not exist or has expired.
@@ -113,7 +154,31 @@ impl CommandStore {
             .send()
             .await
             .map_err(StoreError::from_sdk)?;
-        Ok(answer.item.map(from_item).transpose()?.filter(alive))
+        Ok(answer.item.map(to_command).transpose()?.filter(alive))
+    }
+
+    /// The commands under these keys, read consistently, in no order; of each that cannot be read, its key and why.
+    pub(crate) async fn get_many(&self, keys: &[CommandKey]) -> Result<Vec<Found>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(GET_AT_MOST) {
+            let mut asked: Vec<Item> = chunk.iter().map(key_item).collect();
+            let mut delays = reconnect_delays().take(GET_TRIES);
+            while !asked.is_empty() {
+                let wanted = KeysAndAttributes::builder().set_keys(Some(asked)).consistent_read(true);
+                let wanted = wanted.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                let request = self.client.batch_get_item().request_items(&self.table, wanted);
+                let answer = request.send().await.map_err(StoreError::from_sdk)?;
+                let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
+                found.extend(items.into_iter().filter_map(read_one));
+                let rest = answer.unprocessed_keys.unwrap_or_default().remove(&self.table);
+                asked = rest.map(|rest| rest.keys).unwrap_or_default();
+                if !asked.is_empty() {
+                    let busy = || StoreError::Unavailable("it is too busy to answer all of a batch".to_owned());
+                    tokio::time::sleep(delays.next().ok_or_else(busy)?).await;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Asks the table how it is: the cheapest call that shows that it answers.
@@ -122,37 +187,19 @@ impl CommandStore {
     }
 }
 
-/// TTL deletes late, by days: what has expired is treated as gone.
-fn alive(command: &Command) -> bool {
-    command.expires_at > now()
+/// What stands under a key.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A command.
+    Command(Box<Command>),
+    /// An item that cannot be read.
+    Unreadable(CommandKey, StoreError),
 }
 
-fn key_item(key: &CommandKey) -> Item {
-    raw_key(&key.command_id.to_string(), &to_text(key.created_at))
-}
-
-fn raw_key(command_id: &str, created_at: &str) -> Item {
-    HashMap::from([
-        ("command_id".to_owned(), AttributeValue::S(command_id.to_owned())),
-        ("created_at".to_owned(), AttributeValue::S(created_at.to_owned())),
-    ])
-}
-
-fn to_item(command: &Command) -> Result<Item, StoreError> {
-    Ok(serde_dynamo::to_item(command)?)
-}
-
-/// Reads what can be read. An item of a newer build is logged and left out: it must not stop the others.
-fn from_items(items: Option<Vec<Item>>) -> Vec<Command> {
-    let read = |item: Item| {
-        let id = item.get("command_id").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
-        from_item::<Command>(item)
-            .inspect_err(|error| tracing::warn!(%error, command.id = id, "an item was left out"))
-            .ok()
-    };
-    items.unwrap_or_default().into_iter().filter_map(read).collect()
-}
-
-fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
-    Ok(serde_dynamo::from_item(item)?)
+fn read_one(item: Item) -> Option<Found> {
+    let key = key_of(&item)?;
+    match to_command(item) {
+        Ok(command) => alive(&command).then(|| Found::Command(Box::new(command))),
+        Err(error) => Some(Found::Unreadable(key, error)),
+    }
 }

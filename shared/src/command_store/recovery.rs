@@ -1,10 +1,16 @@
-//! What the reconciler and REPROCESS_QUEUE ask: which commands wait too long, and which died.
+//! What the reconciler and REPROCESS_QUEUE ask: what is due, and which commands died.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::try_join_all;
 
-use super::{CommandStore, INDEX_BY_STATUS, Item, StoreError, alive, from_items};
+use super::{
+    CommandStore, Found, Item, StoreError,
+    item::{DUE_AT, DUE_SHARD, SHARDS, alive, due_shard, key_item, key_of, to_commands},
+    table::{INDEX_BY_DUE, INDEX_BY_STATUS},
+    transitions::done_or_refused,
+};
 use crate::{
-    command::{Command, Status},
+    command::{Command, CommandKey, DueKind, Status},
     queue::WorkQueue,
     time::{Timestamp, to_text},
 };
@@ -14,6 +20,14 @@ use crate::{
 pub struct ReadOn(Option<Item>);
 
 impl ReadOn {
+    pub(super) fn from_key(key: Option<Item>) -> Self {
+        Self(key)
+    }
+
+    pub(super) fn into_key(self) -> Option<Item> {
+        self.0
+    }
+
     /// Whether the reading has come to its end.
     pub fn is_done(&self) -> bool {
         self.0.is_none()
@@ -21,16 +35,68 @@ impl ReadOn {
 }
 
 impl CommandStore {
-    /// Unfinished commands that are due to be published again at `at`, oldest first, a page a call.
-    pub async fn find_overdue(
+    /// At most about `limit` commands of which that is due at `at`, the longest due first; none where nothing is due. An
+    /// index names them and may lag, so each is looked up. What it should not name any more is taken out of it.
+    pub async fn find_due(&self, kind: DueKind, at: Timestamp, limit: u32) -> Result<Vec<Command>, StoreError> {
+        let each = i32::try_from(limit.div_ceil(u32::from(SHARDS)).max(1)).unwrap_or(i32::MAX);
+        let shards = try_join_all((0..SHARDS).map(|shard| self.due_of_shard(kind, shard, at, each))).await?;
+        let keys: Vec<CommandKey> = shards.into_iter().flatten().collect();
+        let mut due = Vec::with_capacity(keys.len());
+        for found in self.get_many(&keys).await? {
+            match found {
+                Found::Command(command) => match command.due() {
+                    Some(stands) if stands.kind == kind => due.push(*command),
+                    Some(_) => {}
+                    None => self.forget_due(&command).await?,
+                },
+                Found::Unreadable(key, error) => {
+                    tracing::warn!(%error, "an item was not read");
+                    self.condemn(key).await?;
+                }
+            }
+        }
+        due.sort_by_key(|command| command.due().map(|due| due.at));
+        Ok(due)
+    }
+
+    async fn due_of_shard(
         &self,
-        status: Status,
+        kind: DueKind,
+        shard: u8,
         at: Timestamp,
-        from: ReadOn,
-    ) -> Result<(Vec<Command>, ReadOn), StoreError> {
-        let filter = "(attribute_not_exists(next_publish_at) OR next_publish_at <= :at) \
-                      AND (attribute_not_exists(lease_expires_at) OR lease_expires_at <= :at)";
-        self.read_status(status, filter, &[(":at", AttributeValue::S(to_text(at)))], from).await
+        limit: i32,
+    ) -> Result<Vec<CommandKey>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(INDEX_BY_DUE)
+            .key_condition_expression("#shard = :shard AND #at <= :at")
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#at", DUE_AT)
+            .expression_attribute_values(":shard", AttributeValue::S(due_shard(kind, shard)))
+            .expression_attribute_values(":at", AttributeValue::S(to_text(at)))
+            .limit(limit)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        Ok(answer.items.unwrap_or_default().iter().filter_map(key_of).collect())
+    }
+
+    /// Takes a command out of the index that has ended and owes nothing: a build that does not know the index ended it.
+    async fn forget_due(&self, command: &Command) -> Result<(), StoreError> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(&command.key)))
+            .condition_expression("#status = :status AND attribute_not_exists(owes_event)")
+            .update_expression("REMOVE due_shard, due_at")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", AttributeValue::S(command.status.as_str().to_owned()))
+            .send()
+            .await;
+        done_or_refused(answer)
     }
 
     /// Commands of that queue whose messages were dead-lettered before `before`, oldest first, a page a call.
@@ -40,35 +106,24 @@ impl CommandStore {
         before: Timestamp,
         from: ReadOn,
     ) -> Result<(Vec<Command>, ReadOn), StoreError> {
-        let filter = "dead_letter = :yes AND completed_at < :before";
-        let values = [(":yes", AttributeValue::Bool(true)), (":before", AttributeValue::S(to_text(before)))];
-        let (mut commands, on) = self.read_status(Status::Error, filter, &values, from).await?;
-        commands.retain(|command| command.command_type.queue() == queue);
-        Ok((commands, on))
-    }
-
-    async fn read_status(
-        &self,
-        status: Status,
-        filter: &str,
-        values: &[(&str, AttributeValue)],
-        from: ReadOn,
-    ) -> Result<(Vec<Command>, ReadOn), StoreError> {
-        let mut query = self
+        let answer = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(INDEX_BY_STATUS)
-            .key_condition_expression("#status = :status")
-            .filter_expression(filter)
+            // What was created later cannot have died before.
+            .key_condition_expression("#status = :error AND created_at < :before")
+            .filter_expression("dead_letter = :yes AND completed_at < :before")
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", AttributeValue::S(status.as_str().to_owned()))
-            .set_exclusive_start_key(from.0);
-        for (name, value) in values {
-            query = query.expression_attribute_values(*name, value.clone());
-        }
-        let answer = query.send().await.map_err(StoreError::from_sdk)?;
-        let commands = from_items(answer.items).into_iter().filter(alive).collect();
+            .expression_attribute_values(":error", AttributeValue::S(Status::Error.as_str().to_owned()))
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":before", AttributeValue::S(to_text(before)))
+            .set_exclusive_start_key(from.0)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        let commands = to_commands(answer.items).into_iter().filter(alive);
+        let commands = commands.filter(|command| command.command_type.queue() == queue).collect();
         Ok((commands, ReadOn(answer.last_evaluated_key)))
     }
 }

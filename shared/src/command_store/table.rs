@@ -1,19 +1,40 @@
 //! The table's shape: made where it is missing, compared where it is not, never changed.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, TableStatus,
-    TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexDescription, GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription,
+    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 
-use super::{CommandStore, StoreError};
+use super::{
+    CommandStore, StoreError,
+    item::{DUE_AT, DUE_SHARD},
+};
 use crate::retry::reconnect_delays;
 
 /// Commands of a tenant by time.
 pub(super) const INDEX_BY_TENANT: &str = "tenant_id-created_at-index";
 /// Commands of a status by time. A hot partition at great scale; the reads asked for need it.
 pub(super) const INDEX_BY_STATUS: &str = "status-created_at-index";
+/// What is due, by kind and time: sparse, as what has ended is not in it.
+pub(super) const INDEX_BY_DUE: &str = "due_shard-due_at-index";
 const TTL_ATTRIBUTE: &str = "ttl";
+
+/// An index as it must be.
+struct Index {
+    name: &'static str,
+    hash: &'static str,
+    range: &'static str,
+    projects: ProjectionType,
+}
+
+const INDEXES: [Index; 3] = [
+    Index { name: INDEX_BY_TENANT, hash: "tenant_id", range: "created_at", projects: ProjectionType::All },
+    Index { name: INDEX_BY_STATUS, hash: "status", range: "created_at", projects: ProjectionType::All },
+    DUE,
+];
+const DUE: Index = Index { name: INDEX_BY_DUE, hash: DUE_SHARD, range: DUE_AT, projects: ProjectionType::KeysOnly };
 
 /// How one property of the table differs from what the product needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +52,8 @@ pub struct Difference {
 pub enum TableState {
     /// It was missing and has been made.
     Created,
+    /// It was from before the index of what is due, and has it now.
+    IndexAdded,
     /// It is as it must be.
     Matches,
     /// It differs, and was left alone.
@@ -38,23 +61,34 @@ pub enum TableState {
 }
 
 impl CommandStore {
-    /// Makes the table where it is missing; otherwise compares it, field by field, and changes nothing.
+    /// Makes the table where it is missing, and the index of what is due where a table is from before it; otherwise
+    /// compares it, field by field, and changes nothing.
     pub async fn migrate(&self) -> Result<TableState, StoreError> {
         let existed = self.describe().await?.is_some();
         if !existed {
             self.create_table().await?;
         }
-        let found = self.await_active().await?;
+        let mut found = self.await_active().await?;
         let mut differences = self.differences(&found);
+        let added = differences.is_just(INDEX_BY_DUE, ABSENT);
+        if added {
+            self.add_due_index().await?;
+            found = self.await_active().await?;
+            differences = self.differences(&found);
+        }
         match self.ttl_attribute().await? {
             // Missing, or a creation was interrupted before it came to this.
             None if differences.is_empty() => self.enable_ttl().await?,
             attribute => differences.compare("time to live", TTL_ATTRIBUTE, attribute.as_deref().unwrap_or("off")),
         }
-        Ok(match (existed, differences.is_empty()) {
-            (_, false) => TableState::Differs(differences.0),
-            (true, true) => TableState::Matches,
-            (false, true) => TableState::Created,
+        if differences.is_empty() && existed {
+            self.adopt().await?;
+        }
+        Ok(match (existed, added, differences.is_empty()) {
+            (_, _, false) => TableState::Differs(differences.0),
+            (true, true, true) => TableState::IndexAdded,
+            (true, false, true) => TableState::Matches,
+            (false, _, true) => TableState::Created,
         })
     }
 
@@ -73,14 +107,13 @@ impl CommandStore {
             .table_name(&self.table)
             .billing_mode(BillingMode::PayPerRequest)
             .set_attribute_definitions(Some(
-                ["command_id", "created_at", "tenant_id", "status"]
+                ["command_id", "created_at", "tenant_id", "status", DUE_SHARD, DUE_AT]
                     .into_iter()
                     .map(text_attribute)
                     .collect::<Result<_, _>>()?,
             ))
-            .set_key_schema(Some(key_schema("command_id")?))
-            .global_secondary_indexes(index(INDEX_BY_TENANT, "tenant_id")?)
-            .global_secondary_indexes(index(INDEX_BY_STATUS, "status")?)
+            .set_key_schema(Some(key_schema("command_id", "created_at")?))
+            .set_global_secondary_indexes(Some(INDEXES.iter().map(index).collect::<Result<_, _>>()?))
             .stream_specification(
                 StreamSpecification::builder()
                     .stream_enabled(true)
@@ -96,9 +129,39 @@ impl CommandStore {
         }
     }
 
+    async fn add_due_index(&self) -> Result<(), StoreError> {
+        let create = CreateGlobalSecondaryIndexAction::builder()
+            .index_name(DUE.name)
+            .set_key_schema(Some(key_schema(DUE.hash, DUE.range)?))
+            .projection(Projection::builder().projection_type(DUE.projects).build())
+            .build()
+            .map_err(unbuildable)?;
+        let answer = self
+            .client
+            .update_table()
+            .table_name(&self.table)
+            .attribute_definitions(text_attribute(DUE_SHARD)?)
+            .attribute_definitions(text_attribute(DUE_AT)?)
+            .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(create).build())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // Another replica was faster.
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
     async fn await_active(&self) -> Result<TableDescription, StoreError> {
-        for delay in reconnect_delays().take(60) {
-            let active = |table: &TableDescription| table.table_status == Some(TableStatus::Active);
+        // An index of a large table takes its time.
+        for delay in reconnect_delays().take(1_800) {
+            let building =
+                |index: &GlobalSecondaryIndexDescription| index.index_status == Some(IndexStatus::Creating);
+            let active = |table: &TableDescription| {
+                table.table_status == Some(TableStatus::Active)
+                    && !table.global_secondary_indexes().iter().any(building)
+            };
             if let Some(table) = self.describe().await?.filter(active) {
                 return Ok(table);
             }
@@ -126,10 +189,10 @@ impl CommandStore {
     fn differences(&self, found: &TableDescription) -> Comparison {
         let mut all = Comparison::default();
         all.compare("key schema", "command_id HASH, created_at RANGE", &keys_text(found.key_schema()));
-        for (name, hash) in [(INDEX_BY_TENANT, "tenant_id"), (INDEX_BY_STATUS, "status")] {
-            let index = found.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
+        for Index { name, hash, range, projects } in &INDEXES {
+            let index = found.global_secondary_indexes().iter().find(|index| index.index_name() == Some(*name));
             let found = index.map_or_else(
-                || "absent".to_owned(),
+                || ABSENT.to_owned(),
                 |index| {
                     let projection = index.projection().and_then(Projection::projection_type);
                     format!(
@@ -139,7 +202,7 @@ impl CommandStore {
                     )
                 },
             );
-            all.compare(name, &format!("{hash} HASH, created_at RANGE, projecting ALL"), &found);
+            all.compare(name, &format!("{hash} HASH, {range} RANGE, projecting {}", projects.as_str()), &found);
         }
         let stream = found.stream_specification().and_then(StreamSpecification::stream_view_type);
         all.compare("stream", "NEW_AND_OLD_IMAGES", stream.map_or("off", StreamViewType::as_str));
@@ -164,12 +227,20 @@ impl CommandStore {
     }
 }
 
+/// What is found where an index is missing.
+const ABSENT: &str = "absent";
+
 #[derive(Default)]
 struct Comparison(Vec<Difference>);
 
 impl Comparison {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether nothing differs but that one field, which is found to be so.
+    fn is_just(&self, field: &str, found: &str) -> bool {
+        matches!(self.0.as_slice(), [one] if one.field == field && one.found == found)
     }
 
     fn compare(&mut self, field: &str, expected: &str, found: &str) {
@@ -196,9 +267,9 @@ fn text_attribute(name: &str) -> Result<AttributeDefinition, StoreError> {
         .map_err(unbuildable)
 }
 
-/// `hash` as partition key, `created_at` as sort key.
-fn key_schema(hash: &str) -> Result<Vec<KeySchemaElement>, StoreError> {
-    [(hash, KeyType::Hash), ("created_at", KeyType::Range)]
+/// `hash` as partition key, `range` as sort key.
+fn key_schema(hash: &str, range: &str) -> Result<Vec<KeySchemaElement>, StoreError> {
+    [(hash, KeyType::Hash), (range, KeyType::Range)]
         .into_iter()
         .map(|(name, kind)| {
             KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(unbuildable)
@@ -206,11 +277,11 @@ fn key_schema(hash: &str) -> Result<Vec<KeySchemaElement>, StoreError> {
         .collect()
 }
 
-fn index(name: &str, hash: &str) -> Result<GlobalSecondaryIndex, StoreError> {
+fn index(index: &Index) -> Result<GlobalSecondaryIndex, StoreError> {
     GlobalSecondaryIndex::builder()
-        .index_name(name)
-        .set_key_schema(Some(key_schema(hash)?))
-        .projection(Projection::builder().projection_type(ProjectionType::All).build())
+        .index_name(index.name)
+        .set_key_schema(Some(key_schema(index.hash, index.range)?))
+        .projection(Projection::builder().projection_type(index.projects.clone()).build())
         .build()
         .map_err(unbuildable)
 }

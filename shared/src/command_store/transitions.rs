@@ -7,15 +7,21 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use uuid::Uuid;
+use aws_sdk_dynamodb::{
+    operation::update_item::UpdateItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+};
 
-use super::{CommandStore, Item, StoreError, from_item, key_item, to_item};
+use super::{
+    CommandStore, Item, StoreError,
+    item::{DUE_AT, DUE_SHARD, WRITE_ID, key_item, to_command, to_item, write_id},
+};
 use crate::{
-    command::{ClaimRefused, Command, CommandError, CommandKey, Holder, LeaseLost, NotAllowed, Verdict},
+    command::{ClaimRefused, Command, CommandError, CommandKey, Holder, Status, Verdict},
+    commands::CommandType,
     ids::LeaseOwner,
     planted::{Bug, planted},
-    time::now,
+    time::{now, to_text},
 };
 
 /// What must not have changed under a holder's write: that it is still the holder.
@@ -49,9 +55,12 @@ const MUTABLE: &[&str] = &[
     "result",
     "error",
     "dead_letter",
+    "owes_event",
+    DUE_SHARD,
+    DUE_AT,
 ];
-/// A fresh id for each write, stored with it: by it, one that is sent again knows itself.
-const WRITE_ID: &str = "write_id";
+/// What an older build may have left out, as if it were at its beginning.
+const ABSENT_AT_FIRST: &[&str] = &["fence", "attempt", "not_before"];
 /// How often a claim looks again when another worker's write came first.
 const CLAIM_TRIES: usize = 5;
 
@@ -81,18 +90,23 @@ pub enum Claim {
     Held(Command, Holder),
     /// It is not to be had; this is what stands, and why.
     Refused(Command, ClaimRefused),
+    /// It is of another type, and was left alone.
+    OtherType(CommandType),
     /// There is no such command, or it has expired.
     Missing,
 }
 
 impl CommandStore {
-    /// **claim** under a fresh owner.
-    pub async fn claim(&self, key: CommandKey) -> Result<Claim, StoreError> {
+    /// **claim** under a fresh owner, if it is of that type.
+    pub async fn claim(&self, key: CommandKey, expected: CommandType) -> Result<Claim, StoreError> {
         let owner = LeaseOwner::fresh();
         let guard = if planted(Bug::NoClaimCondition) { UNGUARDED } else { UNHELD };
         let mut image = self.get_key(key).await?;
         for _ in 0..CLAIM_TRIES {
             let Some(found) = image else { return Ok(Claim::Missing) };
+            if found.command_type != expected {
+                return Ok(Claim::OtherType(found.command_type));
+            }
             let next = match found.claim(owner, self.lease, now()) {
                 Ok(next) => next,
                 Err(refused) => return Ok(Claim::Refused(found, refused)),
@@ -108,12 +122,12 @@ impl CommandStore {
 
     /// **renew**.
     pub async fn renew(&self, held: &Command, holder: Holder) -> Result<Write, StoreError> {
-        self.write_held(held, held.renew(holder, self.lease, now())).await
+        self.write(held, held.renew(holder, self.lease, now()), held_guard()).await
     }
 
     /// **finish**.
     pub async fn finish(&self, held: &Command, holder: Holder, verdict: Verdict) -> Result<Write, StoreError> {
-        self.write_held(held, held.finish(holder, verdict, now())).await
+        self.write(held, held.finish(holder, verdict, now()), held_guard()).await
     }
 
     /// **retry** after `delay`.
@@ -124,46 +138,77 @@ impl CommandStore {
         error: CommandError,
         delay: Duration,
     ) -> Result<Write, StoreError> {
-        self.write_held(held, held.retry(holder, error, delay, now())).await
+        self.write(held, held.retry(holder, error, delay, now()), held_guard()).await
     }
 
     /// **release**.
     pub async fn release(&self, held: &Command, holder: Holder) -> Result<Write, StoreError> {
-        self.write_held(held, held.release(holder, now())).await
+        self.write(held, held.release(holder, now()), held_guard()).await
     }
 
     /// **expire**: ends as `verdict` says.
     pub async fn expire(&self, found: &Command, verdict: Verdict) -> Result<Write, StoreError> {
-        self.write_unheld(found, found.expire(verdict, now())).await
+        self.write(found, found.expire(verdict, now()), UNHELD).await
     }
 
     /// **reprocess**.
     pub async fn reprocess(&self, found: &Command) -> Result<Write, StoreError> {
-        self.write_unheld(found, found.reprocess(now())).await
+        self.write(found, found.reprocess(now()), UNHELD).await
     }
 
     /// **republish**: of several replicas, one is told that it was done.
     pub async fn republish(&self, found: &Command) -> Result<Write, StoreError> {
-        self.write_unheld(found, found.republish(now())).await
+        self.write(found, found.republish(now()), UNHELD).await
     }
 
     /// **publish failed**.
     pub async fn publish_failed(&self, found: &Command) -> Result<Write, StoreError> {
-        self.write_unheld(found, found.publish_failed(now())).await
+        self.write(found, found.publish_failed(now()), UNHELD).await
     }
 
-    async fn write_held(&self, held: &Command, next: Result<Command, LeaseLost>) -> Result<Write, StoreError> {
-        let guard = if planted(Bug::NoFencingCheck) { UNGUARDED } else { HELD };
-        match next {
-            Ok(next) => self.replace(held, next, guard).await,
-            Err(LeaseLost) => Ok(Write::Refused(self.get_key(held.key).await?)),
-        }
+    /// **event written**.
+    pub async fn event_written(&self, ended: &Command) -> Result<Write, StoreError> {
+        self.write(ended, ended.event_written(), UNHELD).await
     }
 
-    async fn write_unheld(&self, found: &Command, next: Result<Command, NotAllowed>) -> Result<Write, StoreError> {
+    /// Ends what stands under that key and cannot be read: in ERROR, if it has not ended. No attempt would help, and
+    /// nothing but its status is known of it.
+    pub async fn condemn(&self, key: CommandKey) -> Result<(), StoreError> {
+        tracing::error!(command.id = %key.command_id, "a command cannot be read; it is ended");
+        let why = CommandError::new("unreadable", "this version cannot read what is stored of the command", false);
+        let open = |status: Status| AttributeValue::S(status.as_str().to_owned());
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(&key)))
+            .condition_expression("#status IN (:pending, :running)")
+            .update_expression(
+                "SET #status = :error, #error = :why, completed_at = :now \
+                 REMOVE next_publish_at, lease_owner, lease_expires_at, due_shard, due_at",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":pending", open(Status::Pending))
+            .expression_attribute_values(":running", open(Status::Running))
+            .expression_attribute_values(":error", open(Status::Error))
+            .expression_attribute_values(":why", serde_dynamo::to_attribute_value(why)?)
+            .expression_attribute_values(":now", AttributeValue::S(to_text(now())))
+            .send()
+            .await;
+        done_or_refused(answer)
+    }
+
+    /// Writes the next image where the transition is lawful; else tells what stands.
+    async fn write<E>(
+        &self,
+        seen: &Command,
+        next: Result<Command, E>,
+        guard: &[&str],
+    ) -> Result<Write, StoreError> {
         match next {
-            Ok(next) => self.replace(found, next, UNHELD).await,
-            Err(NotAllowed) => Ok(Write::Refused(self.get_key(found.key).await?)),
+            Ok(next) => self.replace(seen, next, guard).await,
+            Err(_) => Ok(Write::Refused(self.get_key(seen.key).await?)),
         }
     }
 
@@ -172,7 +217,7 @@ impl CommandStore {
         let (seen, after) = (to_item(seen)?, to_item(&next)?);
         let mut expression = Expression::default();
         let condition = expression.condition(&seen, guard);
-        let id = AttributeValue::S(Uuid::new_v4().to_string());
+        let id = write_id();
         let update = expression.update(&after, &id);
         let answer = self
             .client
@@ -190,16 +235,33 @@ impl CommandStore {
             Ok(_) => return Ok(Write::Done(next)),
             Err(error) => error,
         };
-        match error.into_service_error() {
-            aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(failed) => {
-                match failed.item {
-                    Some(stored) if stored.get(WRITE_ID) == Some(&id) => Ok(Write::Done(next)),
-                    stored => Ok(Write::Refused(stored.map(from_item).transpose()?)),
-                }
-            }
-            other => Err(StoreError::Unavailable(aws_sdk_dynamodb::error::DisplayErrorContext(&other).to_string())),
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => match &failed.item {
+                Some(stored) if stored.get(WRITE_ID) == Some(&id) => Ok(Write::Done(next)),
+                stored => Ok(Write::Refused(stored.clone().map(to_command).transpose()?)),
+            },
+            _ => Err(StoreError::from_sdk(error)),
         }
     }
+}
+
+/// An update that is not made where its condition does not hold, which is as well.
+pub(super) fn done_or_refused<T>(
+    answer: Result<T, aws_sdk_dynamodb::error::SdkError<UpdateItemError>>,
+) -> Result<(), StoreError> {
+    match answer {
+        Err(error)
+            if !error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+        {
+            Err(StoreError::from_sdk(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a holder's write looks at.
+fn held_guard() -> &'static [&'static str] {
+    if planted(Bug::NoFencingCheck) { UNGUARDED } else { HELD }
 }
 
 /// Names and values gathered while an expression is written.
@@ -216,6 +278,10 @@ impl Expression {
         for attribute in guard {
             let name = self.name(attribute);
             match seen.get(*attribute) {
+                Some(value) if ABSENT_AT_FIRST.contains(attribute) => {
+                    let value = self.value("seen", attribute, value);
+                    parts.push(format!("({name} = {value} OR attribute_not_exists({name}))"));
+                }
                 Some(value) => parts.push(format!("{name} = {}", self.value("seen", attribute, value))),
                 None => parts.push(format!("attribute_not_exists({name})")),
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Fields, Parameters, TenantRule};
-use crate::queue::WorkQueue;
+use crate::work_queue::WorkQueue;
 
 /// HEALTH_CHECK takes no parameters.
 #[derive(Debug, Serialize)]

@@ -2,11 +2,17 @@
 
 mod fields;
 mod health_check;
+mod queues;
 mod reprocess_queue;
 mod reset_token;
 mod restart_agent;
 
-use std::{fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -20,7 +26,7 @@ pub use self::{
     reset_token::ResetToken,
     restart_agent::RestartAgent,
 };
-use crate::{ids::TenantId, queue::WorkQueue, retry::RetryPolicy};
+use crate::{ids::TenantId, retry::RetryPolicy, work_queue::WorkQueue};
 
 /// Every command type there is.
 pub static CATALOGUE: &[Definition] = &[
@@ -64,6 +70,25 @@ pub trait Parameters: Serialize + Sized + Send + Sync + 'static {
         _db: &mut PgConnection,
     ) -> impl Future<Output = Result<Option<FieldError>, sqlx::Error>> + Send {
         async { Ok(None) }
+    }
+}
+
+/// How many names of unknown types are kept.
+const UNKNOWN_AT_MOST: usize = 100;
+
+/// What stands for the parameters of a type that this build does not know: they cannot be read.
+#[derive(Serialize)]
+struct Unknown {}
+
+impl Parameters for Unknown {
+    const NAME: &'static str = "";
+    const QUEUE: WorkQueue = WorkQueue::new("unknown");
+    const TENANT: TenantRule = TenantRule::Optional;
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        fields.refuse("command_type", "is not known");
+        None
     }
 }
 
@@ -120,7 +145,7 @@ fn to_map<P: Parameters>(parameters: &P) -> Map<String, Value> {
     }
 }
 
-/// One of the types of the [`CATALOGUE`].
+/// One of the types of the [`CATALOGUE`]; or, of a stored command, one that this build does not know.
 #[derive(Clone, Copy)]
 pub struct CommandType(&'static Definition);
 
@@ -133,6 +158,28 @@ impl CommandType {
     /// The type of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::all().find(|known| known.name() == name)
+    }
+
+    /// The type of a stored command, by its name. One that another build knows is shown under its name, and that is all.
+    fn stored(name: String) -> Option<Self> {
+        static UNKNOWN: Mutex<BTreeMap<String, CommandType>> = Mutex::new(BTreeMap::new());
+        if let Some(known) = Self::named(&name) {
+            return Some(known);
+        }
+        let mut unknown = UNKNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() >= UNKNOWN_AT_MOST && !unknown.contains_key(&name) {
+            return None;
+        }
+        Some(*unknown.entry(name).or_insert_with_key(|name| {
+            // A name is kept once, for as long as the process lives.
+            let definition = Definition { name: name.clone().leak(), ..Definition::of::<Unknown>() };
+            Self(Box::leak(Box::new(definition)))
+        }))
+    }
+
+    /// Whether this build knows it: what it does not know it neither publishes nor executes.
+    pub fn is_known(self) -> bool {
+        Self::named(self.name()).is_some()
     }
 
     /// Every type, in the order of the catalogue.
@@ -215,6 +262,7 @@ impl Serialize for CommandType {
 impl<'de> Deserialize<'de> for CommandType {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let name = String::deserialize(from)?;
-        Self::named(&name).ok_or_else(|| D::Error::custom(format!("unknown command type {name}")))
+        let unknown = || D::Error::custom("one of too many unknown command types");
+        Self::stored(name).ok_or_else(unknown)
     }
 }

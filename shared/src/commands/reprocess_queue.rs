@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Fields, Parameters, TenantRule};
-use crate::{ids::JobId, queue::WorkQueue};
+use crate::{ids::JobId, work_queue::WorkQueue};
 
 const DEFAULT_COUNT: u32 = 1_000;
 const MAX_COUNT: u32 = 10_000;

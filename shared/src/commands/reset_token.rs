@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{FieldError, Fields, Parameters, TenantRule};
 use crate::{
     ids::{IntegrationId, TenantId},
-    queue::WorkQueue,
+    work_queue::WorkQueue,
 };
 
 /// Which integration.

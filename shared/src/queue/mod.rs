@@ -6,66 +6,22 @@ mod group;
 pub mod rabbitmq;
 mod sqs;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use self::{
     rabbitmq::{RabbitMq, RabbitReceipt, RabbitReceiver},
     sqs::{Sqs, SqsReceipt, SqsReceiver},
 };
+pub use crate::work_queue::WorkQueue;
 use crate::{
-    commands::CommandType,
     config::{AwsConfig, QueueConfig, Transport},
     job::Job,
-    rollup,
 };
 
 /// The largest message that either transport takes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
-
-/// One of the work queues; each has a dead-letter queue beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WorkQueue(&'static str);
-
-impl WorkQueue {
-    /// A queue of that name.
-    pub const fn new(name: &'static str) -> Self {
-        Self(name)
-    }
-
-    /// Every work queue.
-    pub fn all() -> impl Iterator<Item = Self> {
-        CommandType::all().map(CommandType::queue).chain([rollup::QUEUE])
-    }
-
-    /// The queue of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::all().find(|queue| queue.0 == name)
-    }
-
-    /// The names of all queues as one text, for messages.
-    pub fn names() -> String {
-        Self::all().map(Self::name).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Its name, such as `painel.health-check`.
-    pub fn name(self) -> &'static str {
-        self.0
-    }
-}
-
-impl fmt::Display for WorkQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl Serialize for WorkQueue {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_str(self.0)
-    }
-}
 
 /// The queue did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -20,27 +20,40 @@ pub use self::schedule::{
     days_held, days_to_detach, ensure_partitions, is_settled, lag_days, partition, request_late, request_missing,
 };
 use crate::{
-    command::{Holder, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP},
+    command::{Holder, PUBLISH_AGAIN, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP},
     db,
     ids::{LeaseOwner, RunId, TenantId},
-    job::Job,
-    queue::WorkQueue,
     retry::RetryPolicy,
-    stores::Stores,
     time::Timestamp,
     trace::TraceContext,
+    work_queue::WorkQueue,
 };
 
 /// The queue that carries rollup jobs.
-pub const QUEUE: WorkQueue = WorkQueue::new("painel.metrics-rollup");
+pub const QUEUE: WorkQueue = WorkQueue::METRICS_ROLLUP;
 /// The kind of a rollup job, as its envelope names it.
 pub const KIND: &str = "METRICS_ROLLUP";
 /// The longest time one attempt may take.
 pub const TIMEOUT: Duration = Duration::from_secs(3600);
 /// How a run is retried.
 pub const RETRY: RetryPolicy = RetryPolicy::DEFAULT;
-/// The most runs that one look for lost ones brings.
-const BATCH: i64 = 1_000;
+
+/// Days that are to be rolled up, already checked for their order and number.
+#[derive(Clone, Debug)]
+pub struct Aggregation {
+    /// The first day.
+    pub from: NaiveDate,
+    /// The last day.
+    pub to: NaiveDate,
+    /// Only this tenant.
+    pub tenant_id: Option<TenantId>,
+    /// The `sub` of who asks.
+    pub requested_by: String,
+    /// Their address, where it is known.
+    pub requested_by_email: Option<String>,
+    /// The trace of the request.
+    pub traceparent: TraceContext,
+}
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +111,8 @@ pub struct RollupRun {
     pub duration_ms: Option<u64>,
     /// Why it failed, or why its last attempt did.
     pub error: Option<String>,
+    /// Whether its message belongs in the dead-letter queue.
+    pub dead_letter: bool,
     /// The `sub` of who asked for it, or `scheduler`.
     pub requested_by: Option<String>,
     /// When it was asked for.
@@ -145,6 +160,7 @@ struct Row {
     groups_written: Option<i64>,
     duration_ms: Option<i64>,
     error: Option<String>,
+    dead_letter: bool,
     requested_by: Option<String>,
     created_at: Timestamp,
     started_at: Option<Timestamp>,
@@ -176,6 +192,7 @@ impl From<Row> for RollupRun {
             groups_written: row.groups_written.map(i64::unsigned_abs),
             duration_ms: row.duration_ms.map(i64::unsigned_abs),
             error: row.error,
+            dead_letter: row.dead_letter,
             requested_by: row.requested_by,
             created_at: row.created_at,
             started_at: row.started_at,
@@ -214,7 +231,7 @@ pub async fn request(
         r#"SELECT id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
                   ceil(extract(epoch FROM not_before - now()) * 1000)::bigint AS "due_in_ms!",
                   (state = 'running' AND lease_expires_at <= now()) AS "lease_expired!",
-                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  rows_read, groups_written, duration_ms, error, dead_letter, requested_by, created_at, started_at, finished_at,
                   traceparent
            FROM rollup_runs
            WHERE day = ANY($1) AND tenant_id IS NOT DISTINCT FROM $2 AND state IN ('queued', 'running')
@@ -235,7 +252,7 @@ pub async fn find(db: &PgPool, id: RunId) -> Result<Option<RollupRun>, sqlx::Err
         r#"SELECT id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
                   ceil(extract(epoch FROM not_before - now()) * 1000)::bigint AS "due_in_ms!",
                   (state = 'running' AND lease_expires_at <= now()) AS "lease_expired!",
-                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  rows_read, groups_written, duration_ms, error, dead_letter, requested_by, created_at, started_at, finished_at,
                   traceparent
            FROM rollup_runs WHERE id = $1"#,
         id.uuid(),
@@ -342,17 +359,25 @@ pub async fn release(db: &PgPool, id: RunId, holder: Holder) -> Result<bool, sql
     Ok(given.execute(db).await?.rows_affected() == 1)
 }
 
-/// **fail**: the holder gives it up.
-pub async fn fail(db: &PgPool, id: RunId, holder: Holder, error: &str) -> Result<bool, sqlx::Error> {
+/// **fail**: the holder gives it up. `dead_letter` where more attempts might have helped.
+pub async fn fail(
+    db: &PgPool,
+    id: RunId,
+    holder: Holder,
+    error: &str,
+    dead_letter: bool,
+) -> Result<bool, sqlx::Error> {
     let failed = sqlx::query!(
         "UPDATE rollup_runs
          SET state = 'failed', error = $4, finished_at = now(), lease_owner = NULL, lease_expires_at = NULL,
-             duration_ms = (extract(epoch FROM now() - started_at) * 1000)::bigint, next_publish_at = NULL
+             duration_ms = (extract(epoch FROM now() - started_at) * 1000)::bigint, next_publish_at = NULL,
+             dead_letter = $5
          WHERE id = $1 AND state = 'running' AND fence = $2 AND lease_owner = $3",
         id.uuid(),
         signed(holder.fence),
         holder.owner.uuid(),
         error,
+        dead_letter,
     );
     Ok(failed.execute(db).await?.rows_affected() == 1)
 }
@@ -362,7 +387,8 @@ pub async fn expire(db: &PgPool, id: RunId) -> Result<bool, sqlx::Error> {
     let expired = sqlx::query!(
         "UPDATE rollup_runs
          SET state = 'failed', fence = fence + 1, finished_at = now(), lease_owner = NULL, lease_expires_at = NULL,
-             error = 'lease_lost: the worker stopped during the last attempt', next_publish_at = NULL
+             error = 'lease_lost: the worker stopped during the last attempt', next_publish_at = NULL,
+             dead_letter = true
          WHERE id = $1 AND state = 'running' AND lease_expires_at <= now() AND attempt >= max_attempts",
         id.uuid(),
     );
@@ -374,7 +400,7 @@ pub async fn requeue(db: &PgPool, id: RunId) -> Result<bool, sqlx::Error> {
     let queued = sqlx::query!(
         "UPDATE rollup_runs AS dead
          SET state = 'queued', attempt = 0, fence = fence + 1, error = NULL, finished_at = NULL, not_before = now(),
-             next_publish_at = now() + $2, republished = 0
+             next_publish_at = now() + $2, republished = 0, dead_letter = false
          WHERE id = $1 AND state = 'failed'
            AND NOT EXISTS (SELECT FROM rollup_runs other
                            WHERE other.day = dead.day AND other.tenant_id IS NOT DISTINCT FROM dead.tenant_id
@@ -385,9 +411,10 @@ pub async fn requeue(db: &PgPool, id: RunId) -> Result<bool, sqlx::Error> {
     Ok(queued.execute(db).await?.rows_affected() == 1)
 }
 
-/// Takes the runs that have waited too long, so that of several replicas one publishes each: queued ones, and
-/// running ones whose lease has passed. The next wait of each is twice as long, up to five minutes.
-pub async fn take_overdue(db: &PgPool) -> Result<Vec<RollupRun>, sqlx::Error> {
+/// Takes at most `limit` runs that have waited too long, so that of several replicas one publishes each: running ones
+/// whose lease has passed, then queued ones, the longest due first. The next wait of each is twice as long, up to five
+/// minutes.
+pub async fn take_overdue(db: &PgPool, limit: i64) -> Result<Vec<RollupRun>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         r#"UPDATE rollup_runs
@@ -396,30 +423,45 @@ pub async fn take_overdue(db: &PgPool) -> Result<Vec<RollupRun>, sqlx::Error> {
                SELECT id FROM rollup_runs
                WHERE state IN ('queued', 'running') AND (next_publish_at IS NULL OR next_publish_at <= now())
                  AND (state = 'queued' OR lease_expires_at <= now())
-               ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+               ORDER BY state DESC, next_publish_at LIMIT $3 FOR UPDATE SKIP LOCKED)
            RETURNING id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
                   ceil(extract(epoch FROM not_before - now()) * 1000)::bigint AS "due_in_ms!",
                   (state = 'running' AND lease_expires_at <= now()) AS "lease_expired!",
-                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  rows_read, groups_written, duration_ms, error, dead_letter, requested_by, created_at, started_at, finished_at,
                   traceparent"#,
         interval(PUBLISH_PATIENCE),
         interval(PUBLISH_PATIENCE_CAP),
-        BATCH,
+        limit,
     )
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(RollupRun::from).collect())
 }
 
-/// Publishes a job for `run`; whether the queue took it. What it does not take, the reconciler finds.
-pub async fn publish(stores: &Stores, run: &RollupRun) -> bool {
-    let published = stores.queue.publish(&Job::for_run(run)).await;
-    published
-        .inspect_err(|error| {
-            metrics::counter!("painel_publish_failures_total", "queue" => QUEUE.name()).increment(1);
-            tracing::warn!(run.id = %run.id, %error, "a rollup job was not published; the reconciler will");
-        })
-        .is_ok()
+/// **publish failed**: the queue did not take what was published again; it is tried again soon.
+pub async fn publish_failed(db: &PgPool, ids: &[RunId]) -> Result<(), sqlx::Error> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query!(
+        "UPDATE rollup_runs SET next_publish_at = now() + $2, republished = republished - 1
+         WHERE id = ANY($1) AND state IN ('queued', 'running') AND republished > 0",
+        &ids,
+        interval(PUBLISH_AGAIN),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The failed runs whose messages were dead-lettered before `before`, oldest first, at most `limit`.
+pub async fn find_dead(db: &PgPool, before: Timestamp, limit: i64) -> Result<Vec<RunId>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM rollup_runs WHERE dead_letter AND finished_at < $1 ORDER BY finished_at LIMIT $2",
+        before,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().map(RunId::from).collect())
 }
 
 fn interval(duration: Duration) -> PgInterval {

@@ -101,7 +101,7 @@ async fn insert_scheduled(
            ON CONFLICT (day, tenant_id) WHERE state IN ('queued', 'running') DO NOTHING
            RETURNING id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
                   0::bigint AS "due_in_ms!", false AS "lease_expired!",
-                  rows_read, groups_written, duration_ms, error, requested_by, created_at, started_at, finished_at,
+                  rows_read, groups_written, duration_ms, error, dead_letter, requested_by, created_at, started_at, finished_at,
                   traceparent"#,
         &ids,
         &days,

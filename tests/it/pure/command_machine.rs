@@ -29,6 +29,7 @@ enum Step {
     Reprocess,
     Republish,
     PublishFailed,
+    EventWritten,
 }
 
 const WORKERS: usize = 3;
@@ -48,6 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Reprocess),
         1 => Just(Step::Republish),
         1 => Just(Step::PublishFailed),
+        1 => Just(Step::EventWritten),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -96,6 +98,7 @@ impl World {
             Step::Reprocess => self.stored.reprocess(now).ok(),
             Step::Republish => self.stored.republish(now).ok(),
             Step::PublishFailed => self.stored.publish_failed(now).ok(),
+            Step::EventWritten => self.stored.event_written().ok(),
         }
     }
 }
@@ -112,6 +115,7 @@ fn lawful(from: Status, to: Status, step: &Step) -> bool {
             | (Running, Error, Step::FailForGood(_) | Step::Die(_) | Step::Expire)
             | (Running, Pending, Step::Retry(..) | Step::Release(_))
             | (Error, Pending, Step::Reprocess)
+            | (Error, Error, Step::EventWritten)
     )
 }
 
@@ -143,6 +147,8 @@ proptest! {
                 };
                 prop_assert_eq!(acted, Some(holder), "somebody else than the holder wrote");
             }
+            prop_assert_eq!(after.due().is_some(), !after.status.is_final() || after.owes_event);
+            prop_assert!(after.status == Status::Error || !after.owes_event, "only an ERROR owes its event here");
             successes += u32::from(after.status == Status::Success);
             prop_assert!(successes <= 1, "two effective outcomes");
             prop_assert_eq!(after.status.is_final(), after.completed_at.is_some());
@@ -163,6 +169,7 @@ proptest! {
         }
         world.now += Duration::from_secs(400);
         if !world.stored.status.is_final() {
+            prop_assert!(world.stored.due().is_some_and(|due| due.at <= world.now), "the index does not name it");
             prop_assert!(world.stored.republish(world.now).is_ok(), "the reconciler does not see it");
             let claimed = world.stored.claim(LeaseOwner::fresh(), LEASE, world.now);
             let expired = world.stored.expire(verdict(true), world.now);

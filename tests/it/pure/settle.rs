@@ -5,13 +5,18 @@ use std::time::Duration;
 use painel_shared::{
     command::{Command, CommandError, Holder, Status, Verdict},
     ids::LeaseOwner,
+    time::Timestamp,
 };
-use painel_workers::settle::{Decision, Settlement, decide, settle};
+use painel_workers::settle::{Decision, Settlement, Standing, decide};
 use serde_json::Map;
 
 use super::command;
 
 const LEASE: Duration = Duration::from_secs(30);
+
+fn settle(command: &Command, now: Timestamp) -> Settlement {
+    painel_workers::settle::settle(Standing::of_command(command, now))
+}
 
 fn error(retryable: bool) -> CommandError {
     CommandError { code: "test".to_owned(), message: "for a test".to_owned(), retryable }
@@ -27,13 +32,12 @@ fn claimed(attempt: u32) -> (Command, Holder) {
 
 #[test]
 fn an_outcome_and_an_attempt_decide() {
-    let (first, _) = claimed(1);
-    let (last, _) = claimed(first.max_attempts);
-    assert_eq!(decide(&first, Ok(Map::new())), Decision::Succeed(Map::new()));
-    assert_eq!(decide(&first, Err(error(true))), Decision::Retry(error(true)));
-    assert_eq!(decide(&first, Err(error(false))), Decision::Fail { error: error(false), dead_letter: false });
-    assert_eq!(decide(&last, Err(error(true))), Decision::Fail { error: error(true), dead_letter: true });
-    assert_eq!(decide(&last, Ok(Map::new())), Decision::Succeed(Map::new()));
+    let dead = |dead_letter, retryable| Decision::Fail { error: error(retryable), dead_letter };
+    assert_eq!(decide(1, 5, Ok(7)), Decision::Succeed(7));
+    assert_eq!(decide::<u32>(1, 5, Err(error(true))), Decision::Retry(error(true)));
+    assert_eq!(decide::<u32>(1, 5, Err(error(false))), dead(false, false));
+    assert_eq!(decide::<u32>(5, 5, Err(error(true))), dead(true, true));
+    assert_eq!(decide(5, 5, Ok(7)), Decision::Succeed(7));
 }
 
 #[test]

@@ -45,6 +45,9 @@ async fn compare(stack: &Stack, day: chrono::NaiveDate) {
 }
 
 async fn fill(stack: &Stack, day: chrono::NaiveDate) {
+    let mut connection = stack.stores.db.service().acquire().await.unwrap().detach();
+    // On a busy disk this may take longer than a statement of the product may.
+    sqlx::query("SET statement_timeout = 0").execute(&mut connection).await.unwrap();
     sqlx::query(
         "INSERT INTO agent_requests (tenant_agent_id, response_time_ms, tokens_used, status, created_at)
          SELECT (ARRAY(SELECT id FROM tenant_agents))[1 + n % (SELECT count(*) FROM tenant_agents)],
@@ -55,9 +58,10 @@ async fn fill(stack: &Stack, day: chrono::NaiveDate) {
     )
     .bind(day)
     .bind(REQUESTS)
-    .execute(stack.stores.db.service())
+    .execute(&mut connection)
     .await
     .unwrap();
+    connection.close().await.unwrap();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use painel_shared::{
+    dispatch,
     queue::Side,
     rollup::{self, RunState},
 };
@@ -81,7 +82,7 @@ fn a_run_whose_job_was_lost_is_published_again_and_a_dead_worker_is_replaced() {
         let run = rollup::find(pool, lost.id).await.unwrap().unwrap();
         assert_eq!((run.state, run.attempt), (RunState::Succeeded, 2));
         // A duplicate finds it done.
-        rollup::publish(&stack.stores, &run).await;
+        dispatch::publish_run(&stack.stores, &run).await;
         stack.step(&stack.rollup_executor()).await;
         assert_eq!(stack.stores.queue.depth(rollup::QUEUE).await.unwrap().ready, 0);
     });
@@ -146,7 +147,7 @@ fn old_raw_requests_are_detached_once_rolled_up_and_never_counted_to_zero() {
 fn a_run_of_a_day_that_is_gone_fails_for_good_and_is_no_dead_letter() {
     with_stack(|stack| async move {
         let run = ask(stack, days_ago(300), None).await;
-        rollup::publish(&stack.stores, &run).await;
+        dispatch::publish_run(&stack.stores, &run).await;
         stack.step(&stack.rollup_executor()).await;
         let run = rollup::find(stack.stores.db.service(), run.id).await.unwrap().unwrap();
         assert_eq!((run.state, run.attempt), (RunState::Failed, 1));

@@ -34,6 +34,34 @@ fn many_posts_at_once_make_one_command() {
 }
 
 #[test]
+fn many_posts_at_once_under_one_key_stand_in_the_log_as_one_request() {
+    with_stack(|stack| async move {
+        let key = IdempotencyKey::new("tester", "once", b"body");
+        let posts = (0..20).map(|_| dispatch(&stack.stores, new_command(), Some(&key), Origin::default()));
+        let made: Vec<_> = join_all(posts).await.into_iter().map(|done| done.unwrap().command.id()).collect();
+        let requested: Vec<String> =
+            sqlx::query_scalar("SELECT resource_id FROM operational_events WHERE event_type = 'command.requested'")
+                .fetch_all(stack.stores.db.service())
+                .await
+                .unwrap();
+        assert_eq!(requested, [made[0].to_string()]);
+    });
+}
+
+#[test]
+fn a_request_that_was_cut_short_is_completed_under_the_id_that_its_key_reserved() {
+    with_stack(|stack| async move {
+        let key = IdempotencyKey::new("tester", "cut short", b"body");
+        let reserved = Command::accept(new_command(), now());
+        stack.stores.commands.reserve(&key, reserved.key).await.unwrap();
+        let done = dispatch(&stack.stores, new_command(), Some(&key), Origin::default()).await.unwrap();
+        assert_eq!((done.command.key, done.replayed), (reserved.key, false));
+        let again = dispatch(&stack.stores, new_command(), Some(&key), Origin::default()).await.unwrap();
+        assert_eq!((again.command.key, again.replayed), (reserved.key, true));
+    });
+}
+
+#[test]
 fn a_key_belongs_to_its_caller_and_its_body() {
     with_stack(|stack| async move {
         let send = |key: IdempotencyKey| async move {
@@ -61,8 +89,14 @@ fn a_creation_whose_answer_was_lost_is_recognised_when_it_is_sent_again() {
         store.ping().await.unwrap();
         let key = IdempotencyKey::new("tester", "lost", b"body");
         for key in [None, Some(&key)] {
+            let command = Command::accept(new_command(), now());
             lossy.lose_next_answer();
-            let created = store.create(&Command::accept(new_command(), now()), key).await.unwrap();
+            if let Some(key) = key {
+                assert_eq!(store.reserve(key, command.key).await.unwrap().target(), command.key);
+                assert!(lossy.is_quiet());
+                lossy.lose_next_answer();
+            }
+            let created = store.create(&command, key).await.unwrap();
             assert!(matches!(created, Created::New), "{created:?}");
             assert!(lossy.is_quiet());
         }

@@ -4,14 +4,20 @@ use std::collections::BTreeSet;
 
 use painel_shared::{
     command::{Command, NewCommand, Status, Verdict},
-    command_store::{Claim, Cursor, CursorError, Filter},
+    command_store::{Claim, Cursor, CursorError, Filter, IdempotencyKey},
     commands::{CommandType, HealthCheck, RestartAgent},
     ids::CommandId,
-    time::now,
+    stores::Stores,
+    time::{now, to_text},
     trace::TraceContext,
 };
-use painel_tests::stack::{Stack, with_stack};
+use painel_tests::{
+    lossy::Lossy,
+    stack::{Stack, with_stack},
+};
 use serde_json::Map;
+
+use crate::pure::new_command;
 
 /// Sixty commands of two types and two owners, in groups of the same millisecond, some finished.
 async fn fill(stack: &Stack) -> Vec<Command> {
@@ -34,7 +40,8 @@ async fn fill(stack: &Stack) -> Vec<Command> {
         let command = Command::accept(new, base + chrono::TimeDelta::milliseconds(n / 7));
         stack.stores.commands.create(&command, None).await.unwrap();
         if n % 4 == 0
-            && let Claim::Held(held, holder) = stack.stores.commands.claim(command.key).await.unwrap()
+            && let Claim::Held(held, holder) =
+                stack.stores.commands.claim(command.key, command.command_type).await.unwrap()
             && n % 8 == 0
         {
             stack.stores.commands.finish(&held, holder, Verdict::Success(Map::new())).await.unwrap();
@@ -111,12 +118,72 @@ fn a_cursor_is_bound_to_its_filter() {
 }
 
 #[test]
-fn markers_are_in_no_list() {
+fn a_key_is_in_no_list() {
     with_stack(|stack| async move {
         let all = fill(stack).await;
-        stack.stores.commands.owe_audit(&all[0]).await.unwrap();
+        stack.stores.commands.reserve(&IdempotencyKey::new("tester", "k", b"body"), all[0].key).await.unwrap();
         let listed = stack.stores.commands.list(&Filter::default(), None, 0, 100).await.unwrap();
         let unique: BTreeSet<CommandId> = ids(&listed.commands).into_iter().collect();
         assert_eq!((listed.commands.len(), unique.len()), (60, 60));
+    });
+}
+
+#[test]
+fn an_index_that_lags_hides_nothing_that_this_process_has_made() {
+    with_stack(|stack| async move {
+        let (dynamodb, _) = stack.aws_urls();
+        let lagging = Lossy::before(&dynamodb).await;
+        let vars = stack.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", lagging.url())]);
+        let store = Stores::from_vars(&vars).await.unwrap().commands;
+        lagging.hide_indexes();
+        let mut made = Vec::new();
+        for n in 0..30 {
+            let command = Command::accept(new_command(), now() + chrono::TimeDelta::milliseconds(n));
+            store.create(&command, None).await.unwrap();
+            made.push(command.id());
+        }
+        made.reverse();
+        let before = lagging.calls("BatchGetItem");
+        let listed = store.list(&Filter::default(), None, 0, 100).await.unwrap();
+        assert_eq!(ids(&listed.commands), made);
+        assert_eq!(lagging.calls("BatchGetItem") - before, 1, "one call bridges the lag");
+    });
+}
+
+#[test]
+fn a_list_whose_filter_admits_few_of_many_examines_so_many_and_says_where_to_go_on() {
+    with_stack(|stack| async move {
+        let base = now() - chrono::TimeDelta::hours(1);
+        // Older than all others, and of the only type that is asked for.
+        let wanted = Command::accept(
+            NewCommand { command_type: CommandType::of::<RestartAgent>(), ..new_command() },
+            base - chrono::TimeDelta::hours(1),
+        );
+        stack.stores.commands.create(&wanted, None).await.unwrap();
+        let template = stack.item(&wanted).await;
+        stack
+            .fill_raw(2_600, |n| {
+                let at = base + chrono::TimeDelta::milliseconds(n);
+                let mut item = template.clone();
+                item["command_id"]["S"] = uuid::Uuid::now_v7().to_string().into();
+                item["created_at"]["S"] = to_text(at).into();
+                item["command_type"]["S"] = "HEALTH_CHECK".into();
+                item
+            })
+            .await;
+        let filter =
+            Filter { status: Some(Status::Pending), command_type: Some(wanted.command_type), ..Filter::default() };
+        let store = &stack.stores.commands;
+        let first = store.list(&filter, None, 0, 10).await.unwrap();
+        assert!(first.commands.is_empty(), "what was asked for lies beyond what one page looks at");
+        let mut next = first.next;
+        let mut found = Vec::new();
+        while let Some(cursor) = next {
+            let page = store.list(&filter, Some(cursor), 0, 10).await.unwrap();
+            found.extend(ids(&page.commands));
+            assert_ne!(page.next, Some(cursor), "each page comes further");
+            next = page.next;
+        }
+        assert_eq!(found, [wanted.id()]);
     });
 }

@@ -1,6 +1,10 @@
 //! The table: made once, compared ever after, never changed.
 
-use painel_shared::command_store::TableState;
+use painel_shared::{
+    command::{Command, DueKind},
+    command_store::TableState,
+    commands::HealthCheck,
+};
 use painel_tests::stack::with_stack;
 
 #[test]
@@ -30,7 +34,14 @@ fn a_table_that_differs_is_reported_field_by_field_and_left_alone() {
         let fields: Vec<&str> = differences.iter().map(|one| one.field.as_str()).collect();
         assert_eq!(
             fields,
-            ["key schema", "tenant_id-created_at-index", "status-created_at-index", "stream", "time to live"]
+            [
+                "key schema",
+                "tenant_id-created_at-index",
+                "status-created_at-index",
+                "due_shard-due_at-index",
+                "stream",
+                "time to live"
+            ]
         );
         assert_eq!(differences[0].expected, "command_id HASH, created_at RANGE");
         assert_eq!(differences[0].found, "command_id HASH");
@@ -51,5 +62,26 @@ fn a_table_whose_making_was_interrupted_is_completed() {
         let asked = serde_json::json!({"TableName": "operational_commands"});
         let ttl = stack.dynamodb_call("DescribeTimeToLive", asked).await;
         assert!(ttl.contains("ENABL"), "{ttl}");
+    });
+}
+
+#[test]
+fn a_table_from_before_the_index_of_what_is_due_gets_it_and_its_open_commands_are_found() {
+    with_stack(|stack| async move {
+        let command = stack.send::<HealthCheck>(None, serde_json::json!({})).await;
+        let without = serde_json::json!({
+            "TableName": "operational_commands",
+            "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "due_shard-due_at-index"}}],
+        });
+        stack.dynamodb_call("UpdateTable", without).await;
+        stack
+            .damage(&command, "REMOVE due_shard, due_at SET #x = :x", "republished", serde_json::json!({"N": "0"}))
+            .await;
+        let store = &stack.stores.commands;
+        assert_eq!(store.migrate().await.unwrap(), TableState::IndexAdded);
+        assert_eq!(store.migrate().await.unwrap(), TableState::Matches);
+        let later = command.due().unwrap().at + std::time::Duration::from_secs(1);
+        let due = store.find_due(DueKind::New, later, 10).await.unwrap();
+        assert_eq!(due.iter().map(Command::id).collect::<Vec<_>>(), [command.id()]);
     });
 }

@@ -32,7 +32,7 @@ async fn claim(
     stack: &Stack,
     command: &painel_shared::command::Command,
 ) -> (painel_shared::command::Command, Holder) {
-    match stack.stores.commands.claim(command.key).await.unwrap() {
+    match stack.stores.commands.claim(command.key, command.command_type).await.unwrap() {
         Claim::Held(command, holder) => (command, holder),
         other => panic!("not claimed: {other:?}"),
     }
@@ -42,7 +42,8 @@ async fn claim(
 fn of_many_claims_at_once_one_holds() {
     with_stack(|stack| async move {
         let command = fresh(stack).await;
-        let claims = join_all((0..16).map(|_| stack.stores.commands.claim(command.key))).await;
+        let claims =
+            join_all((0..16).map(|_| stack.stores.commands.claim(command.key, command.command_type))).await;
         let (mut held, mut leased) = (0, 0);
         for claim in claims {
             match claim.unwrap() {
@@ -93,7 +94,7 @@ fn a_holder_that_lost_its_lease_writes_nothing() {
         let command = fresh(stack).await;
         let (old, old_holder) = claim(stack, &command).await;
         let new = eventually("the lease to expire", Duration::from_secs(5), || async {
-            match store.claim(command.key).await.unwrap() {
+            match store.claim(command.key, command.command_type).await.unwrap() {
                 Claim::Held(command, _) => Some(command),
                 _ => None,
             }

@@ -7,7 +7,7 @@ use painel_shared::{
 };
 use painel_tests::stack::{Stack, with_stack};
 use painel_workers::{
-    effects::{self, Begun},
+    effects::{self, Begun, Success},
     handler::{Attempt, ResultMap},
 };
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn command(stack: &Stack) -> Command {
 }
 
 fn attempt(command: &Command, fence: u64) -> Attempt {
-    Attempt { command: command.clone(), holder: Holder { fence, owner: LeaseOwner::fresh() } }
+    Attempt { stored: command.clone(), holder: Holder { fence, owner: LeaseOwner::fresh() } }
 }
 
 /// Makes an effect under that fence: what it returned, or the code of its error.
@@ -34,8 +34,11 @@ async fn make(stack: &Stack, command: &Command, fence: u64, n: u32) -> Result<Re
     let begun =
         effects::begin(stack.stores.db.service(), &attempt).await.map_err(|error| error.to_stored().code)?;
     match begun {
-        Begun::Done(result) => Ok(result),
-        Begun::Fresh(effect) => effect.commit(&attempt, result(n)).await.map_err(|error| error.to_stored().code),
+        Begun::Done(success) => Ok(success.result().clone()),
+        Begun::Fresh(effect) => {
+            let made = effect.commit(&attempt, result(n)).await;
+            made.map(|success| success.result().clone()).map_err(|error| error.to_stored().code)
+        }
     }
 }
 
@@ -72,10 +75,26 @@ fn an_effect_that_is_not_committed_has_not_happened() {
 }
 
 #[test]
+fn a_result_over_what_a_command_holds_is_refused_before_anything_is_done() {
+    with_stack(|stack| async move {
+        let command = command(stack).await;
+        let attempt = attempt(&command, 1);
+        let Begun::Fresh(effect) = effects::begin(stack.stores.db.service(), &attempt).await.unwrap() else {
+            panic!("it is fresh");
+        };
+        let huge = json!({"text": "x".repeat(16 * 1024)}).as_object().cloned().unwrap();
+        let refused = effect.commit(&attempt, huge.clone()).await.unwrap_err().to_stored();
+        assert_eq!((refused.code.as_str(), refused.retryable), ("result_too_large", false));
+        assert!(Success::owing_event(huge).is_err());
+        assert_eq!(make(stack, &command, 1, 2).await, Ok(result(2)), "nothing of it stands");
+    });
+}
+
+#[test]
 fn a_zombie_finds_the_tombstone() {
     with_stack(|stack| async move {
         let command = command(stack).await;
-        let buried = effects::bury(stack.stores.db.service(), &command, 3, error(), true).await.unwrap();
+        let buried = effects::bury(stack.stores.db.service(), command.id(), 3, error(), true).await.unwrap();
         assert_eq!(buried, Verdict::Error { error: error(), dead_letter: true });
         for stale in [1, 2, 3] {
             assert_eq!(make(stack, &command, stale, 1).await, Err("fenced_off".to_owned()));
@@ -90,7 +109,7 @@ fn a_success_is_not_buried() {
     with_stack(|stack| async move {
         let command = command(stack).await;
         make(stack, &command, 1, 1).await.unwrap();
-        let verdict = effects::bury(stack.stores.db.service(), &command, 2, error(), true).await.unwrap();
+        let verdict = effects::bury(stack.stores.db.service(), command.id(), 2, error(), true).await.unwrap();
         assert_eq!(verdict, Verdict::Success(result(1)));
         assert_eq!(stack.events(&command, "command.failed").await, 0);
     });

@@ -21,6 +21,7 @@ use painel_tests::{
     wait::eventually,
 };
 use painel_workers::{
+    effects::Success,
     handler::{Attempt, Handler, HandlerError, ResultMap},
     runner::Execute,
 };
@@ -41,6 +42,7 @@ enum Script {
     #[default]
     Succeed,
     FailForGood,
+    SayMuch,
     Fail,
     Panic,
     Hang,
@@ -53,11 +55,12 @@ impl Handler for Scripted {
         Ok(Self::default())
     }
 
-    async fn handle(&self, _: &Attempt, _: commands::HealthCheck) -> Result<ResultMap, HandlerError> {
+    async fn handle(&self, _: &Attempt, _: commands::HealthCheck) -> Result<Success, HandlerError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         self.running.notify_one();
         match self.script {
-            Script::Succeed => Ok(ResultMap::new()),
+            Script::Succeed => Success::owing_event(ResultMap::new()),
+            Script::SayMuch => Err(HandlerError::permanent("gone", "é".repeat(100_000))),
             Script::FailForGood => Err(HandlerError::permanent("gone", "it is gone")),
             Script::Fail => Err(HandlerError::retryable("busy", "it is busy")),
             Script::Panic => panic!("as the test wants it"),
@@ -85,7 +88,9 @@ fn a_success_is_stored_and_acknowledged() {
         let executor = stack.executor_of(handler.clone());
         let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
         stack.step(&executor).await;
-        assert_eq!(stack.stored(&command).await.status, Status::Success);
+        let stored = stack.stored(&command).await;
+        assert_eq!((stored.status, stored.owes_event, stored.due()), (Status::Success, false, None));
+        assert_eq!(stack.events(&command, "command.succeeded").await, 1);
         let depth = stack.stores.queue.depth(queue()).await.unwrap();
         assert_eq!((depth.ready, depth.in_flight.unwrap_or(0), depth.dead), (0, 0, 0));
 
@@ -107,6 +112,51 @@ fn a_permanent_error_ends_the_command_at_once() {
         assert_eq!(stored.error.unwrap().code, "gone");
         assert_eq!(stack.events(&command, "command.failed").await, 1);
         assert_eq!(dead(stack).await, 0);
+    });
+}
+
+#[test]
+fn an_error_that_says_much_is_cut() {
+    with_stack(|stack| async move {
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        stack.step(&stack.executor_of(scripted(Script::SayMuch))).await;
+        let stored = stack.stored(&command).await;
+        assert_eq!(stored.status, Status::Error);
+        assert!(stored.error.unwrap().message.len() <= 16 * 1024);
+    });
+}
+
+#[test]
+fn a_command_that_cannot_be_read_is_ended_and_its_job_kept_for_an_operator() {
+    with_stack(|stack| async move {
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        stack.damage(&command, "SET #x = :x", "attempt", json!({"S": "not a number"})).await;
+        let executor = stack.executor_of(scripted(Script::Succeed));
+        stack.step(&executor).await;
+        assert_eq!(dead(stack).await, 1);
+        let item = stack.item(&command).await;
+        assert_eq!(
+            (item["status"]["S"].as_str(), item["error"]["M"]["code"]["S"].as_str()),
+            (Some("ERROR"), Some("unreadable"))
+        );
+        assert!(item["due_at"].is_null());
+        // It stands in the way of no round, and no list.
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 0);
+        assert!(stack.stores.commands.list(&Default::default(), None, 0, 10).await.unwrap().commands.is_empty());
+    });
+}
+
+#[test]
+fn what_an_older_build_stored_is_read_and_executed() {
+    with_stack(|stack| async move {
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        stack
+            .damage(&command, "SET #x = :x REMOVE attempt, fence, not_before", "parameters", json!({"S": "{}"}))
+            .await;
+        let stored = stack.stored(&command).await;
+        assert_eq!((stored.parameters.len(), stored.attempt, stored.fence), (0, 0, 0));
+        stack.step(&stack.executor_of(scripted(Script::Succeed))).await;
+        assert_eq!(stack.stored(&command).await.status, Status::Success);
     });
 }
 

@@ -1,8 +1,13 @@
 //! HEALTH_CHECK.
 
-use painel_shared::{command::Status, commands, stores::Stores};
+use painel_shared::{
+    command::{EVENT_PATIENCE, Status},
+    commands,
+    stores::Stores,
+    time::{now, to_text},
+};
 use painel_tests::stack::with_stack;
-use painel_workers::{commands::HealthCheck, execute::Executor, handler::AnyHandler};
+use painel_workers::{command_work::Executor, commands::HealthCheck, handler::AnyHandler};
 use serde_json::json;
 
 #[test]
@@ -43,12 +48,16 @@ fn it_finishes_when_postgresql_is_what_is_down_and_its_event_comes_later() {
 
         let stored = stack.stored(&command).await;
         assert_eq!(stored.status, Status::Success);
-        let result = stored.result.unwrap();
+        let result = stored.result.clone().unwrap();
         assert_eq!(result["status"], "down");
         assert_eq!(result["dependencies"]["postgresql"]["status"], "down");
         assert_eq!(result["dependencies"]["dynamodb"]["status"], "healthy");
         assert_eq!(stack.events(&command, "command.succeeded").await, 0);
 
+        // The worker tried to write it, and could not: the delivery waits, and the reconciler comes first.
+        assert!(stored.owes_event);
+        let long_ago = to_text(now() - EVENT_PATIENCE);
+        stack.damage(&command, "SET #x = :x", "due_at", json!({"S": long_ago})).await;
         let reconciler = stack.reconciler();
         assert_eq!(reconciler.round().await.unwrap().audited, 1);
         assert_eq!(stack.events(&command, "command.succeeded").await, 1);

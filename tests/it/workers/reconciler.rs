@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use painel_shared::{
-    command::{Command, PUBLISH_AGAIN, PUBLISH_PATIENCE, Status},
+    command::{Command, EVENT_PATIENCE, PUBLISH_AGAIN, PUBLISH_PATIENCE, Status},
     command_store::Created,
     commands::{CommandType, HealthCheck},
+    ids::LeaseOwner,
     stores::Stores,
-    time::now,
+    time::{now, to_text},
 };
 use painel_tests::{
     stack::{Stack, with_stack},
@@ -47,7 +48,7 @@ fn a_command_whose_job_was_lost_is_published_once() {
 }
 
 #[test]
-fn a_command_of_a_newer_build_does_not_stop_the_others() {
+fn a_command_of_another_build_is_shown_and_left_alone_and_does_not_stop_the_others() {
     with_stack(|stack| async move {
         // Older than the other, so that it is met first.
         let at = "2026-01-01T00:00:00.000Z";
@@ -58,12 +59,106 @@ fn a_command_of_a_newer_build_does_not_stop_the_others() {
             "status": {"S": "PENDING"},
             "next_publish_at": {"S": at},
             "ttl": {"N": "4000000000"},
+            "due_shard": {"S": "new#0"},
+            "due_at": {"S": at},
         });
         stack.dynamodb_call("PutItem", json!({"TableName": "operational_commands", "Item": item})).await;
         let lost = store(stack, PUBLISH_PATIENCE).await;
+        let round = stack.reconciler().round().await.unwrap();
+        assert_eq!((round.republished, round.put_off), (1, 1));
+        let listed = stack.stores.commands.list(&Default::default(), None, 0, 10).await.unwrap().commands;
+        assert_eq!(listed[0].id(), lost.id());
+        assert_eq!((listed[1].command_type.name(), listed[1].status), ("ROTATE_LOGS", Status::Pending));
+    });
+}
+
+#[test]
+fn what_a_build_from_before_the_index_left_open_is_adopted() {
+    with_stack(|stack| async move {
+        let lost = store(stack, PUBLISH_PATIENCE).await;
+        stack.damage(&lost, "REMOVE due_shard, due_at SET #x = :x", "republished", json!({"N": "0"})).await;
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 0, "it is in no index");
+        stack.stores.commands.adopt().await.unwrap();
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 1);
-        let listed = stack.stores.commands.list(&Default::default(), None, 0, 10).await.unwrap();
-        assert_eq!(listed.commands.iter().map(Command::id).collect::<Vec<_>>(), [lost.id()]);
+    });
+}
+
+#[test]
+fn an_event_that_is_owed_is_written_and_a_damaged_item_does_not_keep_it_back() {
+    with_stack(|stack| async move {
+        let long_ago = now() - EVENT_PATIENCE - Duration::from_secs(60);
+        let ends = [Some("not a number"), None, None];
+        let mut owed = Vec::new();
+        for damage in ends {
+            let command = Command {
+                status: Status::Success,
+                result: Some(Default::default()),
+                completed_at: Some(long_ago),
+                owes_event: true,
+                next_publish_at: None,
+                ..Command::accept(new_command(), long_ago)
+            };
+            stack.stores.commands.create(&command, None).await.unwrap();
+            match damage {
+                Some(damage) => stack.damage(&command, "SET #x = :x", "attempt", json!({"S": damage})).await,
+                None => owed.push(command),
+            }
+        }
+        assert_eq!(stack.reconciler().round().await.unwrap().audited, 2);
+        for command in owed {
+            assert_eq!(stack.events(&command, "command.succeeded").await, 1);
+            assert_eq!(stack.stored(&command).await.due(), None);
+        }
+        assert_eq!(stack.reconciler().round().await.unwrap().audited, 0);
+    });
+}
+
+#[test]
+fn what_lost_its_worker_and_what_is_to_be_tried_again_pass_a_long_queue() {
+    with_stack(|stack| async move {
+        let queue = CommandType::of::<HealthCheck>().queue();
+        let publish = |n: u32| async move { stack.stores.queue.publish_raw(queue, &n.to_string()).await.unwrap() };
+        stream::iter(0..1_000).map(publish).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+        let old = now() - PUBLISH_PATIENCE - Duration::from_secs(60);
+        let retry = Command { attempt: 1, fence: 1, ..Command::accept(new_command(), old) };
+        let running = Command {
+            status: Status::Running,
+            attempt: 1,
+            fence: 1,
+            lease_owner: Some(LeaseOwner::fresh()),
+            lease_expires_at: Some(old),
+            next_publish_at: None,
+            ..Command::accept(new_command(), old)
+        };
+        for command in [&retry, &running] {
+            stack.stores.commands.create(command, None).await.unwrap();
+        }
+        store(stack, PUBLISH_PATIENCE).await;
+        let round = stack.reconciler().round().await.unwrap();
+        assert_eq!((round.republished, round.put_off), (2, 1));
+    });
+}
+
+#[test]
+fn a_round_over_a_queue_that_is_away_stops_after_the_first_few_and_forgets_nothing() {
+    with_stack(|stack| async move {
+        let storing = stream::iter(0..200).map(|_| store(stack, PUBLISH_PATIENCE)).buffer_unordered(AT_ONCE);
+        let all: Vec<Command> = storing.collect().await;
+        let vars = stack.vars.clone().overridden_by([("PAINEL_QUEUE_PREFIX", "nowhere".to_owned())]);
+        let stores = Stores::from_vars(&vars).await.unwrap();
+        let cut_off = Reconciler::new(stores, ReconcilerConfig::from_vars(&vars).unwrap());
+        assert_eq!(cut_off.round().await.unwrap().republished, 0);
+        let mut untouched = 0;
+        for command in &all {
+            untouched += u32::from(stack.stored(command).await.next_publish_at == command.next_publish_at);
+        }
+        assert!(untouched >= 150, "only the first few were tried: {untouched} were not");
+        eventually("all to be published", PUBLISH_AGAIN * 10, || async {
+            stack.reconciler().round().await.unwrap();
+            (stack.stores.queue.depth(CommandType::of::<HealthCheck>().queue()).await.unwrap().ready == 200)
+                .then_some(())
+        })
+        .await;
     });
 }
 
@@ -87,17 +182,22 @@ fn a_publishing_that_fails_is_tried_again_soon() {
 }
 
 #[test]
-fn a_queue_that_is_full_enough_gets_no_copies() {
+fn a_long_queue_gets_no_copies_of_what_is_most_likely_in_it() {
     with_stack(|stack| async move {
         let queue = CommandType::of::<HealthCheck>().queue();
         let publish = |n: u32| async move { stack.stores.queue.publish_raw(queue, &n.to_string()).await.unwrap() };
         stream::iter(0..1_000).map(publish).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
         let waiting = store(stack, PUBLISH_PATIENCE).await;
-        assert_eq!(stack.reconciler().round().await.unwrap().republished, 0);
+        let round = stack.reconciler().round().await.unwrap();
+        assert_eq!((round.republished, round.put_off), (0, 1));
+        let stored = stack.stored(&waiting).await;
+        assert!(stored.next_publish_at.unwrap() > now(), "it is looked at again later, and not in each round");
         // Once there is room again, it is published: it was not forgotten.
         stack.next(queue).await.acknowledge().await.unwrap();
+        let due = Command { next_publish_at: Some(now()), ..stored };
+        let due = to_text(due.next_publish_at.unwrap());
+        stack.damage(&waiting, "SET #x = :x, due_at = :x", "next_publish_at", json!({"S": due})).await;
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 1);
-        assert_eq!(stack.stored(&waiting).await.republished, 1);
     });
 }
 

@@ -25,9 +25,11 @@ async fn dead(stack: &Stack, with_letter: bool) -> (Command, String) {
     let command =
         stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
     let store = &stack.stores.commands;
-    let Claim::Held(held, holder) = store.claim(command.key).await.unwrap() else { panic!("it can be claimed") };
+    let Claim::Held(held, holder) = store.claim(command.key, command.command_type).await.unwrap() else {
+        panic!("it can be claimed")
+    };
     let error = CommandError { code: "busy".to_owned(), message: "for a test".to_owned(), retryable: true };
-    let verdict = effects::bury(stack.stores.db.service(), &held, holder.fence, error, true).await.unwrap();
+    let verdict = effects::bury(stack.stores.db.service(), held.id(), holder.fence, error, true).await.unwrap();
     assert!(matches!(verdict, Verdict::Error { .. }));
     store.finish(&held, holder, verdict).await.unwrap();
     let delivery = stack.next(restarts()).await;

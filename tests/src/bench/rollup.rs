@@ -6,6 +6,7 @@ use chrono::{Days, NaiveDate, Utc};
 use painel_shared::{
     config::DatabaseConfig,
     db::Database,
+    dispatch,
     rollup::{self, RunClaim, RunState},
     trace::TraceContext,
 };
@@ -277,7 +278,7 @@ impl Bench {
         let mut fleet = Fleet::new(stack);
         fleet.start("painel-metrics-rollup-worker");
         let runs = rollup::request(self.pool(), &[self.last], None, "bench", TraceContext::root()).await.unwrap();
-        rollup::publish(&stack.stores, &runs[0]).await;
+        dispatch::publish_run(&stack.stores, &runs[0]).await;
         let run = eventually("the day to be rolled up", LONG, || async {
             let run = rollup::find(self.pool(), runs[0].id).await.unwrap().unwrap();
             (run.state == RunState::Succeeded).then_some(run)

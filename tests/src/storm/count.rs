@@ -138,7 +138,8 @@ pub(super) async fn calm(stack: &Stack, accepted: &[CommandId], limit: Duration)
     eventually("the calm", limit * 2, || async {
         let open: Vec<CommandId> = {
             let ended = ended.lock().unwrap();
-            let is_open = |id: &CommandId| !ended.get(id).is_some_and(|one| one.status.is_final());
+            // The event of an end may still be owed.
+            let is_open = |id: &CommandId| !ended.get(id).is_some_and(|one| one.due().is_none());
             accepted.iter().copied().filter(is_open).collect()
         };
         let asked =

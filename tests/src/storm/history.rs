@@ -35,7 +35,7 @@ struct Image {
 }
 
 impl Image {
-    /// None for the table's other items: markers of idempotency keys, and of events that are owed.
+    /// None for the table's other items: markers of idempotency keys.
     fn read(item: &Value) -> Option<Self> {
         let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
         let number = |name: &str| item[name]["N"].as_str()?.parse::<i64>().ok();
@@ -111,6 +111,8 @@ fn fault(old: Option<&Image>, new: &Image) -> Option<&'static str> {
         ("RUNNING", "PENDING") => new.owner.is_none() && (by(0, 0) || by(0, -1)),
         // Finished, or expired at the last attempt.
         ("RUNNING", "SUCCESS" | "ERROR") => by(0, 0) || (by(1, 0) && old.attempt >= old.max_attempts),
+        // The event of its end was written.
+        ("SUCCESS", "SUCCESS") | ("ERROR", "ERROR") => by(0, 0) && new.owner.is_none(),
         // Reprocessed.
         ("ERROR", "PENDING") => old.dead_letter && new.fence == old.fence + 1 && new.attempt == 0,
         _ => false,

@@ -78,6 +78,8 @@ fn weather(bug: Bug) -> Weather {
         Bug::NoEffectKey => Weather { worker_kills: 12, ..calm },
         Bug::NoReconciler => Weather { worker_kills: 12, purges: 4, ..calm },
         Bug::NoConfirm => Weather { broker_restarts: 3, ..unattended },
+        // A purge takes the copies that the broker would deliver again.
+        Bug::ReconcilerSkipsRunning => Weather { worker_kills: 12, purges: 6, ..calm },
     }
 }
 
@@ -87,7 +89,7 @@ fn evidence(bug: Bug) -> (&'static str, fn(&Count) -> usize) {
         Bug::AcknowledgeFirst | Bug::NoConfirm => ("jobs_lost", |count| count.jobs_lost),
         Bug::NoFencingCheck | Bug::NoClaimCondition => ("unlawful", |count| count.unlawful),
         Bug::NoEffectKey => ("double_effects", |count| count.double_effects),
-        Bug::NoReconciler => ("stuck", |count| count.stuck),
+        Bug::NoReconciler | Bug::ReconcilerSkipsRunning => ("stuck", |count| count.stuck),
     }
 }
 

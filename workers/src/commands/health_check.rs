@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    effects::{self, Begun},
+    effects::{self, Begun, Success},
     handler::{Attempt, Handler, HandlerError, ResultMap},
 };
 
@@ -49,7 +49,7 @@ impl Handler for HealthCheck {
         Ok(Self { stores: stores.clone() })
     }
 
-    async fn handle(&self, attempt: &Attempt, _: commands::HealthCheck) -> Result<ResultMap, HandlerError> {
+    async fn handle(&self, attempt: &Attempt, _: commands::HealthCheck) -> Result<Success, HandlerError> {
         let (postgresql, dynamodb, queue) = tokio::join!(
             check(async { self.stores.db.ping(LIMIT).await.map(|()| Value::Null) }),
             check(async { self.stores.commands.ping().await.map(|()| Value::Null) }),
@@ -82,19 +82,18 @@ impl HealthCheck {
         attempt: &Attempt,
         result: ResultMap,
         database_up: bool,
-    ) -> Result<ResultMap, HandlerError> {
+    ) -> Result<Success, HandlerError> {
         if database_up {
             match effects::begin(self.stores.db.service(), attempt).await {
-                Ok(Begun::Done(result)) => return Ok(result),
+                Ok(Begun::Done(success)) => return Ok(success),
                 Ok(Begun::Fresh(effect)) => match effect.commit(attempt, result.clone()).await {
-                    Ok(result) => return Ok(result),
+                    Ok(success) => return Ok(success),
                     Err(error) => tracing::warn!(cause = error.cause(), "the check was not recorded"),
                 },
                 Err(error) => tracing::warn!(cause = error.cause(), "the check was not recorded"),
             }
         }
-        self.stores.commands.owe_audit(&attempt.command).await?;
-        Ok(result)
+        Success::owing_event(result)
     }
 }
 

@@ -22,8 +22,8 @@ use painel_shared::{
 use serde_json::json;
 
 use crate::{
-    effects::{self, Begun},
-    handler::{Attempt, Handler, HandlerError, ResultMap},
+    effects::{self, Begun, Success},
+    handler::{Attempt, Handler, HandlerError},
 };
 
 /// How many dead letters are received at once.
@@ -62,9 +62,9 @@ impl Handler for ReprocessQueue {
         &self,
         attempt: &Attempt,
         parameters: commands::ReprocessQueue,
-    ) -> Result<ResultMap, HandlerError> {
-        if let Some(result) = effects::find_standing(self.stores.db.service(), attempt).await? {
-            return Ok(result);
+    ) -> Result<Success, HandlerError> {
+        if let Some(success) = effects::find_standing(self.stores.db.service(), attempt).await? {
+            return Ok(success);
         }
         let run = Run { stores: &self.stores, attempt, parameters: &parameters };
         run.finish_taken().await?;
@@ -73,7 +73,7 @@ impl Handler for ReprocessQueue {
         let (moved, skipped) = run.counts().await?;
         let remaining = self.stores.queue.depth(parameters.queue_name).await?.dead;
         match effects::begin(self.stores.db.service(), attempt).await? {
-            Begun::Done(result) => Ok(result),
+            Begun::Done(success) => Ok(success),
             Begun::Fresh(effect) => {
                 let result = json!({"moved": moved, "skipped": skipped + unreadable, "remaining": remaining});
                 effect.commit(attempt, result.as_object().cloned().unwrap_or_default()).await
@@ -119,12 +119,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn id(&self) -> CommandId {
-        self.attempt.command.id()
+        self.attempt.stored.id()
     }
 
     /// Only what died before this command was sent: what dies again meanwhile waits for the next one.
     fn began(&self) -> Timestamp {
-        self.attempt.command.key.created_at
+        self.attempt.stored.key.created_at
     }
 
     /// Ends what an earlier attempt took and did not end.
@@ -250,7 +250,7 @@ impl Run<'_> {
         rollup::requeue(db, run_id).await?;
         if let Some(run) = rollup::find(db, run_id).await?.filter(|run| run.state == RunState::Queued) {
             // What the queue does not take now, the reconciler publishes.
-            rollup::publish(self.stores, &run).await;
+            dispatch::publish_run(self.stores, &run).await;
         }
         Ok(())
     }

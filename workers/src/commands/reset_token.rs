@@ -5,7 +5,6 @@ use std::sync::Arc;
 use painel_shared::{
     commands,
     config::{ConfigError, CredentialsConfig, Vars},
-    ids::TenantId,
     secrets::{self, Keyring, SecretError},
     stores::Stores,
     time::{now, to_text},
@@ -13,8 +12,8 @@ use painel_shared::{
 use serde_json::json;
 
 use crate::{
-    effects::{self, Begun},
-    handler::{Attempt, Handler, HandlerError, ResultMap},
+    effects::{self, Begun, Success},
+    handler::{Attempt, Handler, HandlerError},
 };
 
 /// The handler.
@@ -31,10 +30,10 @@ impl Handler for ResetToken {
         Ok(Self { stores: stores.clone(), keyring: Arc::new(keyring) })
     }
 
-    async fn handle(&self, attempt: &Attempt, parameters: commands::ResetToken) -> Result<ResultMap, HandlerError> {
-        let tenant = tenant_of(attempt)?;
+    async fn handle(&self, attempt: &Attempt, parameters: commands::ResetToken) -> Result<Success, HandlerError> {
+        let tenant = attempt.tenant()?;
         let mut effect = match effects::begin(self.stores.db.service(), attempt).await? {
-            Begun::Done(result) => return Ok(result),
+            Begun::Done(success) => return Ok(success),
             Begun::Fresh(effect) => effect,
         };
         let integration = parameters.integration_id;
@@ -67,14 +66,6 @@ impl Handler for ResetToken {
         });
         effect.commit(attempt, result.as_object().cloned().unwrap_or_default()).await
     }
-}
-
-/// The command's tenant: the API accepts no such command without one.
-pub(super) fn tenant_of(attempt: &Attempt) -> Result<TenantId, HandlerError> {
-    attempt
-        .command
-        .tenant_id
-        .ok_or_else(|| HandlerError::permanent("invalid_parameters", "the command names no tenant"))
 }
 
 fn no_cipher(error: SecretError) -> HandlerError {

@@ -11,12 +11,11 @@ use painel_shared::{
 };
 use serde_json::json;
 
-use super::reset_token::tenant_of;
 use crate::{
     agent_runtime::{AgentRuntime, AgentState},
     config::AgentRuntimeConfig,
-    effects::{self, Begun},
-    handler::{Attempt, Handler, HandlerError, ResultMap},
+    effects::{self, Begun, Success},
+    handler::{Attempt, Handler, HandlerError},
 };
 
 /// The first pause between two looks at the agent; it doubles up to [`LONGEST_PAUSE`].
@@ -40,14 +39,10 @@ impl Handler for RestartAgent {
 
     /// The runtime is asked under the command's id as idempotency key: asked twice, it restarts once and
     /// gives the same answer. So its effect can be recorded after it was made.
-    async fn handle(
-        &self,
-        attempt: &Attempt,
-        parameters: commands::RestartAgent,
-    ) -> Result<ResultMap, HandlerError> {
-        let (tenant, agent) = (tenant_of(attempt)?, parameters.agent_id);
-        if let Some(result) = effects::find_standing(self.stores.db.service(), attempt).await? {
-            return Ok(result);
+    async fn handle(&self, attempt: &Attempt, parameters: commands::RestartAgent) -> Result<Success, HandlerError> {
+        let (tenant, agent) = (attempt.tenant()?, parameters.agent_id);
+        if let Some(success) = effects::find_standing(self.stores.db.service(), attempt).await? {
+            return Ok(success);
         }
         let began = Instant::now();
         let restart = self.runtime.restart(tenant, agent, effect_key(attempt)).await?;
@@ -61,7 +56,7 @@ impl Handler for RestartAgent {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         let mut effect = match effects::begin(self.stores.db.service(), attempt).await? {
-            Begun::Done(result) => return Ok(result),
+            Begun::Done(success) => return Ok(success),
             Begun::Fresh(effect) => effect,
         };
         sqlx::query!(
@@ -83,5 +78,5 @@ impl Handler for RestartAgent {
 
 /// The key under which the runtime restarts once.
 fn effect_key(attempt: &Attempt) -> CommandId {
-    if planted(Bug::NoEffectKey) { CommandId::from(uuid::Uuid::now_v7()) } else { attempt.command.id() }
+    if planted(Bug::NoEffectKey) { CommandId::from(uuid::Uuid::now_v7()) } else { attempt.stored.id() }
 }

@@ -7,7 +7,7 @@
 use chrono::{Datelike, NaiveDate};
 use futures::{TryStreamExt, future::try_join_all};
 use painel_shared::{
-    command::Holder,
+    command::{CommandError, Holder},
     db::{self, Database, READERS},
     rollup::{self, RollupRun},
 };
@@ -49,6 +49,19 @@ pub enum RollupError {
     /// PostgreSQL did not do its part.
     #[error("PostgreSQL did not answer: {0}")]
     Database(#[from] sqlx::Error),
+}
+
+impl RollupError {
+    /// As it is stored with the run.
+    pub fn to_stored(&self) -> CommandError {
+        match self {
+            Self::NoPartition(_) => CommandError::new("no_raw_requests", &self.to_string(), false),
+            Self::Database(error) => {
+                tracing::warn!(%error, "PostgreSQL did not do its part");
+                CommandError::new("database_unavailable", "PostgreSQL did not do its part", true)
+            }
+        }
+    }
 }
 
 /// Rolls up the run's day, and ends the run in the same transaction.

@@ -3,14 +3,14 @@
 //! - `day`: one day, in one transaction.
 //! - `scan`: its raw requests, in pieces side by side.
 //! - `write`: its rows and the agents' counters.
-//! - `execute`: one job: claim the run, keep the lease, roll up, settle.
+//! - `work`: a run as a kind of work for the frame of all jobs.
 
 mod day;
-mod execute;
 mod scan;
+mod work;
 mod write;
 
 pub use self::{
     day::{Rolled, RollupError, roll_up},
-    execute::RollupExecutor,
+    work::{RollupExecutor, RunWork},
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate, Utc};
 use painel_shared::{
-    db,
+    db, dispatch,
     rollup::{self, RollupRun},
     stores::Stores,
     time::today,
@@ -96,7 +96,7 @@ impl Nightly {
         for run in runs {
             tracing::info!(run.day = %run.day, tenant = ?run.tenant_id, "a day is to be rolled up");
             // What the queue does not take now, the reconciler publishes.
-            rollup::publish(&self.stores, run).await;
+            dispatch::publish_run(&self.stores, run).await;
         }
     }
 }

@@ -1,38 +1,47 @@
 //! What got lost is published again.
 //!
-//! The command store is the truth, so the queue may forget everything: a PENDING command that has waited
-//! too long, and a RUNNING one whose lease has passed, are given a new job. Of several replicas, the one
-//! whose conditional write moves `next_publish_at` publishes.
+//! The stores are the truth, so the queue may forget everything: what has waited too long, and what is held by a lease
+//! that has passed, is given a new job. Of several replicas, the one whose conditional write moves the time of the next
+//! publishing publishes.
 //!
-//! A round is bounded: it publishes at most [`BATCH`] commands, a few at a time, and none to a queue that
-//! already holds [`QUEUE_FULL_ENOUGH`] jobs. Those commands are most likely not lost but waiting, and new
-//! work must not stand behind copies of old work. The pause between rounds is drawn at random around the
-//! configured one, so that replicas do not go in step.
+//! A round costs what is due, not what is stored. It is bounded in what it takes on, and in what the queue can take:
+//! where that does not answer, a round stops after the first few. What lost its worker and what waits for another
+//! attempt is published whatever the queue holds. What waits for its first attempt while its queue is long is most
+//! likely in it: such a command is only put off, as new work must not stand behind copies of old work.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use painel_shared::{
-    command::{Command, Status},
-    command_store::{ReadOn, StoreError, Write},
+    command::{Command, DueKind},
+    command_store::{StoreError, Write},
     db, dispatch,
+    ids::RunId,
     planted::{Bug, planted},
     queue::{Depth, WorkQueue},
-    retry::RetryPolicy,
-    rollup,
+    retry::{RetryPolicy, reconnect_delays},
+    rollup::{self, RollupRun},
     stores::Stores,
     time::{Timestamp, now},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::ReconcilerConfig, execute::record_end};
+use crate::{command_work::write_owed_event, config::ReconcilerConfig, work::WorkError};
 
-/// How many commands one round publishes again at most.
-const BATCH: usize = 1_000;
+/// How many commands of each kind one round takes on at most.
+const COMMANDS: u32 = 1_000;
+/// How many runs one round takes on at most.
+const RUNS: i64 = 200;
 /// How many are published at once.
 const AT_ONCE: usize = 16;
 /// A queue with so many jobs waiting gets no copies of what may be among them.
-const QUEUE_FULL_ENOUGH: u64 = 1_000;
+const LONG_QUEUE: u64 = 1_000;
+/// After so many jobs that the queue did not take, a round stops publishing.
+const FAILURES: u32 = 4;
 
 /// Looks after what got lost.
 #[derive(Clone, Debug)]
@@ -46,10 +55,48 @@ pub struct Reconciler {
 pub struct Round {
     /// Commands published again.
     pub republished: u64,
+    /// Commands put off, as they most likely are in a long queue.
+    pub put_off: u64,
     /// Rollup runs published again.
     pub runs_republished: u64,
     /// Audit events written that were owed.
     pub audited: u64,
+}
+
+/// The state of the queue, as one round finds it.
+#[derive(Debug, Default)]
+struct Publishing {
+    long: HashSet<WorkQueue>,
+    failures: AtomicU32,
+}
+
+impl Publishing {
+    fn given_up(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= FAILURES
+    }
+
+    /// Whether a copy of that command's job would only stand in the way.
+    fn is_most_likely_queued(&self, command: &Command) -> bool {
+        command.due().is_some_and(|due| due.kind == DueKind::New)
+            && self.long.contains(&command.command_type.queue())
+    }
+
+    /// Notes whether the queue took a job.
+    fn took(&self, taken: bool) -> bool {
+        if !taken {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+}
+
+/// What was done about a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Published,
+    PutOff,
+    /// Another replica was faster, or the queue did not take it.
+    Nothing,
 }
 
 impl Reconciler {
@@ -60,122 +107,147 @@ impl Reconciler {
 
     /// Goes round until `shutdown`.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let rounds = async {
-            loop {
-                if let Err(error) = self.round().await {
-                    tracing::warn!(%error, "the round was not finished; the next one goes on");
-                }
-                tokio::time::sleep(jittered(self.config.pause)).await;
-            }
-        };
-        shutdown.run_until_cancelled(rounds).await;
+        shutdown.run_until_cancelled(self.go_on()).await;
     }
 
-    /// One round over what is overdue: what lost its worker first, then what waits, oldest first.
-    pub async fn round(&self) -> Result<Round, StoreError> {
+    async fn go_on(&self) {
+        let mut delays = reconnect_delays();
+        // What a build from before the index of what is due has left open.
+        while let Err(error) = self.stores.commands.adopt().await {
+            tracing::warn!(%error, "open commands were not looked through; trying again");
+            tokio::time::sleep(delays.next().unwrap_or(self.config.pause)).await;
+        }
+        let mut delays = reconnect_delays();
+        loop {
+            match self.round().await {
+                Ok(_) => {
+                    delays = reconnect_delays();
+                    tokio::time::sleep(jittered(self.config.pause)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the round was not finished; the next one goes on");
+                    let delay = delays.next().unwrap_or(self.config.pause);
+                    tokio::time::sleep(delay + jittered(self.config.pause)).await;
+                }
+            }
+        }
+    }
+
+    /// One round over what is due. What one store does not do keeps nothing from the others.
+    pub async fn round(&self) -> Result<Round, WorkError> {
         if planted(Bug::NoReconciler) {
             return Ok(Round::default());
         }
+        let publishing = Publishing { long: self.survey_queues().await, ..Publishing::default() };
+        let (commands, runs, audited) = tokio::join!(
+            self.publish_commands(&publishing),
+            self.publish_runs(&publishing),
+            self.write_owed_events(),
+        );
+        let (republished, put_off) = commands?;
+        Ok(Round { republished, put_off, runs_republished: runs?, audited: audited? })
+    }
+
+    /// Publishes commands again, the most urgent kind first: how many, and how many were put off.
+    async fn publish_commands(&self, publishing: &Publishing) -> Result<(u64, u64), StoreError> {
         let at = now();
-        let full = self.survey_queues().await;
-        let (mut round, mut found) = (Round::default(), 0_u32);
+        let (mut published, mut put_off, mut found) = (0, 0, 0_u32);
         let mut oldest: Option<Timestamp> = None;
-        for status in [Status::Running, Status::Pending] {
-            let mut from = ReadOn::default();
-            loop {
-                let (overdue, on) = self.stores.commands.find_overdue(status, at, from).await?;
-                found = found.saturating_add(u32::try_from(overdue.len()).unwrap_or(u32::MAX));
-                oldest = overdue.iter().map(|command| command.key.created_at).chain(oldest).min();
-                let room = BATCH.saturating_sub(usize::try_from(round.republished).unwrap_or(BATCH));
-                let mut due = overdue;
-                due.retain(|command| !full.contains(&command.command_type.queue()));
-                due.truncate(room);
-                round.republished += self.republish_all(due).await;
-                if on.is_done() || room == 0 {
-                    break;
-                }
-                from = on;
+        for kind in [DueKind::Held, DueKind::Retry, DueKind::New] {
+            if publishing.given_up() || (kind == DueKind::Held && planted(Bug::ReconcilerSkipsRunning)) {
+                continue;
             }
+            let due = self.stores.commands.find_due(kind, at, COMMANDS).await?;
+            found = found.saturating_add(u32::try_from(due.len()).unwrap_or(u32::MAX));
+            oldest = due.iter().map(|command| command.key.created_at).chain(oldest).min();
+            let outcomes = stream::iter(due)
+                .map(|command| self.republish(command, publishing))
+                .buffer_unordered(AT_ONCE)
+                .filter_map(|outcome| async {
+                    outcome.inspect_err(|error| tracing::warn!(%error, "a command was not published again")).ok()
+                })
+                .collect::<Vec<Done>>()
+                .await;
+            published += outcomes.iter().map(|done| u64::from(*done == Done::Published)).sum::<u64>();
+            put_off += outcomes.iter().map(|done| u64::from(*done == Done::PutOff)).sum::<u64>();
         }
-        round.runs_republished = self.republish_runs().await;
-        round.audited = self.write_owed_events().await?;
         let age = oldest.map_or(0, |oldest| (at - oldest).num_seconds().max(0));
         metrics::gauge!("painel_overdue_commands").set(found);
         metrics::gauge!("painel_oldest_overdue_seconds").set(u32::try_from(age).unwrap_or(u32::MAX));
-        Ok(round)
-    }
-
-    /// Publishes these again, a few at a time; how many. One that fails is met again in the next round.
-    async fn republish_all(&self, due: Vec<Command>) -> u64 {
-        let published = stream::iter(due).map(|command| self.republish(command)).buffer_unordered(AT_ONCE);
-        let count = published.filter_map(|outcome| async {
-            outcome.inspect_err(|error| tracing::warn!(%error, "a command was not published again")).ok()
-        });
-        count.fold(0, |sum, published| async move { sum + u64::from(published) }).await
-    }
-
-    /// Measures the queues; those that hold so much that a copy would only stand in the way. One that does
-    /// not answer is not among them: publishing will tell.
-    async fn survey_queues(&self) -> HashSet<WorkQueue> {
-        let asked = WorkQueue::all().map(|queue| async move { (queue, self.stores.queue.depth(queue).await) });
-        let mut full = HashSet::new();
-        for (queue, depth) in futures::future::join_all(asked).await {
-            let Ok(depth) = depth else { continue };
-            measure(queue, depth);
-            if depth.ready >= QUEUE_FULL_ENOUGH {
-                full.insert(queue);
-            }
-        }
-        full
+        Ok((published, put_off))
     }
 
     /// Publishes a command again, if no other replica has: the write comes before the job.
-    async fn republish(&self, found: Command) -> Result<bool, StoreError> {
-        let Write::Done(command) = self.stores.commands.republish(&found).await? else { return Ok(false) };
+    async fn republish(&self, found: Command, publishing: &Publishing) -> Result<Done, StoreError> {
+        if publishing.given_up() {
+            return Ok(Done::Nothing);
+        }
+        let put_off = publishing.is_most_likely_queued(&found) || !found.command_type.is_known();
+        let Write::Done(command) = self.stores.commands.republish(&found).await? else { return Ok(Done::Nothing) };
+        if put_off {
+            return Ok(Done::PutOff);
+        }
         let kind = command.command_type.name();
         tracing::info!(command.id = %command.id(), kind, status = command.status.as_str(), "publishing again");
         metrics::counter!("painel_commands_republished_total", "kind" => kind).increment(1);
-        if dispatch::publish(&self.stores, &command).await {
-            return Ok(true);
+        if publishing.took(dispatch::publish(&self.stores, &command).await) {
+            return Ok(Done::Published);
         }
         // The wait that was set is for a queue that has the job.
         self.stores.commands.publish_failed(&command).await?;
-        Ok(false)
+        Ok(Done::Nothing)
     }
 
-    /// Publishes rollup runs again that waited too long, by the same rule. Without PostgreSQL there is nothing to do.
-    async fn republish_runs(&self) -> u64 {
-        let taken = db::within_limit(rollup::take_overdue(self.stores.db.service())).await;
-        let runs = taken.unwrap_or_else(|error| {
-            tracing::warn!(%error, "PostgreSQL did not answer; rollup runs are looked for in the next round");
-            Vec::new()
-        });
-        let mut published = 0;
-        for run in runs {
-            tracing::info!(run.id = %run.id, run.day = %run.day, "publishing a rollup job again");
-            metrics::counter!("painel_commands_republished_total", "kind" => rollup::KIND).increment(1);
-            published += u64::from(rollup::publish(&self.stores, &run).await);
+    /// Publishes rollup runs again that waited too long, by the same rules; how many.
+    async fn publish_runs(&self, publishing: &Publishing) -> Result<u64, sqlx::Error> {
+        let db = self.stores.db.service();
+        let runs = db::within_limit(rollup::take_overdue(db, RUNS)).await?;
+        let taken = runs.len();
+        let refused = stream::iter(runs.into_iter().map(|run| self.publish_run(run, publishing)))
+            .buffer_unordered(AT_ONCE)
+            .filter_map(|refused| async move { refused })
+            .collect::<Vec<_>>()
+            .await;
+        if !refused.is_empty() {
+            db::within_limit(rollup::publish_failed(db, &refused)).await?;
         }
-        published
+        Ok(u64::try_from(taken.saturating_sub(refused.len())).unwrap_or(u64::MAX))
     }
 
-    /// Writes the events of commands that ended while PostgreSQL was down.
-    async fn write_owed_events(&self) -> Result<u64, StoreError> {
+    /// The run's id where the queue did not take its job.
+    async fn publish_run(&self, run: RollupRun, publishing: &Publishing) -> Option<RunId> {
+        if publishing.given_up() {
+            return Some(run.id);
+        }
+        tracing::info!(run.id = %run.id, run.day = %run.day, "publishing a rollup job again");
+        metrics::counter!("painel_commands_republished_total", "kind" => rollup::KIND).increment(1);
+        let taken = publishing.took(dispatch::publish_run(&self.stores, &run).await);
+        (!taken).then_some(run.id)
+    }
+
+    /// Writes the events that ended commands owe; how many.
+    async fn write_owed_events(&self) -> Result<u64, WorkError> {
         let mut written = 0;
-        for command in self.stores.commands.find_unaudited().await? {
-            if !command.status.is_final() {
-                continue;
-            }
-            let recorded = async { record_end(&mut *self.stores.db.service().acquire().await?, &command).await };
-            if let Err(error) = db::within_limit(recorded).await {
-                tracing::warn!(%error, "PostgreSQL did not answer; the events stay owed");
-                return Ok(written);
-            }
-            self.stores.commands.settle_audit(&command.key).await?;
+        for command in self.stores.commands.find_due(DueKind::Event, now(), COMMANDS).await? {
+            write_owed_event(&self.stores, &command).await?;
             metrics::counter!("painel_audit_events_recovered_total").increment(1);
             written += 1;
         }
         Ok(written)
+    }
+
+    /// Measures the queues; those that are long. One that does not answer is not among them: publishing will tell.
+    async fn survey_queues(&self) -> HashSet<WorkQueue> {
+        let asked = WorkQueue::all().map(|queue| async move { (queue, self.stores.queue.depth(queue).await) });
+        let mut long = HashSet::new();
+        for (queue, depth) in futures::future::join_all(asked).await {
+            let Ok(depth) = depth else { continue };
+            measure(queue, depth);
+            if depth.ready >= LONG_QUEUE {
+                long.insert(queue);
+            }
+        }
+        long
     }
 }
 
