@@ -61,7 +61,6 @@ async fn fill(stack: &Stack, day: chrono::NaiveDate) {
     .execute(&mut connection)
     .await
     .unwrap();
-    connection.close().await.unwrap();
 }
 
 #[test]
