@@ -86,7 +86,7 @@ pub async fn dispatch(
         .await?;
     match stores.commands.create(&command, key).await? {
         Created::New => {}
-        Created::Twin(command) => return Ok(Dispatched { command, replayed: true }),
+        Created::Twin(command) => return Ok(Dispatched { command: *command, replayed: true }),
     }
     publish(stores, &command).await;
     Ok(Dispatched { command, replayed: false })

@@ -50,7 +50,10 @@ impl Keyring {
         for (id, bytes) in keys {
             let key = UnboundKey::new(&AES_256_GCM, &bytes).ok()?;
             current.get_or_insert_with(|| id.clone());
-            ring.insert(id, LessSafeKey::new(key));
+            // Of two keys of one id, what was sealed by one could not be opened.
+            if ring.insert(id, LessSafeKey::new(key)).is_some() {
+                return None;
+            }
         }
         Some(Self { current: current?, keys: ring })
     }

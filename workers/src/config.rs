@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::Days;
+use chrono::{Days, Utc};
 use croner::Cron;
 use painel_shared::config::{ConfigError, Vars};
 
@@ -63,12 +63,14 @@ impl RollupConfig {
     /// Reads the variables named above.
     pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
         let expression = vars.text_or("PAINEL_ROLLUP_CRON", "0 2 * * *");
-        let schedule = expression.parse().map_err(|error| {
-            ConfigError::new(
-                "PAINEL_ROLLUP_CRON",
-                format!("is `{expression}`; it must be a cron expression like `0 2 * * *`: {error}"),
-            )
-        })?;
+        let wrong =
+            |problem: String| ConfigError::new("PAINEL_ROLLUP_CRON", format!("is `{expression}`; {problem}"));
+        let schedule: Cron = expression
+            .parse()
+            .map_err(|error| wrong(format!("it must be a cron expression like `0 2 * * *`: {error}")))?;
+        if schedule.find_next_occurrence(&Utc::now(), false).is_err() {
+            return Err(wrong("that time never comes".to_owned()));
+        }
         Ok(Self {
             schedule,
             late_pause: vars.seconds_or("PAINEL_ROLLUP_LATE_SECONDS", 60)?,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use painel_shared::{
-    queue::{Delivery, Queue, QueueError, Side, WorkQueue},
+    queue::{Delivery, Queue, QueueError, Side, WorkQueue, legible},
     retry::reconnect_delays,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -118,9 +118,9 @@ async fn take_permits(permits: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
 
 /// Sends a message to the dead letters of its queue. One that is not taken comes again.
 pub(crate) async fn send_to_dead_letters(delivery: Delivery, queue: WorkQueue, reason: &str) {
-    let queue = queue.name();
+    let (queue, reason) = (queue.name(), legible(reason));
     tracing::error!(queue, reason, "dead-lettered");
-    match delivery.dead_letter(reason).await {
+    match delivery.dead_letter(&reason).await {
         Ok(()) => metrics::counter!("painel_dead_letters_total", "queue" => queue).increment(1),
         Err(error) => tracing::warn!(%error, "the dead letter was not taken; the message will come again"),
     }

@@ -97,7 +97,7 @@ pub enum Created {
     /// The command is stored.
     New,
     /// Another request with the same key was faster; this is the command as it stands.
-    Twin(Command),
+    Twin(Box<Command>),
 }
 
 impl CommandStore {
@@ -170,7 +170,7 @@ impl CommandStore {
             match answer.item {
                 // It was this very write, whose answer was lost.
                 Some(stands) if stands.get(WRITE_ID) == Some(&id) => return Ok(Created::New),
-                Some(stands) => return Ok(Created::Twin(to_command(stands)?)),
+                Some(stands) => return Ok(Created::Twin(Box::new(to_command(stands)?))),
                 // Another transaction was under way at the same marker: by then it has ended.
                 None => tokio::time::sleep(delay).await,
             }

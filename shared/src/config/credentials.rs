@@ -7,7 +7,8 @@ use super::{ConfigError, Vars};
 use crate::secrets::Keyring;
 
 const VARIABLE: &str = "PAINEL_CREDENTIALS_KEYS";
-const FORM: &str = "a comma-separated list of id:base64 of a 32-byte key; the first one seals, all of them open";
+const FORM: &str =
+    "a comma-separated list of id:base64 of a 32-byte key, each id once; the first one seals, all of them open";
 
 /// The keyring as text.
 #[derive(Clone, Debug)]

@@ -184,11 +184,12 @@ impl Delivery {
         }
     }
 
-    /// The message goes to the dead-letter queue, with the reason beside it.
+    /// The message goes to the dead-letter queue, with the reason beside it, [cut](legible).
     pub async fn dead_letter(self, reason: &str) -> Result<(), QueueError> {
+        let reason = legible(reason);
         match self.receipt {
-            Receipt::Sqs(receipt) => receipt.dead_letter(&self.body, reason).await,
-            Receipt::RabbitMq(receipt) => receipt.dead_letter(&self.body, reason).await,
+            Receipt::Sqs(receipt) => receipt.dead_letter(&self.body, &reason).await,
+            Receipt::RabbitMq(receipt) => receipt.dead_letter(&self.body, &reason).await,
         }
     }
 
@@ -208,6 +209,15 @@ impl Delivery {
             Receipt::RabbitMq(_) => Ok(()),
         }
     }
+}
+
+/// The most characters of a reason that leave the process: brokers limit what stands beside a message.
+const REASON_CHARS: usize = 500;
+
+/// A reason as it leaves the process, in a message or in a log: not too long, without control characters, never empty.
+pub fn legible(reason: &str) -> String {
+    let clean: String = reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect();
+    if clean.is_empty() { "unknown".to_owned() } else { clean }
 }
 
 fn encode(job: &Job) -> Result<String, QueueError> {

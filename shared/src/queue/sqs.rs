@@ -308,7 +308,7 @@ impl SqsReceipt {
 
     pub(super) async fn dead_letter(self, body: &str, reason: &str) -> Result<(), QueueError> {
         let url = self.sqs.url(self.queue, Side::DeadLetters).await?;
-        let notes = [(DIED_AT, to_text(now())), (REASON, printable(reason))];
+        let notes = [(DIED_AT, to_text(now())), (REASON, reason.to_owned())];
         self.sqs.send(&url, body, Duration::ZERO, &notes).await?;
         self.acknowledge().await
     }
@@ -338,12 +338,6 @@ impl SqsReceipt {
 /// SQS counts in whole seconds; rounded up, so that nothing comes too early.
 fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
-}
-
-/// A message attribute may be neither empty nor long, and holds no control characters.
-fn printable(text: &str) -> String {
-    let clean: String = text.chars().filter(|c| !c.is_control()).take(500).collect();
-    if clean.is_empty() { "unknown".to_owned() } else { clean }
 }
 
 fn same_json(a: &str, b: &str) -> bool {

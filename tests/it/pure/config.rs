@@ -7,7 +7,7 @@ use painel_shared::config::{
     AwsConfig, CommandStoreConfig, ConfigError, CredentialsConfig, DatabaseConfig, QueueConfig, TelemetryConfig,
     Vars,
 };
-use painel_workers::config::{AgentRuntimeConfig, ReconcilerConfig, WorkerConfig};
+use painel_workers::config::{AgentRuntimeConfig, ReconcilerConfig, RollupConfig, WorkerConfig};
 
 fn load_all(vars: &Vars) -> Vec<String> {
     let outcomes: Vec<Result<(), ConfigError>> = vec![
@@ -21,6 +21,7 @@ fn load_all(vars: &Vars) -> Vec<String> {
         TelemetryConfig::from_vars(vars).map(drop),
         AgentRuntimeConfig::from_vars(vars).map(drop),
         ReconcilerConfig::from_vars(vars).map(drop),
+        RollupConfig::from_vars(vars).map(drop),
         WorkerConfig::from_vars(vars).map(drop),
     ];
     outcomes.into_iter().filter_map(|outcome| outcome.err().map(|error| error.to_string())).collect()
@@ -55,6 +56,12 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("PAINEL_AUTH_ISSUER", "issuer", "https://"),
         ("PAINEL_AUTH_TOKEN_USE", "refresh", "access or id"),
         ("PAINEL_CREDENTIALS_KEYS", "a:short", "32-byte key"),
+        (
+            "PAINEL_CREDENTIALS_KEYS",
+            "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,a:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "each id once",
+        ),
+        ("PAINEL_ROLLUP_CRON", "0 0 31 2 *", "never comes"),
         ("PAINEL_DATABASE_URL", "mysql://secret@host/x", "postgres://"),
         ("PAINEL_DATABASE_POOL", "0", "a whole number from 1"),
         ("PAINEL_HTTP_ADDR", "8080", "an address like"),

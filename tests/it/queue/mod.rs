@@ -82,6 +82,16 @@ async fn a_dead_letter_waits_on_its_own_side(stack: &'static Stack) {
     assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().dead, 0);
 }
 
+async fn a_reason_that_is_too_long_is_cut_and_its_message_settled(stack: &'static Stack) {
+    for _ in 0..3 {
+        stack.stores.queue.publish_raw(queue(), "poison").await.unwrap();
+        // Over what a broker takes beside a message.
+        one(stack, Side::Work).await.dead_letter(&"é".repeat(150_000)).await.unwrap();
+    }
+    let depth = stack.stores.queue.depth(queue()).await.unwrap();
+    assert_eq!((depth.ready, depth.in_flight.unwrap_or(0), depth.dead), (0, 0, 3));
+}
+
 async fn what_a_dead_consumer_held_is_delivered_again(stack: &'static Stack) {
     stack.stores.queue.publish_raw(queue(), "held").await.unwrap();
     drop(one(stack, Side::Work).await);
@@ -145,6 +155,7 @@ suite! {
     batches_are_received_and_acknowledged_whole [],
     a_retry_comes_back_after_its_delay_and_not_before [],
     a_dead_letter_waits_on_its_own_side [],
+    a_reason_that_is_too_long_is_cut_and_its_message_settled [],
     what_a_dead_consumer_held_is_delivered_again [("PAINEL_QUEUE_VISIBILITY_SECONDS", "1")],
     a_delivery_that_is_extended_stays_and_one_that_is_released_comes_at_once [("PAINEL_QUEUE_VISIBILITY_SECONDS", "2")],
     a_message_that_is_too_large_is_refused_before_it_is_sent [],

@@ -139,7 +139,7 @@ pub(super) async fn calm(stack: &Stack, accepted: &[CommandId], limit: Duration)
         let open: Vec<CommandId> = {
             let ended = ended.lock().unwrap();
             // The event of an end may still be owed.
-            let is_open = |id: &CommandId| !ended.get(id).is_some_and(|one| one.due().is_none());
+            let is_open = |id: &CommandId| ended.get(id).is_none_or(|one| one.due().is_some());
             accepted.iter().copied().filter(is_open).collect()
         };
         let asked =
