@@ -9,6 +9,7 @@ use std::{
 };
 
 use painel::demo_data::first_tenant;
+use painel_shared::{command::PUBLISH_PATIENCE, time::Timestamp};
 use painel_tests::{
     client::{COMMANDS, Client},
     program::{self, Folder, Program},
@@ -86,23 +87,21 @@ fn what_it_prints_works_and_ctrl_c_ends_it_and_a_second_start_says_so() {
 }
 
 #[test]
-fn a_health_check_takes_less_than_a_tenth_of_a_second_from_post_to_outcome() {
+fn a_health_check_ends_by_its_own_job_at_the_first_attempt() {
     run(async {
         let folder = Folder::fresh();
         let data = folder.0.join("data");
         let mut program = Program::start(&data, folder.0.join("out"), &[]);
         let client = program.client(&data).await;
-        let mut took = Vec::new();
         for _ in 0..15 {
             let id = client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
             let command = client.until(&id, "SUCCESS").await;
-            let at =
-                |name: &str| command[name].as_str().unwrap().parse::<painel_shared::time::Timestamp>().unwrap();
-            took.push((at("completed_at") - at("created_at")).num_milliseconds());
+            let at = |name: &str| command[name].as_str().unwrap().parse::<Timestamp>().unwrap();
+            assert_eq!(command["attempt"], 1);
+            // Later than this it would have been the reconciler's doing.
+            let took = (at("completed_at") - at("created_at")).to_std().unwrap();
+            assert!(took < PUBLISH_PATIENCE, "{took:?}");
         }
-        took.sort_unstable();
-        // Other tests and processes have the cores too: the fastest shows what the way itself takes.
-        assert!(took[0] < 100, "the fastest of {took:?} ms");
     });
 }
 
