@@ -14,7 +14,10 @@ use painel_shared::{
 };
 use serde_json::{Map, Value};
 
-use crate::{effects::Success, work::Held};
+use crate::{
+    effects::Success,
+    work::{Held, WorkError},
+};
 
 /// What a handler returns of a success: shown to whoever asks for the command.
 pub type ResultMap = Map<String, Value>;
@@ -106,6 +109,15 @@ impl From<StoreError> for HandlerError {
             false => Self::retryable("command_store_unavailable", "the command store did not answer"),
         }
         .because(error)
+    }
+}
+
+impl From<WorkError> for HandlerError {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Store(error) => error.into(),
+            WorkError::Database(error) => error.into(),
+        }
     }
 }
 

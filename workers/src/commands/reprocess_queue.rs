@@ -22,6 +22,7 @@ use painel_shared::{
 use serde_json::json;
 
 use crate::{
+    command_work::write_owed_event,
     effects::{self, Begun, Success},
     handler::{Attempt, Handler, HandlerError},
 };
@@ -305,6 +306,10 @@ impl Run<'_> {
     /// Gives a dead command new attempts and a new job; one that has them already gets another job at most.
     async fn revive(&self, target: &Command) -> Result<(), HandlerError> {
         let stored = if self.died_before(target) {
+            // With its new life it no longer owes the event of its end.
+            if target.owes_event {
+                write_owed_event(self.stores, target).await?;
+            }
             // The event comes first, as that of a request does: a crash leaves no change without one.
             let next_fence = Command { fence: target.fence + 1, ..target.clone() };
             let event = Event::reprocessed(&next_fence, self.id());
