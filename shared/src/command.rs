@@ -120,9 +120,6 @@ pub enum DueKind {
 }
 
 impl DueKind {
-    /// All of them, the most urgent first.
-    pub const ALL: [Self; 4] = [Self::Held, Self::Retry, Self::New, Self::Event];
-
     /// The kind as stored.
     pub fn as_str(self) -> &'static str {
         match self {

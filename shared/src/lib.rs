@@ -3,7 +3,7 @@
 //! - [`ids`], [`time`], [`trace`]: the small types that cannot be wrong.
 //! - [`command`]: a command, its states and their lawful transitions; pure.
 //! - [`commands`]: one file a command type: its parameters and their validation.
-//! - [`job`], [`retry`]: the envelope on the queue, and which attempt comes when; pure.
+//! - [`job`], [`work_queue`], [`retry`]: the envelope on the queue, the queue's name, and which attempt comes when; pure.
 //! - [`command_store`], [`queue`], [`db`], [`events`], [`secrets`]: the edges.
 //! - [`rollup`]: rollup runs and their states.
 //! - [`dispatch`]: record, then publish: the only way new work enters.

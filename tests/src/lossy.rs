@@ -27,6 +27,7 @@ struct Told {
     losses: AtomicU32,
     indexes_hidden: AtomicBool,
     bytes: AtomicU64,
+    refused: Mutex<Option<&'static str>>,
     calls: Mutex<Vec<String>>,
 }
 
@@ -67,6 +68,11 @@ impl Lossy {
         self.told.indexes_hidden.store(true, Ordering::SeqCst);
     }
 
+    /// From now on that operation is not carried out: its connection is closed.
+    pub fn refuse(&self, operation: &'static str) {
+        *self.told.refused.lock().unwrap() = Some(operation);
+    }
+
     /// How many calls of that operation there have been.
     pub fn calls(&self, operation: &str) -> usize {
         self.told.calls.lock().unwrap().iter().filter(|call| *call == operation).count()
@@ -86,6 +92,9 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, told: Arc<Told>) ->
         let operation = header(&head, "x-amz-target").and_then(|target| target.split_once('.'));
         let operation = operation.map_or_else(String::new, |(_, name)| name.to_owned());
         let on_index = operation == "Query" && String::from_utf8_lossy(&request.body).contains("\"IndexName\"");
+        if *told.refused.lock().unwrap() == Some(operation.as_str()) {
+            return None;
+        }
         told.calls.lock().unwrap().push(operation);
         told.bytes.fetch_add(request.body.len() as u64, Ordering::SeqCst);
         if on_index && told.indexes_hidden.load(Ordering::SeqCst) {

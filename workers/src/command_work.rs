@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use painel_shared::{
-    command::{Command, CommandError, CommandKey, Verdict},
+    command::{Command, CommandError, CommandKey, Status, Verdict},
     command_store::{Claim, StoreError, Write},
     db,
     events::{self, Event},
@@ -11,6 +11,7 @@ use painel_shared::{
     stores::Stores,
     time::now,
 };
+use serde_json::Map;
 use sqlx::PgConnection;
 
 use crate::{
@@ -186,10 +187,15 @@ pub(crate) async fn write_owed_event(stores: &Stores, ended: &Command) -> Result
 }
 
 async fn record_end(db: &mut PgConnection, command: &Command) -> Result<(), sqlx::Error> {
-    let event = match (&command.result, &command.error) {
-        (Some(result), _) => Event::succeeded(command, command.fence, result),
-        (None, Some(error)) => Event::failed(command, command.fence, &error.code, &error.message),
-        (None, None) => return Ok(()),
+    let event = match (command.status, &command.error) {
+        (Status::Pending | Status::Running, _) => return Ok(()),
+        (Status::Success, _) => {
+            let result = command.result.as_ref();
+            Event::succeeded(command, command.fence, result.unwrap_or(&Map::new()))
+        }
+        (Status::Error, Some(error)) => Event::failed(command, command.fence, &error.code, &error.message),
+        // Another build ended it.
+        (Status::Error, None) => Event::failed(command, command.fence, "unknown", "why is not known"),
     };
     events::record(db, &event).await
 }

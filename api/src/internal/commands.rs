@@ -198,9 +198,9 @@ pub async fn create(
 #[schema(as = Commands)]
 pub struct List {
     commands: Vec<CommandView>,
-    /// How many there are on all pages; exact up to 10,000.
+    /// How many there are on all pages; exact where no more than 10,000 commands had to be looked at.
     total: u64,
-    /// Whether there are more than `total`.
+    /// Whether there may be more than `total`.
     total_is_capped: bool,
     /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,

@@ -3,12 +3,11 @@
 //! Such a build may still be running while a new one is rolled out, so this is done at each migration and whenever a
 //! scheduler starts. It reads the open commands, and those alone.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 
 use super::{
     CommandStore, Item, ReadOn, StoreError,
-    item::{DUE_AT, DUE_SHARD, key_item, raw_key, to_command, to_item},
-    table::INDEX_BY_STATUS,
+    item::{DUE_AT, DUE_SHARD, key_item, key_of, raw_key, to_commands, to_item},
     transitions::done_or_refused,
 };
 use crate::{
@@ -27,12 +26,10 @@ impl CommandStore {
         for status in [Status::Pending, Status::Running] {
             let mut from = ReadOn::default();
             loop {
-                let (items, on) = self.outside_of_index(status.as_str(), from).await?;
-                for item in items {
-                    // One that cannot be read is ended where it is met.
-                    if let Ok(command) = to_command(item) {
-                        self.enter_due(&command, "attribute_not_exists(due_at) AND #status = :status").await?;
-                    }
+                let (items, on) = self.read_status(status.as_str(), from, outside_of_index).await?;
+                // One that cannot be read is ended where it is met.
+                for command in to_commands(items) {
+                    self.enter_due(&command, "attribute_not_exists(due_at) AND #status = :status").await?;
                 }
                 if on.is_done() {
                     break;
@@ -47,17 +44,13 @@ impl CommandStore {
     async fn adopt_owed_events(&self) -> Result<(), StoreError> {
         let mut from = ReadOn::default();
         loop {
-            let (notes, on) = self.outside_of_index(OWED_EVENTS, from).await?;
-            for key in notes.iter().filter_map(target) {
-                if let Ok(Some(command)) = self.get_key(key).await
-                    && command.status.is_final()
-                {
-                    let owing = Command { owes_event: true, ..command };
-                    self.enter_due(&owing, "attribute_exists(command_id) AND #status = :status").await?;
+            let (notes, on) = self.read_status(OWED_EVENTS, from, outside_of_index).await?;
+            for key in notes.iter().filter_map(noted) {
+                if self.adopt_note(key).await? {
+                    let note = raw_key(&format!("{NOTE_PREFIX}{}", key.command_id), &to_text(key.created_at));
+                    let forget = self.client.delete_item().table_name(&self.table).set_key(Some(note));
+                    forget.send().await.map_err(StoreError::from_sdk)?;
                 }
-                let note = raw_key(&format!("{NOTE_PREFIX}{}", key.command_id), &to_text(key.created_at));
-                let forget = self.client.delete_item().table_name(&self.table).set_key(Some(note));
-                forget.send().await.map_err(StoreError::from_sdk)?;
             }
             if on.is_done() {
                 return Ok(());
@@ -66,21 +59,21 @@ impl CommandStore {
         }
     }
 
-    async fn outside_of_index(&self, partition: &str, from: ReadOn) -> Result<(Vec<Item>, ReadOn), StoreError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(INDEX_BY_STATUS)
-            .key_condition_expression("#status = :status")
-            .filter_expression("attribute_not_exists(due_at)")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", AttributeValue::S(partition.to_owned()))
-            .set_exclusive_start_key(from.into_key())
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        Ok((answer.items.unwrap_or_default(), ReadOn::from_key(answer.last_evaluated_key)))
+    /// Has the command owe the event that a note is about; whether the note is done with. Such a build wrote it before
+    /// the command's end: where that has not come yet, the note has to stay.
+    async fn adopt_note(&self, key: CommandKey) -> Result<bool, StoreError> {
+        let command = match self.get_key(key).await {
+            Ok(Some(command)) => command,
+            // It has expired, or nobody will ever be able to read it.
+            Ok(None) | Err(StoreError::Corrupt(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        if !command.status.is_final() {
+            return Ok(false);
+        }
+        let owing = Command { owes_event: true, ..command };
+        self.enter_due(&owing, "attribute_exists(command_id) AND #status = :status").await?;
+        Ok(true)
     }
 
     /// Writes what the index goes by, if the item still is as the condition says.
@@ -108,10 +101,12 @@ impl CommandStore {
     }
 }
 
-fn target(note: &Item) -> Option<CommandKey> {
-    let text = |name: &str| note.get(name).and_then(|value| value.as_s().ok());
-    Some(CommandKey {
-        command_id: text("command_id")?.strip_prefix(NOTE_PREFIX)?.parse().ok()?,
-        created_at: text("created_at")?.parse().ok()?,
-    })
+fn outside_of_index(query: QueryFluentBuilder) -> QueryFluentBuilder {
+    query.filter_expression("attribute_not_exists(due_at)")
+}
+
+/// The command that a note is about: it has the command's id with a prefix, and its time.
+fn noted(note: &Item) -> Option<CommandKey> {
+    let id = note.get("command_id")?.as_s().ok()?.strip_prefix(NOTE_PREFIX)?;
+    key_of(&raw_key(id, note.get("created_at")?.as_s().ok()?))
 }

@@ -14,7 +14,7 @@ use chrono::serde::ts_seconds;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandStore, StoreError,
+    CommandStore, Item, StoreError,
     item::{WRITE_ID, from_item, key_item, raw_key, to_command, to_item, write_id},
 };
 use crate::{
@@ -35,6 +35,8 @@ const INDEX_LAG: Duration = Duration::from_secs(10);
 const RECENT_AT_MOST: usize = 100;
 /// How often a transaction is tried that others get in the way of.
 const TRANSACTION_TRIES: usize = 4;
+/// Nothing stands under the key of what is put.
+const ABSENT: &str = "attribute_not_exists(command_id)";
 
 /// An `Idempotency-Key` as its caller sent it, with what the request asked for.
 #[derive(Clone, Debug)]
@@ -103,16 +105,8 @@ pub enum Created {
 impl CommandStore {
     /// The living marker of that key, read consistently.
     pub async fn find_marker(&self, key: &IdempotencyKey) -> Result<Option<Marker>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .set_key(Some(raw_key(&key.id, MARKER_SORT_KEY)))
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        let marker: Option<Marker> = answer.item.map(from_item).transpose()?;
+        let item = self.get_item(raw_key(&key.id, MARKER_SORT_KEY)).await?;
+        let marker: Option<Marker> = item.map(from_item).transpose()?;
         Ok(marker.filter(|marker| marker.ttl > now()))
     }
 
@@ -155,19 +149,16 @@ impl CommandStore {
     async fn create_once(&self, command: &Command, key: Option<&IdempotencyKey>) -> Result<Created, StoreError> {
         let id = write_id();
         for delay in reconnect_delays().take(TRANSACTION_TRIES) {
-            if self.transact(command, key, &id).await? {
+            let mut item = to_item(command)?;
+            item.insert(WRITE_ID.to_owned(), id.clone());
+            let done = match key {
+                Some(key) => self.put_with_marker(command.key, item, key).await?,
+                None => self.put(item).await?,
+            };
+            if done {
                 return Ok(Created::New);
             }
-            let answer = self
-                .client
-                .get_item()
-                .table_name(&self.table)
-                .consistent_read(true)
-                .set_key(Some(key_item(&command.key)))
-                .send()
-                .await
-                .map_err(StoreError::from_sdk)?;
-            match answer.item {
+            match self.get_item(key_item(&command.key)).await? {
                 // It was this very write, whose answer was lost.
                 Some(stands) if stands.get(WRITE_ID) == Some(&id) => return Ok(Created::New),
                 Some(stands) => return Ok(Created::Twin(Box::new(to_command(stands)?))),
@@ -178,33 +169,32 @@ impl CommandStore {
         Err(in_the_way())
     }
 
-    /// One transaction; false where it was cancelled.
-    async fn transact(
+    /// Stores a command alone; false where one stands under its key.
+    async fn put(&self, item: Item) -> Result<bool, StoreError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        match put.condition_expression(ABSENT).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(StoreError::from_sdk(error)),
+            },
+        }
+    }
+
+    /// Stores a command and its key's marker in one transaction; false where it was cancelled.
+    async fn put_with_marker(
         &self,
-        command: &Command,
-        key: Option<&IdempotencyKey>,
-        id: &AttributeValue,
+        target: CommandKey,
+        item: Item,
+        key: &IdempotencyKey,
     ) -> Result<bool, StoreError> {
-        let mut item = to_item(command)?;
-        item.insert(WRITE_ID.to_owned(), id.clone());
-        let absent = "attribute_not_exists(command_id)";
-        let Some(key) = key else {
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
-            return match put.condition_expression(absent).send().await {
-                Ok(_) => Ok(true),
-                Err(error) => match error.as_service_error() {
-                    Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                    _ => Err(StoreError::from_sdk(error)),
-                },
-            };
-        };
-        let put_command = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression(absent);
+        let put_command = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression(ABSENT);
         // The key may have passed to another command, where this request was held up for a day.
         let put_marker = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(serde_dynamo::to_item(Marker::new(key, command.key))?))
+            .set_item(Some(serde_dynamo::to_item(Marker::new(key, target))?))
             .condition_expression("attribute_not_exists(command_id) OR target_command_id = :own")
-            .expression_attribute_values(":own", AttributeValue::S(command.id().to_string()));
+            .expression_attribute_values(":own", AttributeValue::S(target.command_id.to_string()));
         let request = self
             .client
             .transact_write_items()

@@ -55,12 +55,12 @@ pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, StoreError
 }
 
 /// Reads what can be read. What cannot is logged and left out: it must not stop the others.
-pub(super) fn to_commands(items: Option<Vec<Item>>) -> Vec<Command> {
+pub(super) fn to_commands(items: Vec<Item>) -> Vec<Command> {
     let read = |item: Item| {
         let id = item.get("command_id").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
         to_command(item).inspect_err(|error| tracing::warn!(%error, command.id = id, "an item was left out")).ok()
     };
-    items.unwrap_or_default().into_iter().filter_map(read).collect()
+    items.into_iter().filter_map(read).collect()
 }
 
 /// The key of an item, if it has one of a command.
@@ -98,20 +98,23 @@ fn complete(item: &mut Item) {
             item.insert(name.to_owned(), map);
         }
     }
+    let mut default = |name: &str, value: &dyn Fn() -> AttributeValue| {
+        if !item.contains_key(name) {
+            item.insert(name.to_owned(), value());
+        }
+    };
     let number = |n: u32| AttributeValue::N(n.to_string());
-    let created_at = item.get("created_at").cloned().unwrap_or_else(|| AttributeValue::Null(true));
-    let defaults = [
-        ("parameters", AttributeValue::M(HashMap::new())),
-        ("created_by", AttributeValue::S("unknown".to_owned())),
-        ("attempt", number(0)),
-        ("max_attempts", number(RetryPolicy::DEFAULT.max_attempts)),
-        ("fence", number(0)),
-        ("not_before", created_at),
-        ("traceparent", AttributeValue::S(TraceContext::root().to_string())),
-        // Without one, DynamoDB keeps it for ever.
-        ("ttl", AttributeValue::N(i64::from(u32::MAX).to_string())),
-    ];
-    for (name, value) in defaults {
-        item.entry(name.to_owned()).or_insert(value);
+    default("parameters", &|| AttributeValue::M(HashMap::new()));
+    default("created_by", &|| AttributeValue::S("unknown".to_owned()));
+    default("attempt", &|| number(0));
+    default("max_attempts", &|| number(RetryPolicy::DEFAULT.max_attempts));
+    default("fence", &|| number(0));
+    default("traceparent", &|| AttributeValue::S(TraceContext::root().to_string()));
+    // Without one, DynamoDB keeps it for ever.
+    default("ttl", &|| number(u32::MAX));
+    if !item.contains_key("not_before")
+        && let Some(created_at) = item.get("created_at").cloned()
+    {
+        item.insert("not_before".to_owned(), created_at);
     }
 }

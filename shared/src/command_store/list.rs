@@ -5,7 +5,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use aws_sdk_dynamodb::{
+    operation::query::builders::QueryFluentBuilder,
+    types::{AttributeValue, Select},
+};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +32,9 @@ const COUNT_CAP: u64 = 10_000;
 /// How many items one query reads at most.
 const READ_AT_MOST: usize = 500;
 /// How many items are read for one page, however few of them the filter admits.
-const EXAMINED_AT_MOST: u64 = 2_000;
+const EXAMINED_AT_MOST: usize = 2_000;
+/// So many more than are wanted are read at once: what was created in the same millisecond as the last one counts too.
+const BESIDES: usize = 8;
 
 /// Which commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,7 +170,8 @@ impl CommandStore {
     ) -> Result<Page, StoreError> {
         let wanted = offset + limit + 1;
         let partitions = filter.partitions();
-        let budget = EXAMINED_AT_MOST / u64::try_from(partitions.len()).unwrap_or(1).max(1);
+        // What is skipped has to be read as well.
+        let budget = (EXAMINED_AT_MOST / partitions.len().max(1)).max(wanted + BESIDES);
         let mut found: HashMap<CommandId, Command> = HashMap::new();
         let mut down_to: Option<Timestamp> = None;
         for partition in partitions {
@@ -220,19 +226,19 @@ impl CommandStore {
         filter: &Filter,
         after: Option<Cursor>,
         wanted: usize,
-        budget: u64,
+        budget: usize,
     ) -> Result<Read, StoreError> {
-        let (mut found, mut examined): (Vec<Command>, u64) = (Vec::new(), 0);
+        let (mut found, mut examined): (Vec<Command>, usize) = (Vec::new(), 0);
         let mut from: Option<Item> = None;
         // Where a filter expression narrows what a query has read, little may be left of it.
         let narrowed = filter.command_type.is_some() || (filter.status.is_some() && partition.key != "status");
-        let read = if narrowed { READ_AT_MOST } else { (wanted + 8).min(READ_AT_MOST) };
+        let read = if narrowed { READ_AT_MOST } else { (wanted + BESIDES).min(READ_AT_MOST) };
         let read = i32::try_from(read).unwrap_or(i32::MAX);
         loop {
             let query = self.query(partition, filter, after).limit(read).set_exclusive_start_key(from);
             let answer = query.send().await.map_err(StoreError::from_sdk)?;
-            examined += u64::try_from(answer.scanned_count).unwrap_or_default();
-            for command in to_commands(answer.items) {
+            examined += usize::try_from(answer.scanned_count).unwrap_or_default();
+            for command in to_commands(answer.items.unwrap_or_default()) {
                 if after.is_none_or(|Cursor(key)| order(&command.key) < order(&key)) {
                     found.push(command);
                 }
@@ -252,12 +258,7 @@ impl CommandStore {
         }
     }
 
-    fn query(
-        &self,
-        partition: &Partition,
-        filter: &Filter,
-        after: Option<Cursor>,
-    ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
+    fn query(&self, partition: &Partition, filter: &Filter, after: Option<Cursor>) -> QueryFluentBuilder {
         let mut keys = "#key = :key".to_owned();
         let mut admits = "#ttl > :now".to_owned();
         let mut query = self

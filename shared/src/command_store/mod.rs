@@ -145,16 +145,13 @@ impl CommandStore {
 
     /// The command under that key, read consistently; none where it does not exist or has expired.
     pub async fn get_key(&self, key: CommandKey) -> Result<Option<Command>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .set_key(Some(key_item(&key)))
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        Ok(answer.item.map(to_command).transpose()?.filter(alive))
+        Ok(self.get_item(key_item(&key)).await?.map(to_command).transpose()?.filter(alive))
+    }
+
+    /// The item under that key as it is, read consistently.
+    async fn get_item(&self, key: Item) -> Result<Option<Item>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true).set_key(Some(key));
+        Ok(request.send().await.map_err(StoreError::from_sdk)?.item)
     }
 
     /// The commands under these keys, read consistently, in no order; of each that cannot be read, its key and why.

@@ -1,6 +1,6 @@
 //! What the reconciler and REPROCESS_QUEUE ask: what is due, and which commands died.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures::future::try_join_all;
 
 use super::{
@@ -20,14 +20,6 @@ use crate::{
 pub struct ReadOn(Option<Item>);
 
 impl ReadOn {
-    pub(super) fn from_key(key: Option<Item>) -> Self {
-        Self(key)
-    }
-
-    pub(super) fn into_key(self) -> Option<Item> {
-        self.0
-    }
-
     /// Whether the reading has come to its end.
     pub fn is_done(&self) -> bool {
         self.0.is_none()
@@ -106,24 +98,36 @@ impl CommandStore {
         before: Timestamp,
         from: ReadOn,
     ) -> Result<(Vec<Command>, ReadOn), StoreError> {
-        let answer = self
+        let died = |query: QueryFluentBuilder| {
+            query
+                // What was created later cannot have died before.
+                .key_condition_expression("#status = :status AND created_at < :before")
+                .filter_expression("dead_letter = :yes AND completed_at < :before")
+                .expression_attribute_values(":yes", AttributeValue::Bool(true))
+                .expression_attribute_values(":before", AttributeValue::S(to_text(before)))
+        };
+        let (items, on) = self.read_status(Status::Error.as_str(), from, died).await?;
+        let commands = to_commands(items).into_iter().filter(alive);
+        Ok((commands.filter(|command| command.command_type.queue() == queue).collect(), on))
+    }
+
+    /// A page of a partition of the index by status, oldest first, as `narrow` narrows it.
+    pub(super) async fn read_status(
+        &self,
+        partition: &str,
+        from: ReadOn,
+        narrow: impl FnOnce(QueryFluentBuilder) -> QueryFluentBuilder,
+    ) -> Result<(Vec<Item>, ReadOn), StoreError> {
+        let query = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(INDEX_BY_STATUS)
-            // What was created later cannot have died before.
-            .key_condition_expression("#status = :error AND created_at < :before")
-            .filter_expression("dead_letter = :yes AND completed_at < :before")
+            .key_condition_expression("#status = :status")
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":error", AttributeValue::S(Status::Error.as_str().to_owned()))
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .expression_attribute_values(":before", AttributeValue::S(to_text(before)))
-            .set_exclusive_start_key(from.0)
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        let commands = to_commands(answer.items).into_iter().filter(alive);
-        let commands = commands.filter(|command| command.command_type.queue() == queue).collect();
-        Ok((commands, ReadOn(answer.last_evaluated_key)))
+            .expression_attribute_values(":status", AttributeValue::S(partition.to_owned()))
+            .set_exclusive_start_key(from.0);
+        let answer = narrow(query).send().await.map_err(StoreError::from_sdk)?;
+        Ok((answer.items.unwrap_or_default(), ReadOn(answer.last_evaluated_key)))
     }
 }

@@ -1,4 +1,5 @@
-//! The table's shape: made where it is missing, compared where it is not, never changed.
+//! The table's shape: made where it is missing, compared where it is not. Nothing of it is changed: all that is added is
+//! the index of what is due, where a table has the other two.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,

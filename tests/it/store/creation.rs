@@ -6,10 +6,9 @@ use painel_shared::{
     command_store::{Created, IdempotencyKey},
     dispatch::{DispatchError, dispatch},
     events::Origin,
-    stores::Stores,
     time::now,
 };
-use painel_tests::{lossy::Lossy, stack::with_stack};
+use painel_tests::stack::with_stack;
 
 use crate::pure::new_command;
 
@@ -82,10 +81,7 @@ fn a_key_belongs_to_its_caller_and_its_body() {
 #[test]
 fn a_creation_whose_answer_was_lost_is_recognised_when_it_is_sent_again() {
     with_stack(|stack| async move {
-        let (dynamodb, _) = stack.aws_urls();
-        let lossy = Lossy::before(&dynamodb).await;
-        let vars = stack.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", lossy.url())]);
-        let store = Stores::from_vars(&vars).await.unwrap().commands;
+        let (lossy, store) = stack.behind_a_proxy().await;
         store.ping().await.unwrap();
         let key = IdempotencyKey::new("tester", "lost", b"body");
         for key in [None, Some(&key)] {

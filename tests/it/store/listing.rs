@@ -7,14 +7,10 @@ use painel_shared::{
     command_store::{Claim, Cursor, CursorError, Filter, IdempotencyKey},
     commands::{CommandType, HealthCheck, RestartAgent},
     ids::CommandId,
-    stores::Stores,
     time::{now, to_text},
     trace::TraceContext,
 };
-use painel_tests::{
-    lossy::Lossy,
-    stack::{Stack, with_stack},
-};
+use painel_tests::stack::{Stack, with_stack};
 use serde_json::Map;
 
 use crate::pure::new_command;
@@ -131,10 +127,7 @@ fn a_key_is_in_no_list() {
 #[test]
 fn an_index_that_lags_hides_nothing_that_this_process_has_made() {
     with_stack(|stack| async move {
-        let (dynamodb, _) = stack.aws_urls();
-        let lagging = Lossy::before(&dynamodb).await;
-        let vars = stack.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", lagging.url())]);
-        let store = Stores::from_vars(&vars).await.unwrap().commands;
+        let (lagging, store) = stack.behind_a_proxy().await;
         lagging.hide_indexes();
         let mut made = Vec::new();
         for n in 0..30 {
@@ -147,6 +140,32 @@ fn an_index_that_lags_hides_nothing_that_this_process_has_made() {
         let listed = store.list(&Filter::default(), None, 0, 100).await.unwrap();
         assert_eq!(ids(&listed.commands), made);
         assert_eq!(lagging.calls("BatchGetItem") - before, 1, "one call bridges the lag");
+    });
+}
+
+#[test]
+fn an_offset_reaches_as_far_as_is_said() {
+    with_stack(|stack| async move {
+        let base = now() - chrono::TimeDelta::hours(1);
+        let template = Command::accept(new_command(), base);
+        stack.stores.commands.create(&template, None).await.unwrap();
+        let template = stack.item(&template).await;
+        let ids_by_age: Vec<uuid::Uuid> = (0..700).map(|_| uuid::Uuid::now_v7()).collect();
+        let newer = ids_by_age.clone();
+        stack
+            .fill_raw(700, |n| {
+                let mut item = template.clone();
+                item["command_id"]["S"] = newer[usize::try_from(n).unwrap()].to_string().into();
+                item["created_at"]["S"] = to_text(base + chrono::TimeDelta::milliseconds(1 + n)).into();
+                item
+            })
+            .await;
+        let store = &stack.stores.commands;
+        let listed = store.list(&Filter::default(), None, 600, 10).await.unwrap();
+        let expected: Vec<CommandId> =
+            ids_by_age.iter().rev().skip(600).take(10).copied().map(CommandId::from).collect();
+        assert_eq!(ids(&listed.commands), expected);
+        assert!(listed.next.is_some());
     });
 }
 

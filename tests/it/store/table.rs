@@ -1,4 +1,4 @@
-//! The table: made once, compared ever after, never changed.
+//! The table: made once, compared ever after; what is added is one index.
 
 use painel_shared::{
     command::{Command, DueKind},

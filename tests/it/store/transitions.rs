@@ -8,11 +8,9 @@ use painel_shared::{
     command_store::{Claim, Write},
     commands,
     ids::LeaseOwner,
-    stores::Stores,
     time::now,
 };
 use painel_tests::{
-    lossy::Lossy,
     stack::{Stack, with_stack, with_stack_and},
     wait::eventually,
 };
@@ -116,10 +114,7 @@ fn a_holder_that_lost_its_lease_writes_nothing() {
 #[test]
 fn a_write_whose_answer_was_lost_is_recognised_when_it_is_sent_again() {
     with_stack(|stack| async move {
-        let (dynamodb, _) = stack.aws_urls();
-        let lossy = Lossy::before(&dynamodb).await;
-        let vars = stack.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", lossy.url())]);
-        let store = Stores::from_vars(&vars).await.unwrap().commands;
+        let (lossy, store) = stack.behind_a_proxy().await;
         let command = fresh(stack).await;
 
         let (held, holder) = claim(stack, &command).await;

@@ -8,8 +8,10 @@ use painel_shared::{
     command_store::Created,
     commands::{CommandType, HealthCheck},
     ids::LeaseOwner,
+    queue::WorkQueue,
     stores::Stores,
     time::{now, to_text},
+    trace::TraceContext,
 };
 use painel_tests::{
     stack::{Stack, with_stack},
@@ -17,6 +19,7 @@ use painel_tests::{
 };
 use painel_workers::{config::ReconcilerConfig, scheduler::Reconciler};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::pure::new_command;
 
@@ -80,6 +83,73 @@ fn what_a_build_from_before_the_index_left_open_is_adopted() {
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 0, "it is in no index");
         stack.stores.commands.adopt().await.unwrap();
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 1);
+    });
+}
+
+#[test]
+fn a_note_of_an_owed_event_stays_until_its_command_has_ended_and_what_it_is_about_could_be_read() {
+    with_stack(|stack| async move {
+        let (proxy, lossy) = stack.behind_a_proxy().await;
+        let long_ago = now() - EVENT_PATIENCE - Duration::from_secs(60);
+        let open = store(stack, EVENT_PATIENCE).await;
+        let ended = Command {
+            status: Status::Success,
+            result: Some(Default::default()),
+            completed_at: Some(long_ago),
+            next_publish_at: None,
+            ..Command::accept(new_command(), long_ago)
+        };
+        stack.stores.commands.create(&ended, None).await.unwrap();
+        for command in [&open, &ended] {
+            let note = json!({
+                "command_id": {"S": format!("audit#{}", command.id())},
+                "created_at": {"S": to_text(command.key.created_at)},
+                "status": {"S": "AUDIT_PENDING"},
+            });
+            stack.dynamodb_call("PutItem", json!({"TableName": "operational_commands", "Item": note})).await;
+        }
+        proxy.refuse("GetItem");
+        assert!(lossy.adopt().await.is_err());
+        assert_eq!(stack.reconciler().round().await.unwrap().audited, 0);
+
+        stack.stores.commands.adopt().await.unwrap();
+        assert_eq!(stack.reconciler().round().await.unwrap().audited, 1);
+        assert_eq!(stack.events(&ended, "command.succeeded").await, 1);
+        // As a build of before ends it, beside its note.
+        stack
+            .damage(
+                &open,
+                "SET #x = :x, completed_at = created_at REMOVE due_shard, due_at",
+                "status",
+                json!({"S": "ERROR"}),
+            )
+            .await;
+        stack.stores.commands.adopt().await.unwrap();
+        assert_eq!(stack.reconciler().round().await.unwrap().audited, 1);
+        assert_eq!(stack.events(&open, "command.failed").await, 1);
+    });
+}
+
+#[test]
+fn a_run_is_published_again_while_the_command_store_is_away() {
+    with_stack(|stack| async move {
+        let day = painel_shared::time::today() - chrono::Days::new(1);
+        let days = [day];
+        let db = stack.stores.db.service();
+        painel_shared::rollup::request(db, &days, None, "tester", TraceContext::root()).await.unwrap();
+        sqlx::query("UPDATE rollup_runs SET next_publish_at = now()").execute(db).await.unwrap();
+        let nowhere = [("PAINEL_DYNAMODB_ENDPOINT", "http://127.0.0.1:9".to_owned())];
+        let vars = stack.vars.clone().overridden_by(nowhere);
+        let stores = Stores::from_vars(&vars).await.unwrap();
+        let reconciler = Reconciler::new(stores, ReconcilerConfig::from_vars(&vars).unwrap());
+        let shutdown = CancellationToken::new();
+        let published = eventually("the run's job", Duration::from_secs(60), || async {
+            (stack.stores.queue.depth(WorkQueue::METRICS_ROLLUP).await.unwrap().ready > 0).then_some(())
+        });
+        tokio::select! {
+            () = reconciler.run(shutdown.clone()) => panic!("it does not end by itself"),
+            () = published => {}
+        }
     });
 }
 

@@ -112,13 +112,17 @@ impl Reconciler {
 
     async fn go_on(&self) {
         let mut delays = reconnect_delays();
-        // What a build from before the index of what is due has left open.
-        while let Err(error) = self.stores.commands.adopt().await {
-            tracing::warn!(%error, "open commands were not looked through; trying again");
-            tokio::time::sleep(delays.next().unwrap_or(self.config.pause)).await;
-        }
-        let mut delays = reconnect_delays();
+        let mut adopted = false;
         loop {
+            // What a build from before the index of what is due has left open.
+            if !adopted {
+                let adoption = self.stores.commands.adopt().await;
+                adopted = adoption
+                    .inspect_err(
+                        |error| tracing::warn!(%error, "open commands were not looked through; trying again"),
+                    )
+                    .is_ok();
+            }
             match self.round().await {
                 Ok(_) => {
                     delays = reconnect_delays();
