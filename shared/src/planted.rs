@@ -20,11 +20,13 @@ pub enum Bug {
     NoConfirm,
     /// What lost its worker is not published again.
     ReconcilerSkipsRunning,
+    /// A delivery that was dropped unsettled is not given back.
+    DropsUnsettled,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AcknowledgeFirst,
         Self::NoFencingCheck,
         Self::NoClaimCondition,
@@ -32,6 +34,7 @@ impl Bug {
         Self::NoReconciler,
         Self::NoConfirm,
         Self::ReconcilerSkipsRunning,
+        Self::DropsUnsettled,
     ];
 
     /// Its name, as `PLANTED_BUG` in the environment has it.
@@ -44,6 +47,7 @@ impl Bug {
             Self::NoReconciler => "no-reconciler",
             Self::NoConfirm => "no-confirm",
             Self::ReconcilerSkipsRunning => "reconciler-skips-running",
+            Self::DropsUnsettled => "drops-unsettled",
         }
     }
 }

@@ -23,6 +23,7 @@ use painel::{
 use painel_api::server;
 use painel_shared::{
     command::{Command, CommandKey, NewCommand},
+    command_store::CommandStore,
     commands::{CommandType, Parameters},
     config::{CredentialsConfig, Vars},
     dispatch::dispatch,
@@ -48,7 +49,7 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::{client::Client, lossy::Lossy};
 
 /// The real PostgreSQL, where its own databases can be made.
 const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/postgres";
@@ -279,7 +280,7 @@ impl Stack {
 
     /// A receiver of that queue.
     pub async fn receiver(&self, queue: WorkQueue, side: Side) -> Receiver {
-        self.stores.queue.receiver(queue, side).await.unwrap()
+        self.stores.queue.receiver(queue, side, 20).await.unwrap()
     }
 
     /// The next delivery of that queue; panics where none comes.
@@ -345,15 +346,8 @@ impl Stack {
     }
 
     async fn aws_call(&self, target: &str, body: Value) -> String {
-        let request = reqwest::Client::new()
-            .post(self.dynamodb.url())
+        let request = signed(reqwest::Client::new().post(self.dynamodb.url()), "dynamodb")
             .header("X-Amz-Target", target)
-            .header("X-Amz-Date", "20260101T000000Z")
-            .header(
-                "Authorization",
-                "AWS4-HMAC-SHA256 Credential=t/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
-            )
-            .header("Content-Type", "application/x-amz-json-1.0")
             .body(body.to_string());
         request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
@@ -393,10 +387,57 @@ impl Stack {
         answer.json::<Value>().await.unwrap()["calls"].as_u64().unwrap()
     }
 
+    /// Takes the dead-letter queue of that queue away, whatever the transport.
+    pub async fn take_dead_letters_away(&self, queue: WorkQueue) {
+        let prefix = self.vars.text("PAINEL_QUEUE_PREFIX").unwrap();
+        let name = queue.name().replacen("painel", prefix, 1);
+        if self.vars.text("PAINEL_QUEUE") == Some(RABBITMQ.1) {
+            let url = self.vars.text("PAINEL_RABBITMQ_URL").unwrap();
+            delete_queue(url, &format!("{name}.dead-letter")).await.unwrap();
+        } else {
+            let name = format!("{name}.dead-letter").replace('.', "-");
+            let url = self.sqs_call("GetQueueUrl", json!({"QueueName": name})).await["QueueUrl"].take();
+            self.sqs_call("DeleteQueue", json!({"QueueUrl": url})).await;
+        }
+    }
+
+    /// A call to SQS as its wire has it; what it answers.
+    async fn sqs_call(&self, operation: &str, body: Value) -> Value {
+        let request = signed(reqwest::Client::new().post(self.sqs.url()), "sqs")
+            .header("X-Amz-Target", format!("AmazonSQS.{operation}"))
+            .body(body.to_string());
+        let answer = request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
+        serde_json::from_str(&answer).unwrap_or_default()
+    }
+
+    /// Another command store, which asks DynamoDB through a proxy that can be told to do it wrong.
+    pub async fn behind_a_proxy(&self) -> (Lossy, CommandStore) {
+        let proxy = Lossy::before(&self.dynamodb.url()).await;
+        let vars = self.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", proxy.url())]);
+        (proxy, Stores::from_vars(&vars).await.unwrap().commands)
+    }
+
     /// Where DynamoDB and SQS listen.
     pub fn aws_urls(&self) -> (String, String) {
         (self.dynamodb.url(), self.sqs.url())
     }
+}
+
+/// With the headers of a call to that service; the stand-ins do not look at the signature.
+fn signed(request: reqwest::RequestBuilder, service: &str) -> reqwest::RequestBuilder {
+    let scope = format!("t/20260101/us-east-1/{service}/aws4_request");
+    request
+        .header("X-Amz-Date", "20260101T000000Z")
+        .header("Authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"))
+        .header("Content-Type", "application/x-amz-json-1.0")
+}
+
+async fn delete_queue(url: &str, name: &str) -> anyhow::Result<()> {
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.queue_delete(name.into(), lapin::options::QueueDeleteOptions::default()).await?;
+    connection.close(200, "done".into()).await?;
+    Ok(())
 }
 
 fn key(command: &Command) -> Value {

@@ -54,6 +54,9 @@ impl<E: Execute> Runner<E> {
                 tracing::warn!(jobs = tasks.len(), "jobs were not given back; their leases will expire");
             }
         }
+        if tokio::time::timeout(GIVE_BACK, self.queue.all_given_back()).await.is_err() {
+            tracing::warn!("not all messages were given back; the queue will see that they were not settled");
+        }
     }
 
     async fn take_jobs(&self, tasks: &TaskTracker, drained: &CancellationToken) {
@@ -78,8 +81,11 @@ impl<E: Execute> Runner<E> {
     ) -> Result<(), Interrupted> {
         let mut worked = false;
         let work_queue = self.executor.queue();
-        let mut receiver =
-            self.queue.receiver(work_queue, Side::Work).await.map_err(|error| Interrupted { worked, error })?;
+        let mut receiver = self
+            .queue
+            .receiver(work_queue, Side::Work, self.config.concurrency)
+            .await
+            .map_err(|error| Interrupted { worked, error })?;
         loop {
             let granted = take_permits(permits).await;
             let received = receiver.receive(granted.len(), LONG_POLL).await;

@@ -18,13 +18,15 @@ pub use crate::work_queue::WorkQueue;
 use crate::{
     config::{AwsConfig, QueueConfig, Transport},
     job::Job,
+    planted::{Bug, planted},
+    retry::RetryPolicy,
 };
 
 /// The largest message that either transport takes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// The queue did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// It did not answer, or refused; worth trying again.
     #[error("the queue did not answer: {0}")]
@@ -85,7 +87,7 @@ impl Queue {
         match &config.transport {
             Transport::Sqs { endpoint_url } => Self::Sqs(Sqs::new(aws, endpoint_url.as_deref(), config).await),
             Transport::RabbitMq { url, prefetch } => {
-                Self::RabbitMq(RabbitMq::new(url.clone(), &config.prefix, *prefetch, config.call_limit))
+                Self::RabbitMq(RabbitMq::new(url, &config.prefix, *prefetch, config.call_limit))
             }
         }
     }
@@ -116,12 +118,24 @@ impl Queue {
         }
     }
 
-    /// Starts receiving from one side of a queue. Ends when it is dropped.
-    pub async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<Receiver, QueueError> {
-        match self {
-            Self::Sqs(sqs) => Ok(Receiver(Inner::Sqs(sqs.receiver(queue, side).await?))),
-            Self::RabbitMq(rabbit) => Ok(Receiver(Inner::RabbitMq(Box::new(rabbit.receiver(queue, side).await?)))),
-        }
+    /// Starts receiving from one side of a queue, for someone who works on `at_once` messages at once. Ends when it is
+    /// dropped.
+    pub async fn receiver(&self, queue: WorkQueue, side: Side, at_once: usize) -> Result<Receiver, QueueError> {
+        Ok(Receiver(match self {
+            Self::Sqs(sqs) => Inner::Sqs(sqs.receiver(queue, side).await?),
+            Self::RabbitMq(rabbit) => Inner::RabbitMq(Box::new(rabbit.receiver(queue, side, at_once).await?)),
+        }))
+    }
+
+    /// Waits until what was dropped unsettled so far has been given back.
+    pub async fn all_given_back(&self) {
+        let tasks = match self {
+            Self::Sqs(sqs) => sqs.giving_back(),
+            Self::RabbitMq(rabbit) => rabbit.giving_back(),
+        };
+        // What is closed can be waited for, and takes tasks all the same.
+        tasks.close();
+        tasks.wait().await;
     }
 
     /// How full a queue is.
@@ -153,11 +167,14 @@ impl Receiver {
     }
 }
 
-/// A message in the hands of one receiver. Dropped unsettled, it is delivered again after a while.
+/// A message in the hands of one receiver. Dropped unsettled, or where its settlement failed, it is delivered again after
+/// a pause that grows each time.
 #[derive(Debug)]
 pub struct Delivery {
     /// The message's text; a job, if nothing is wrong.
     pub body: String,
+    /// What tells this message from every other, if its sender gave it one; a copy has another.
+    pub id: Option<String>,
     receipt: Receipt,
 }
 
@@ -169,35 +186,35 @@ enum Receipt {
 
 impl Delivery {
     /// The message is done with.
-    pub async fn acknowledge(self) -> Result<(), QueueError> {
-        match self.receipt {
+    pub async fn acknowledge(mut self) -> Result<(), QueueError> {
+        match &mut self.receipt {
             Receipt::Sqs(receipt) => receipt.acknowledge().await,
             Receipt::RabbitMq(receipt) => receipt.acknowledge().await,
         }
     }
 
     /// The message comes back after `delay`.
-    pub async fn retry_later(self, delay: Duration) -> Result<(), QueueError> {
-        match self.receipt {
+    pub async fn retry_later(mut self, delay: Duration) -> Result<(), QueueError> {
+        match &mut self.receipt {
             Receipt::Sqs(receipt) => receipt.retry_later(&self.body, delay).await,
             Receipt::RabbitMq(receipt) => receipt.retry_later(&self.body, delay).await,
         }
     }
 
     /// The message goes to the dead-letter queue, with the reason beside it, [cut](legible).
-    pub async fn dead_letter(self, reason: &str) -> Result<(), QueueError> {
+    pub async fn dead_letter(mut self, reason: &str) -> Result<(), QueueError> {
         let reason = legible(reason);
-        match self.receipt {
+        match &mut self.receipt {
             Receipt::Sqs(receipt) => receipt.dead_letter(&self.body, &reason).await,
             Receipt::RabbitMq(receipt) => receipt.dead_letter(&self.body, &reason).await,
         }
     }
 
     /// The message is given back at once, as if it had not been received.
-    pub async fn release(self) -> Result<(), QueueError> {
-        match self.receipt {
-            Receipt::Sqs(receipt) => receipt.release().await,
-            Receipt::RabbitMq(receipt) => receipt.release().await,
+    pub async fn release(mut self) -> Result<(), QueueError> {
+        match &mut self.receipt {
+            Receipt::Sqs(receipt) => receipt.release(&self.body).await,
+            Receipt::RabbitMq(receipt) => receipt.release(&self.body).await,
         }
     }
 
@@ -209,6 +226,36 @@ impl Delivery {
             Receipt::RabbitMq(_) => Ok(()),
         }
     }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if planted(Bug::DropsUnsettled) {
+            return;
+        }
+        // Without a runtime the process is at its end: the broker sees that itself.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        match &mut self.receipt {
+            Receipt::Sqs(receipt) => {
+                let tasks = receipt.giving_back();
+                receipt.come_again().map(|again| tasks.spawn_on(again, &runtime));
+            }
+            Receipt::RabbitMq(receipt) => {
+                let (tasks, body) = (receipt.giving_back(), std::mem::take(&mut self.body));
+                receipt.come_again(body).map(|again| tasks.spawn_on(again, &runtime));
+            }
+        }
+    }
+}
+
+/// How a message that could not be settled waits before it comes again.
+const RETURN: RetryPolicy =
+    RetryPolicy { max_attempts: u32::MAX, base: Duration::from_secs(1), cap: Duration::from_secs(30) };
+
+/// How long a message waits that has come back `returns` times before.
+fn return_pause(returns: u32) -> Duration {
+    let attempt = returns.saturating_add(1);
+    RETURN.ceiling(attempt) / 2 + RETURN.delay(attempt) / 2
 }
 
 /// The most characters of a reason that leave the process: brokers limit what stands beside a message.

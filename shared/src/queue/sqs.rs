@@ -12,11 +12,15 @@ use std::{
 use aws_sdk_sqs::{
     Client,
     error::{DisplayErrorContext, SdkError},
-    types::{DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, QueueAttributeName},
+    types::{
+        DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
+        QueueAttributeName,
+    },
 };
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 
-use super::{Delivery, Depth, QueueError, Receipt, Side, WorkQueue, group::Group};
+use super::{Delivery, Depth, QueueError, Receipt, Side, WorkQueue, group::Group, return_pause};
 use crate::{
     config::{AwsConfig, QueueConfig},
     time::{now, to_text},
@@ -24,6 +28,8 @@ use crate::{
 
 /// Settlement must come first: the broker's own limit on deliveries is only a last resort.
 const MAX_RECEIVE_COUNT: u32 = 20;
+/// From so many receives on, a message that is given back is sent anew, well before it would be taken for dead.
+const RECEIVED_OFTEN: u32 = 5;
 /// The largest batch that SQS takes.
 const BATCH: usize = 10;
 /// 14 days, the longest SQS keeps a message.
@@ -46,6 +52,7 @@ struct Shared {
     visibility: Duration,
     call_limit: Duration,
     urls: RwLock<HashMap<String, String>>,
+    giving_back: TaskTracker,
 }
 
 impl Sqs {
@@ -57,6 +64,7 @@ impl Sqs {
             visibility: config.visibility,
             call_limit: config.call_limit,
             urls: RwLock::default(),
+            giving_back: TaskTracker::new(),
         }))
     }
 
@@ -180,6 +188,11 @@ impl Sqs {
         self.limited(request.send()).await?.map(|_| ()).map_err(unavailable)
     }
 
+    /// Where what was dropped unsettled is given back.
+    pub(super) fn giving_back(&self) -> &TaskTracker {
+        &self.0.giving_back
+    }
+
     pub(super) async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<SqsReceiver, QueueError> {
         let url = self.url(queue, side).await?;
         let (sqs, own_url) = (self.clone(), url.clone());
@@ -187,7 +200,7 @@ impl Sqs {
             let (sqs, url) = (sqs.clone(), own_url.clone());
             async move { sqs.delete(&url, handles).await }
         });
-        Ok(SqsReceiver { sqs: self.clone(), queue, url, deletes })
+        Ok(SqsReceiver { sqs: self.clone(), queue, side, url, deletes })
     }
 
     async fn delete(&self, url: &str, handles: Vec<String>) -> Vec<Result<(), QueueError>> {
@@ -244,6 +257,7 @@ impl Sqs {
 pub(super) struct SqsReceiver {
     sqs: Sqs,
     queue: WorkQueue,
+    side: Side,
     url: String,
     deletes: Group<String>,
 }
@@ -262,6 +276,7 @@ impl SqsReceiver {
             .max_number_of_messages(i32::try_from(max.clamp(1, BATCH)).unwrap_or(1))
             .wait_time_seconds(whole_seconds(wait))
             .visibility_timeout(whole_seconds(self.sqs.0.visibility))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .send();
         let limit = wait + self.sqs.0.call_limit;
         let answer = tokio::time::timeout(limit, request).await.map_err(|_| QueueError::TimedOut(limit))?;
@@ -270,13 +285,19 @@ impl SqsReceiver {
     }
 
     fn delivery(&self, message: Message) -> Delivery {
+        let counted =
+            message.attributes.and_then(|mut all| all.remove(&MessageSystemAttributeName::ApproximateReceiveCount));
         Delivery {
             body: message.body.unwrap_or_default(),
+            id: message.message_id,
             receipt: Receipt::Sqs(SqsReceipt {
                 sqs: self.sqs.clone(),
                 queue: self.queue,
+                side: self.side,
                 url: self.url.clone(),
                 handle: message.receipt_handle.unwrap_or_default(),
+                receives: counted.and_then(|count| count.parse().ok()).unwrap_or(1),
+                settled: false,
                 deletes: self.deletes.clone(),
             }),
         }
@@ -284,41 +305,66 @@ impl SqsReceiver {
 }
 
 /// By what one received message is settled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SqsReceipt {
     sqs: Sqs,
     queue: WorkQueue,
+    side: Side,
     url: String,
     handle: String,
+    /// How often it has been received, this time included.
+    receives: u32,
+    settled: bool,
     deletes: Group<String>,
 }
 
 impl SqsReceipt {
-    pub(super) async fn acknowledge(self) -> Result<(), QueueError> {
-        self.deletes.call(self.handle).await
+    pub(super) fn giving_back(&self) -> TaskTracker {
+        self.sqs.giving_back().clone()
     }
 
-    pub(super) async fn retry_later(self, body: &str, delay: Duration) -> Result<(), QueueError> {
-        if delay.is_zero() {
-            return self.release().await;
-        }
+    pub(super) async fn acknowledge(&mut self) -> Result<(), QueueError> {
+        self.deletes.call(self.handle.clone()).await?;
+        self.settled = true;
+        Ok(())
+    }
+
+    pub(super) async fn retry_later(&mut self, body: &str, delay: Duration) -> Result<(), QueueError> {
         self.sqs.send(&self.url, body, delay.min(MAX_DELAY), &[]).await?;
         self.acknowledge().await
     }
 
-    pub(super) async fn dead_letter(self, body: &str, reason: &str) -> Result<(), QueueError> {
+    pub(super) async fn dead_letter(&mut self, body: &str, reason: &str) -> Result<(), QueueError> {
         let url = self.sqs.url(self.queue, Side::DeadLetters).await?;
         let notes = [(DIED_AT, to_text(now())), (REASON, reason.to_owned())];
         self.sqs.send(&url, body, Duration::ZERO, &notes).await?;
         self.acknowledge().await
     }
 
-    pub(super) async fn release(self) -> Result<(), QueueError> {
-        self.set_visibility(Duration::ZERO).await
+    /// What has been received several times is given back as a copy: SQS counts, and a deploy is not the message's fault.
+    pub(super) async fn release(&mut self, body: &str) -> Result<(), QueueError> {
+        if self.side == Side::Work && self.receives >= RECEIVED_OFTEN {
+            return self.retry_later(body, Duration::ZERO).await;
+        }
+        self.set_visibility(Duration::ZERO).await?;
+        self.settled = true;
+        Ok(())
     }
 
     pub(super) async fn extend(&self) -> Result<(), QueueError> {
         self.set_visibility(self.sqs.0.visibility).await
+    }
+
+    /// What has been dropped: how it comes again, unless it is done with. Where this fails, its visibility runs out.
+    pub(super) fn come_again(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let receipt = self.clone();
+        let is_open = !std::mem::replace(&mut self.settled, true);
+        is_open.then(|| async move {
+            let pause = return_pause(receipt.receives.saturating_sub(1));
+            if let Err(error) = receipt.set_visibility(pause).await {
+                tracing::warn!(%error, "a message was not given back; it comes again when its visibility runs out");
+            }
+        })
     }
 
     async fn set_visibility(&self, visibility: Duration) -> Result<(), QueueError> {

@@ -9,6 +9,7 @@ mod retry;
 mod secrets;
 mod settle;
 mod trace;
+mod window;
 
 use painel_shared::{
     command::{Command, NewCommand},

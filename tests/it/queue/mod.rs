@@ -10,8 +10,10 @@ use painel_shared::{
     queue::{Delivery, MAX_MESSAGE_BYTES, QueueError, Side, WorkQueue},
 };
 use painel_tests::{stack::Stack, wait::eventually};
+use painel_workers::commands::HealthCheck as HealthCheckWorker;
 
 const SOON: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(180);
 const NOW: Duration = Duration::from_secs(1);
 
 fn queue() -> WorkQueue {
@@ -132,6 +134,85 @@ async fn queues_are_made_once_and_a_missing_one_is_named(stack: &'static Stack) 
     assert_eq!(said, "the queue absent-health-check does not exist: run `painel migrate`");
 }
 
+async fn what_was_dropped_unsettled_comes_again_though_its_receiver_lives(stack: &'static Stack) {
+    stack.stores.queue.publish_raw(queue(), "dropped").await.unwrap();
+    let mut receiver = stack.receiver(queue(), Side::Work).await;
+    for _ in 0..3 {
+        let received = receiver.receive(10, SOON).await.unwrap();
+        assert_eq!(received.iter().map(|delivery| delivery.body.as_str()).collect::<Vec<_>>(), ["dropped"]);
+    }
+    let last = receiver.receive(10, SOON).await.unwrap();
+    for delivery in last {
+        delivery.acknowledge().await.unwrap();
+    }
+    let depth = stack.stores.queue.depth(queue()).await.unwrap();
+    assert_eq!((depth.ready, depth.in_flight.unwrap_or(0), depth.dead), (0, 0, 0));
+}
+
+async fn what_cannot_be_settled_starves_nothing_behind_it(stack: &'static Stack) {
+    const POISONED: u64 = 40;
+    for _ in 0..POISONED {
+        stack.stores.queue.publish_raw(queue(), "poison").await.unwrap();
+    }
+    stack.take_dead_letters_away(queue()).await;
+    stack.work::<HealthCheckWorker>();
+    let behind = stack.send::<HealthCheck>(None, serde_json::json!({})).await;
+    eventually("the command behind them", LONG, || async {
+        stack.stored(&behind).await.status.is_final().then_some(())
+    })
+    .await;
+    stack.stores.queue.migrate().await.unwrap();
+    eventually("all of them to be dead letters", LONG, || async {
+        let depth = stack.stores.queue.depth(queue()).await;
+        depth.is_ok_and(|depth| depth.dead == POISONED).then_some(())
+    })
+    .await;
+}
+
+async fn a_job_that_fifty_deploys_give_back_is_still_there(stack: &'static Stack) {
+    for body in ["worked on", "waiting"] {
+        stack.stores.queue.publish_raw(queue(), body).await.unwrap();
+    }
+    for _ in 0..50 {
+        let mut receiver = stack.receiver(queue(), Side::Work).await;
+        let mut received = receiver.receive(1, SOON).await.unwrap();
+        received.pop().expect("it is there").release().await.unwrap();
+        // What the broker has handed out ahead is given back, too.
+        drop(receiver);
+        stack.stores.queue.all_given_back().await;
+    }
+    let mut bodies = Vec::new();
+    let mut receiver = stack.receiver(queue(), Side::Work).await;
+    while bodies.len() < 2 {
+        for delivery in receiver.receive(10, SOON).await.unwrap() {
+            bodies.push(delivery.body.clone());
+            delivery.acknowledge().await.unwrap();
+        }
+    }
+    bodies.sort_unstable();
+    assert_eq!(bodies, ["waiting", "worked on"]);
+    let depth = stack.stores.queue.depth(queue()).await.unwrap();
+    assert_eq!((depth.ready, depth.dead), (0, 0));
+}
+
+async fn who_works_on_one_at_a_time_keeps_no_second_from_the_others(stack: &'static Stack) {
+    for n in 0..5 {
+        stack.stores.queue.publish_raw(queue(), &n.to_string()).await.unwrap();
+    }
+    let mut one = stack.stores.queue.receiver(queue(), Side::Work, 1).await.unwrap();
+    let held = one.receive(1, SOON).await.unwrap();
+    let mut others = stack.receiver(queue(), Side::Work).await;
+    let mut taken = Vec::new();
+    while taken.len() < 4 {
+        let received = others.receive(10, SOON).await.unwrap();
+        assert!(!received.is_empty(), "{} of 4 were to be had", taken.len());
+        taken.extend(received);
+    }
+    for delivery in taken.into_iter().chain(held) {
+        delivery.acknowledge().await.unwrap();
+    }
+}
+
 /// Runs each test of the suite on both transports, with the variables it asks for.
 macro_rules! suite {
     ($($test:ident [$($set:expr),*]),* $(,)?) => {
@@ -160,4 +241,8 @@ suite! {
     a_delivery_that_is_extended_stays_and_one_that_is_released_comes_at_once [("PAINEL_QUEUE_VISIBILITY_SECONDS", "2")],
     a_message_that_is_too_large_is_refused_before_it_is_sent [],
     queues_are_made_once_and_a_missing_one_is_named [],
+    what_was_dropped_unsettled_comes_again_though_its_receiver_lives [("PAINEL_QUEUE_VISIBILITY_SECONDS", "600")],
+    what_cannot_be_settled_starves_nothing_behind_it [("PAINEL_QUEUE_VISIBILITY_SECONDS", "600")],
+    a_job_that_fifty_deploys_give_back_is_still_there [],
+    who_works_on_one_at_a_time_keeps_no_second_from_the_others [],
 }

@@ -102,7 +102,7 @@ impl Targets<'_> {
     /// A queue forgets what it holds.
     async fn purge(&self, choice: usize) {
         let Some(queue) = WorkQueue::all().nth(choice) else { return };
-        let Ok(mut receiver) = self.stack.stores.queue.receiver(queue, Side::Work).await else { return };
+        let Ok(mut receiver) = self.stack.stores.queue.receiver(queue, Side::Work, 1).await else { return };
         while let Ok(deliveries) = receiver.receive(10, Duration::from_millis(1)).await {
             if deliveries.is_empty() {
                 return;

@@ -80,6 +80,7 @@ fn weather(bug: Bug) -> Weather {
         Bug::NoConfirm => Weather { broker_restarts: 3, ..unattended },
         // A purge takes the copies that the broker would deliver again.
         Bug::ReconcilerSkipsRunning => Weather { worker_kills: 12, purges: 6, ..calm },
+        Bug::DropsUnsettled => Weather { broker_restarts: 3, ..unattended },
     }
 }
 
@@ -89,7 +90,7 @@ fn evidence(bug: Bug) -> (&'static str, fn(&Count) -> usize) {
         Bug::AcknowledgeFirst | Bug::NoConfirm => ("jobs_lost", |count| count.jobs_lost),
         Bug::NoFencingCheck | Bug::NoClaimCondition => ("unlawful", |count| count.unlawful),
         Bug::NoEffectKey => ("double_effects", |count| count.double_effects),
-        Bug::NoReconciler | Bug::ReconcilerSkipsRunning => ("stuck", |count| count.stuck),
+        Bug::NoReconciler | Bug::ReconcilerSkipsRunning | Bug::DropsUnsettled => ("stuck", |count| count.stuck),
     }
 }
 

@@ -164,7 +164,7 @@ impl Run<'_> {
 
     async fn scan(&self, scan: &mut Scan) -> Result<(), HandlerError> {
         let queue = self.parameters.queue_name;
-        let mut receiver = self.stores.queue.receiver(queue, Side::DeadLetters).await?;
+        let mut receiver = self.stores.queue.receiver(queue, Side::DeadLetters, 1).await?;
         let mut last_new = Instant::now();
         loop {
             let deliveries = receiver.receive(BATCH, WAIT).await?;

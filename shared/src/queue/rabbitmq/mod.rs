@@ -2,8 +2,9 @@
 //!
 //! Publishing and consuming have a connection each: a memory alarm blocks whoever publishes, and
 //! consuming must go on meanwhile. Connections and channels are opened when they are needed and opened
-//! again when they have died; nothing here waits for a broker longer than the time limit of a call.
+//! again when they have died. A call waits no longer than its time limit; connecting has a limit of its own.
 
+mod link;
 mod receiver;
 mod topology;
 mod window;
@@ -11,13 +12,15 @@ mod window;
 use std::{sync::Arc, time::Duration};
 
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
-    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
-    types::{AMQPValue, FieldTable, LongString},
+    BasicProperties, Channel, Confirmation,
+    options::{BasicPublishOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use self::link::{Link, Purpose};
 pub(super) use self::receiver::{RabbitReceipt, RabbitReceiver};
 pub use self::window::{Acknowledgement, Window};
 use super::{Depth, QueueError, Side, WorkQueue};
@@ -28,6 +31,8 @@ use crate::{
 
 /// Messages survive a restart of the broker.
 const PERSISTENT: u8 = 2;
+/// The header that counts how often a message could not be settled.
+const RETURNS: &str = "painel-returns";
 
 /// The transport. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,45 +40,30 @@ pub struct RabbitMq(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    url: SecretString,
     prefix: String,
     call_limit: Duration,
     prefetch: u16,
     publishing: Link,
     consuming: Link,
-    publisher: Mutex<Option<Channel>>,
-}
-
-/// A connection that is opened when it is needed.
-#[derive(Debug, Default)]
-struct Link(Mutex<Option<Arc<Connection>>>);
-
-impl Link {
-    /// The open connection, or a new one.
-    async fn open(&self, url: &SecretString, name: &str) -> Result<Arc<Connection>, QueueError> {
-        let mut slot = self.0.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| connection.status().connected()) {
-            return Ok(Arc::clone(connection));
-        }
-        let properties = ConnectionProperties::default().with_connection_name(LongString::from(name));
-        let connection = Connection::connect(url.expose_secret(), properties).await.map_err(unavailable)?;
-        let connection = Arc::new(connection);
-        *slot = Some(Arc::clone(&connection));
-        Ok(connection)
-    }
+    giving_back: TaskTracker,
 }
 
 impl RabbitMq {
-    pub(super) fn new(url: SecretString, prefix: &str, prefetch: u16, call_limit: Duration) -> Self {
+    pub(super) fn new(url: &SecretString, prefix: &str, prefetch: u16, call_limit: Duration) -> Self {
+        let link = |purpose| Link::new(url.expose_secret(), purpose);
         Self(Arc::new(Shared {
-            url,
             prefix: prefix.to_owned(),
             call_limit,
             prefetch,
-            publishing: Link::default(),
-            consuming: Link::default(),
-            publisher: Mutex::new(None),
+            publishing: link(Purpose::Publishing),
+            consuming: link(Purpose::Consuming),
+            giving_back: TaskTracker::new(),
         }))
+    }
+
+    /// Where what was dropped unsettled is given back.
+    pub(super) fn giving_back(&self) -> &TaskTracker {
+        &self.0.giving_back
     }
 
     /// The queue's name at the broker.
@@ -93,33 +83,46 @@ impl RabbitMq {
 
     /// The channel that all publishings share, each waiting for its own confirm.
     async fn publisher(&self) -> Result<Channel, QueueError> {
-        let connection = self.0.publishing.open(&self.0.url, "painel publishing").await?;
+        let opened = self.0.publishing.open().await?;
         // A call on a blocked connection would hang.
-        if connection.status().blocked() {
+        if opened.connection.status().blocked() {
             return Err(QueueError::Unavailable(
                 "the broker blocks publishing: it is short of memory or disk".to_owned(),
             ));
         }
-        let mut slot = self.0.publisher.lock().await;
-        if let Some(channel) = slot.as_ref().filter(|channel| channel.status().connected()) {
-            return Ok(channel.clone());
-        }
-        let channel = connection.create_channel().await.map_err(unavailable)?;
-        if !planted(Bug::NoConfirm) {
-            channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
-        }
-        *slot = Some(channel.clone());
-        Ok(channel)
+        opened.publisher.ok_or_else(|| QueueError::Unavailable("the connection is not for publishing".to_owned()))
     }
 
     /// A fresh channel on the connection that consumes.
     async fn consumer_channel(&self) -> Result<Channel, QueueError> {
-        let connection = self.0.consuming.open(&self.0.url, "painel consuming").await?;
-        connection.create_channel().await.map_err(unavailable)
+        let opened = self.0.consuming.open_in_time().await?;
+        self.limited(async { opened.connection.create_channel().await.map_err(unavailable) }).await
     }
 
     pub(super) async fn publish(&self, queue: WorkQueue, body: &str) -> Result<(), QueueError> {
         self.send("", &self.name(queue, Side::Work), body, BasicProperties::default()).await
+    }
+
+    /// Publishes a message again that has come back so often, to be delivered after `delay`.
+    async fn send_again(
+        &self,
+        queue: WorkQueue,
+        body: &str,
+        returns: u32,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
+        let mut headers = FieldTable::default();
+        if returns > 0 {
+            headers.insert(RETURNS.into(), AMQPValue::LongUInt(returns));
+        }
+        let properties = BasicProperties::default().with_headers(headers);
+        let name = self.name(queue, Side::Work);
+        if delay.is_zero() {
+            return self.send("", &name, body, properties).await;
+        }
+        let millis = delay.as_millis().clamp(1, u128::from(u32::MAX));
+        let properties = properties.with_expiration(millis.to_string().into());
+        self.send(&self.waiting_room_for(delay), &name, body, properties).await
     }
 
     /// Publishes, and looks at what became of it: taken, returned as unroutable, or refused.
@@ -130,7 +133,10 @@ impl RabbitMq {
         body: &str,
         properties: BasicProperties,
     ) -> Result<(), QueueError> {
-        let properties = properties.with_delivery_mode(PERSISTENT).with_content_type("application/json".into());
+        let properties = properties
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type("application/json".into())
+            .with_message_id(Uuid::now_v7().to_string().into());
         self.limited(async {
             let channel = self.publisher().await?;
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };

@@ -1,22 +1,27 @@
 //! Receiving from one queue, and settling what was received.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::{FutureExt, StreamExt};
 use lapin::{
-    Channel, Consumer,
+    BasicProperties, Channel, Consumer,
+    message::Delivery as Message,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions,
         BasicQosOptions,
     },
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 
+use tokio_util::task::TaskTracker;
+
 use super::{
-    super::group::Group, QueueError, RabbitMq, Side, WorkQueue, missing_or_unavailable, unavailable, window::Window,
+    super::{group::Group, return_pause},
+    QueueError, RETURNS, RabbitMq, Side, WorkQueue, missing_or_unavailable, unavailable,
+    window::Window,
 };
 use crate::{
     planted::{Bug, planted},
@@ -27,36 +32,41 @@ use crate::{
 const GATHERED: usize = 256;
 /// How often an empty dead-letter queue is looked at again.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a message that cannot even be copied is kept from the broker, and so from others.
+const HELD_AT_MOST: Duration = Duration::from_secs(5);
 
 impl RabbitMq {
+    /// The broker hands out half as many ahead as are worked on at once, and no more than is configured: what is held
+    /// and not worked on is kept from other workers, and taken for dead after a while.
     pub(in super::super) async fn receiver(
         &self,
         queue: WorkQueue,
         side: Side,
+        at_once: usize,
     ) -> Result<RabbitReceiver, QueueError> {
-        self.limited(async {
-            let channel = self.consumer_channel().await?;
-            let name = self.name(queue, side);
-            let source = match side {
-                Side::Work => Source::Consumer(self.consume(&channel, &name).await?),
-                // Looked through by command, not consumed: each message is fetched.
-                Side::DeadLetters => Source::Queue(name),
-            };
-            let settling = Settling::new(channel);
-            Ok(RabbitReceiver { rabbit: self.clone(), queue, source, settling })
-        })
-        .await
+        let ahead = u16::try_from(at_once.saturating_add(at_once / 2)).unwrap_or(u16::MAX);
+        let channel = self.consumer_channel().await?;
+        let name = self.name(queue, side);
+        let source = match side {
+            Side::Work => {
+                let consume = consume(&channel, &name, self.0.prefetch.min(ahead.max(1)));
+                Source::Consumer(self.limited(consume).await?)
+            }
+            // Looked through by command, not consumed: each message is fetched.
+            Side::DeadLetters => Source::Queue(name),
+        };
+        let settling = Settling::new(channel);
+        Ok(RabbitReceiver { rabbit: self.clone(), queue, side, source, settling })
     }
+}
 
-    async fn consume(&self, channel: &Channel, name: &str) -> Result<Consumer, QueueError> {
-        channel.basic_qos(self.0.prefetch, BasicQosOptions::default()).await.map_err(unavailable)?;
-        let options =
-            BasicConsumeOptions { no_ack: planted(Bug::AcknowledgeFirst), ..BasicConsumeOptions::default() };
-        channel
-            .basic_consume(name.into(), "".into(), options, FieldTable::default())
-            .await
-            .map_err(|error| missing_or_unavailable(error, name.to_owned()))
-    }
+async fn consume(channel: &Channel, name: &str, prefetch: u16) -> Result<Consumer, QueueError> {
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(unavailable)?;
+    let options = BasicConsumeOptions { no_ack: planted(Bug::AcknowledgeFirst), ..BasicConsumeOptions::default() };
+    channel
+        .basic_consume(name.into(), "".into(), options, FieldTable::default())
+        .await
+        .map_err(|error| missing_or_unavailable(error, name.to_owned()))
 }
 
 /// Receives from one queue. Dropped, it gives back what it holds and nobody has been handed.
@@ -64,6 +74,7 @@ impl RabbitMq {
 pub(in super::super) struct RabbitReceiver {
     rabbit: RabbitMq,
     queue: WorkQueue,
+    side: Side,
     source: Source,
     settling: Settling,
 }
@@ -87,44 +98,66 @@ impl RabbitReceiver {
         if received.is_empty() && !self.settling.channel.status().connected() {
             return Err(QueueError::Unavailable("the channel was closed".to_owned()));
         }
-        Ok(received.into_iter().map(|(tag, data)| self.delivery(tag, &data)).collect())
+        Ok(received.into_iter().map(|message| self.delivery(message)).collect())
     }
 
-    fn delivery(&self, tag: u64, data: &[u8]) -> Delivery {
+    fn delivery(&self, message: Message) -> Delivery {
+        self.settling.window().deliver(message.delivery_tag);
         Delivery {
-            body: String::from_utf8_lossy(data).into_owned(),
+            body: String::from_utf8_lossy(&message.data).into_owned(),
+            id: message.properties.message_id().as_ref().map(ToString::to_string),
             receipt: Receipt::RabbitMq(RabbitReceipt {
                 rabbit: self.rabbit.clone(),
                 queue: self.queue,
-                tag,
+                side: self.side,
+                tag: message.delivery_tag,
+                returns: returns(&message.properties),
+                state: if planted(Bug::AcknowledgeFirst) { State::Settled } else { State::Open },
                 settling: self.settling.clone(),
             }),
         }
     }
 }
 
+/// How often a message could not be settled.
+fn returns(properties: &BasicProperties) -> u32 {
+    let counted = properties.headers().as_ref().and_then(|headers| headers.inner().get(RETURNS));
+    match counted {
+        Some(AMQPValue::LongUInt(returns)) => *returns,
+        _ => 0,
+    }
+}
+
 impl Drop for RabbitReceiver {
     fn drop(&mut self) {
         let Source::Consumer(consumer) = &self.source else { return };
-        let (mut consumer, settling) = (consumer.clone(), self.settling.clone());
+        let (mut consumer, channel) = (consumer.clone(), self.settling.channel.clone());
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
+        let copy = Self {
+            rabbit: self.rabbit.clone(),
+            queue: self.queue,
+            side: self.side,
+            source: Source::Queue(String::new()),
+            settling: self.settling.clone(),
+        };
+        let give_back = async move {
             // Where this fails, the channel has died, and the broker gives everything back itself.
-            let _ = settling.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
+            let _ = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
             while let Some(Some(Ok(unseen))) = consumer.next().now_or_never() {
-                let _ = settling.give_back(unseen.delivery_tag).await;
+                let _ = copy.delivery(unseen).release().await;
             }
-        });
+        };
+        self.rabbit.giving_back().spawn_on(give_back, &runtime);
     }
 }
 
 /// The first delivery within `wait`, and those that have already arrived behind it.
-async fn next_of(consumer: &mut Consumer, max: usize, wait: Duration) -> Result<Vec<(u64, Vec<u8>)>, QueueError> {
+async fn next_of(consumer: &mut Consumer, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
     let mut received = Vec::new();
     let mut next = tokio::time::timeout(wait, consumer.next()).await.ok();
     while let Some(arrived) = next {
         match arrived {
-            Some(Ok(delivery)) => received.push((delivery.delivery_tag, delivery.data)),
+            Some(Ok(message)) => received.push(message),
             // What was received before goes first; the error comes again at the next call.
             Some(Err(_)) | None if !received.is_empty() => break,
             Some(Err(error)) => return Err(unavailable(error)),
@@ -135,18 +168,13 @@ async fn next_of(consumer: &mut Consumer, max: usize, wait: Duration) -> Result<
     Ok(received)
 }
 
-async fn fetch(
-    channel: &Channel,
-    queue: &str,
-    max: usize,
-    wait: Duration,
-) -> Result<Vec<(u64, Vec<u8>)>, QueueError> {
+async fn fetch(channel: &Channel, queue: &str, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
     let deadline = tokio::time::Instant::now() + wait;
     let mut received = Vec::new();
     while received.len() < max {
         let found = channel.basic_get(queue.into(), BasicGetOptions::default()).await.map_err(unavailable)?;
         match found {
-            Some(message) => received.push((message.delivery.delivery_tag, message.delivery.data)),
+            Some(message) => received.push(message.delivery),
             None if received.is_empty() && tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK).await,
             None => break,
         }
@@ -173,10 +201,14 @@ impl Settling {
         Self { channel, window, acknowledgements }
     }
 
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn give_back(&self, tag: u64) -> Result<(), QueueError> {
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         self.channel.basic_nack(tag, options).await.map_err(unavailable)?;
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).give_back(tag);
+        self.window().give_back(tag);
         Ok(())
     }
 }
@@ -193,40 +225,116 @@ async fn acknowledge(channel: &Channel, window: &Mutex<Window>, tags: Vec<u64>) 
     tags.iter().map(|_| failed.clone().map_or(Ok(()), |error| Err(QueueError::Unavailable(error)))).collect()
 }
 
+/// How far the settlement of a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The broker waits for it.
+    Open,
+    /// The broker is being told, and may know.
+    Told,
+    /// The broker knows.
+    Settled,
+}
+
 /// By what one received message is settled.
 #[derive(Debug)]
 pub(in super::super) struct RabbitReceipt {
     rabbit: RabbitMq,
     queue: WorkQueue,
+    side: Side,
     tag: u64,
+    returns: u32,
+    state: State,
     settling: Settling,
 }
 
 impl RabbitReceipt {
-    pub(in super::super) async fn acknowledge(self) -> Result<(), QueueError> {
-        if planted(Bug::AcknowledgeFirst) {
+    pub(in super::super) fn giving_back(&self) -> TaskTracker {
+        self.rabbit.giving_back().clone()
+    }
+
+    pub(in super::super) async fn acknowledge(&mut self) -> Result<(), QueueError> {
+        if self.state == State::Settled {
             return Ok(());
         }
-        let Self { rabbit, tag, settling, .. } = self;
-        rabbit.limited(settling.acknowledgements.call(tag)).await
+        self.state = State::Told;
+        self.rabbit.limited(self.settling.acknowledgements.call(self.tag)).await?;
+        self.state = State::Settled;
+        Ok(())
     }
 
     /// The copy is taken before the original is acknowledged: a crash in between leaves two.
-    pub(in super::super) async fn retry_later(self, body: &str, delay: Duration) -> Result<(), QueueError> {
-        match delay.is_zero() {
-            true => self.rabbit.publish(self.queue, body).await?,
-            false => self.rabbit.send_later(self.queue, body, delay).await?,
-        }
+    pub(in super::super) async fn retry_later(&mut self, body: &str, delay: Duration) -> Result<(), QueueError> {
+        self.rabbit.send_again(self.queue, body, 0, delay).await?;
         self.acknowledge().await
     }
 
-    pub(in super::super) async fn dead_letter(self, body: &str, reason: &str) -> Result<(), QueueError> {
+    pub(in super::super) async fn dead_letter(&mut self, body: &str, reason: &str) -> Result<(), QueueError> {
         self.rabbit.send_dead(self.queue, body, reason).await?;
         self.acknowledge().await
     }
 
-    pub(in super::super) async fn release(self) -> Result<(), QueueError> {
-        let Self { rabbit, tag, settling, .. } = self;
-        rabbit.limited(settling.give_back(tag)).await
+    /// Work is given back as a copy: the broker counts how often a message comes back, and a deploy is not the message's
+    /// fault. Dead letters go back as they are.
+    pub(in super::super) async fn release(&mut self, body: &str) -> Result<(), QueueError> {
+        if self.side == Side::Work
+            && self.rabbit.send_again(self.queue, body, self.returns, Duration::ZERO).await.is_ok()
+        {
+            return self.acknowledge().await;
+        }
+        self.give_back().await
+    }
+
+    async fn give_back(&mut self) -> Result<(), QueueError> {
+        self.state = State::Told;
+        self.rabbit.limited(self.settling.give_back(self.tag)).await?;
+        self.state = State::Settled;
+        Ok(())
+    }
+
+    /// What has been dropped: how it comes again, unless the broker knows that it is done with.
+    pub(in super::super) fn come_again(
+        &mut self,
+        body: String,
+    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let state = std::mem::replace(&mut self.state, State::Settled);
+        let mut receipt = Self {
+            rabbit: self.rabbit.clone(),
+            queue: self.queue,
+            side: self.side,
+            tag: self.tag,
+            returns: self.returns,
+            state,
+            settling: self.settling.clone(),
+        };
+        (state != State::Settled).then(|| async move {
+            if !receipt.settling.channel.status().connected() {
+                // The broker has it back already.
+                return;
+            }
+            if state == State::Open && receipt.return_later(&body).await.is_ok() {
+                return;
+            }
+            // Whether the broker has heard is not known: once the channel is closed, it gives back what is not settled.
+            let close = async {
+                receipt.settling.channel.close(200, "a settlement failed".into()).await.map_err(unavailable)
+            };
+            if let Err(error) = receipt.rabbit.limited(close).await {
+                tracing::warn!(%error, "a channel was not closed; its connection will be");
+            }
+        })
+    }
+
+    /// Returns a message with a pause that grows: as a copy in a waiting room, or, where that is not taken, by holding it.
+    async fn return_later(&mut self, body: &str) -> Result<(), QueueError> {
+        if self.side == Side::DeadLetters {
+            return self.give_back().await;
+        }
+        let pause = return_pause(self.returns);
+        if self.rabbit.send_again(self.queue, body, self.returns.saturating_add(1), pause).await.is_ok() {
+            return self.acknowledge().await;
+        }
+        tokio::time::sleep(pause.min(HELD_AT_MOST)).await;
+        self.give_back().await
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use lapin::{
-    BasicProperties, Channel, ExchangeKind,
+    ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
@@ -44,12 +44,9 @@ impl RabbitMq {
         Ok(())
     }
 
-    /// Publishes to the waiting room of that delay.
-    pub(super) async fn send_later(&self, queue: WorkQueue, body: &str, delay: Duration) -> Result<(), QueueError> {
-        let millis = delay.as_millis().clamp(1, u128::from(u32::MAX));
-        let properties = BasicProperties::default().with_expiration(millis.to_string().into());
-        let room = self.waiting_room(level(delay));
-        self.send(&room, &self.name(queue, Side::Work), body, properties).await
+    /// The exchange before the waiting room of that delay.
+    pub(super) fn waiting_room_for(&self, delay: Duration) -> String {
+        self.waiting_room(level(delay))
     }
 
     fn waiting_room(&self, level: u32) -> String {
@@ -58,9 +55,9 @@ impl RabbitMq {
 
     /// Makes the queue where it is missing; one with other arguments is an error that says what differs.
     async fn declare(&self, name: &str, arguments: FieldTable) -> Result<(), QueueError> {
+        let channel = self.consumer_channel().await?;
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         self.limited(async {
-            let channel = self.consumer_channel().await?;
-            let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
             let declared = channel.queue_declare(name.into(), options, arguments).await;
             declared.map(|_| ()).map_err(|error| differs_or_unavailable(error, name))
         })
@@ -69,8 +66,8 @@ impl RabbitMq {
 
     /// The room's own exchange leads to it whatever the routing key, which says where the message goes after.
     async fn bind_waiting_room(&self, name: &str) -> Result<(), QueueError> {
+        let channel = self.consumer_channel().await?;
         self.limited(async {
-            let channel: Channel = self.consumer_channel().await?;
             let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
             channel
                 .exchange_declare(name.into(), ExchangeKind::Fanout, options, FieldTable::default())

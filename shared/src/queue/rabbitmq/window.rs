@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-/// The deliveries of one channel that have been settled, past the first one that has not.
-#[derive(Debug)]
+/// The deliveries of one channel that are in somebody's hands: as many as the broker hands out ahead, and no more.
+#[derive(Debug, Default)]
 pub struct Window {
-    /// All tags below this one are settled.
-    next: u64,
-    settled: BTreeSet<u64>,
+    open: BTreeSet<u64>,
 }
 
 /// What to send.
@@ -19,33 +17,34 @@ pub struct Acknowledgement {
     pub single: Vec<u64>,
 }
 
-impl Default for Window {
-    /// Tags begin with 1.
-    fn default() -> Self {
-        Self { next: 1, settled: BTreeSet::new() }
-    }
-}
-
 impl Window {
-    /// Settles what was given back, which needs no acknowledgement.
+    /// The broker has handed this one out. It numbers its deliveries in their order.
+    pub fn deliver(&mut self, tag: u64) {
+        self.open.insert(tag);
+    }
+
+    /// This one was given back, which needs no acknowledgement.
     pub fn give_back(&mut self, tag: u64) {
-        self.settled.insert(tag);
-        self.advance();
+        self.open.remove(&tag);
     }
 
-    /// Settles these tags, each of which the broker still waits for.
+    /// These are done with, each of which the broker still waits for. It must know the tag that it is told: one of these.
     pub fn acknowledge(&mut self, tags: &[u64]) -> Acknowledgement {
-        self.settled.extend(tags);
-        self.advance();
-        // The broker must know the tag it is told: the highest of these, not of those settled before.
-        let up_to = tags.iter().copied().filter(|tag| *tag < self.next).max();
-        let single = tags.iter().copied().filter(|tag| *tag >= self.next).collect();
-        Acknowledgement { up_to, single }
+        for tag in tags {
+            self.open.remove(tag);
+        }
+        let is_below = |tag: &u64| self.open.first().is_none_or(|first| tag < first);
+        let (below, single): (Vec<u64>, Vec<u64>) = tags.iter().copied().partition(is_below);
+        Acknowledgement { up_to: below.into_iter().max(), single }
     }
 
-    fn advance(&mut self) {
-        while self.settled.remove(&self.next) {
-            self.next += 1;
-        }
+    /// How many are in somebody's hands.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 }
