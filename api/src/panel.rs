@@ -56,24 +56,38 @@ impl Panel {
     pub async fn in_tenant<T>(
         &self,
         tenant: TenantId,
-        ask: impl AsyncFnOnce(&mut TenantScope) -> Result<T, ApiError>,
+        ask: impl AsyncFn(&mut TenantScope) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let mut scope = self.stores.db.tenant_scope(tenant).await?;
-        require(&mut scope).await?;
-        let answer = ask(&mut scope).await?;
-        scope.end().await?;
-        Ok(answer)
+        self.ask(async || {
+            let mut scope = self.stores.db.tenant_scope(tenant).await?;
+            require(&mut scope).await?;
+            let answer = ask(&mut scope).await?;
+            scope.end().await?;
+            Ok(answer)
+        })
+        .await
     }
 
     /// Asks in a scope of an operator.
     pub async fn in_internal<T>(
         &self,
-        ask: impl AsyncFnOnce(&mut InternalScope) -> Result<T, ApiError>,
+        ask: impl AsyncFn(&mut InternalScope) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let mut scope = self.stores.db.internal_scope().await?;
-        let answer = ask(&mut scope).await?;
-        scope.end().await?;
-        Ok(answer)
+        self.ask(async || {
+            let mut scope = self.stores.db.internal_scope().await?;
+            let answer = ask(&mut scope).await?;
+            scope.end().await?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// Asks once more where the session turns out to be useless.
+    async fn ask<T>(&self, ask: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
+        match self.stores.db.watch(ask()).await {
+            Err(ApiError::Database(error)) if self.stores.db.learn(&error) => self.stores.db.watch(ask()).await,
+            answer => answer,
+        }
     }
 }
 

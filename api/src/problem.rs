@@ -1,6 +1,6 @@
 //! The only map from an error to an HTTP answer: `application/problem+json` (RFC 9457).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -43,6 +43,9 @@ pub enum ApiError {
     /// A store did not answer.
     #[error("the service is not available; try again")]
     Unavailable(String),
+    /// PostgreSQL did not answer.
+    #[error("the service is not available; try again")]
+    Database(Arc<sqlx::Error>),
     /// Something that cannot happen has.
     #[error("the request failed")]
     Failed(String),
@@ -57,6 +60,15 @@ impl ApiError {
     /// What a field names does not exist, or not for this caller.
     pub fn missing(field: &str, message: impl Into<String>) -> Self {
         Self::NotFound(Some(FieldError::new(field, message)))
+    }
+
+    /// What is logged and never sent.
+    fn cause(&self) -> Option<String> {
+        match self {
+            Self::Unavailable(cause) | Self::Failed(cause) => Some(cause.clone()),
+            Self::Database(error) => Some(error.to_string()),
+            _ => None,
+        }
     }
 
     fn errors(&self) -> Vec<FieldError> {
@@ -91,7 +103,7 @@ impl From<painel_shared::command_store::StoreError> for ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Database(Arc::new(error))
     }
 }
 
@@ -105,7 +117,9 @@ impl ResponseError for ApiError {
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded | Self::TimedOut | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::TimedOut | Self::Unavailable(_) | Self::Database(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -164,7 +178,7 @@ pub fn response(
     request_id: &str,
 ) -> HttpResponse {
     let ours = error.and_then(|error| error.as_error::<ApiError>());
-    if let Some(ApiError::Unavailable(cause) | ApiError::Failed(cause)) = ours {
+    if let Some(cause) = ours.and_then(ApiError::cause) {
         tracing::error!(cause, "the request could not be answered");
     } else if let (true, Some(error)) = (status.is_server_error(), error) {
         tracing::error!(%error, "the request failed");

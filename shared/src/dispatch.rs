@@ -8,7 +8,6 @@ use crate::{
     command::{Command, NewCommand},
     command_store::{Created, IdempotencyKey, Marker, StoreError},
     commands::FieldError,
-    db,
     events::{self, Event, Origin},
     ids::TenantId,
     job::Job,
@@ -67,7 +66,7 @@ pub async fn dispatch(
     if let Some(replayed) = replay(stores, key, known.as_ref()).await? {
         return Ok(replayed);
     }
-    if let Some(missing) = db::within_limit(find_missing(stores.db.service(), &new)).await? {
+    if let Some(missing) = stores.db.step(async || find_missing(&stores.db.service(), &new).await).await? {
         return Err(DispatchError::NotFound(missing));
     }
     let mut command = Command::accept(new, now());
@@ -82,8 +81,7 @@ pub async fn dispatch(
         command = command.under(marker.target());
     }
     let requested = Event::requested(&command, origin);
-    db::within_limit(async { events::record(&mut *stores.db.service().acquire().await?, &requested).await })
-        .await?;
+    stores.db.step(async || events::record(&mut *stores.db.service().acquire().await?, &requested).await).await?;
     match stores.commands.create(&command, key).await? {
         Created::New => {}
         Created::Twin(command) => return Ok(Dispatched { command: *command, replayed: true }),
@@ -99,15 +97,15 @@ pub async fn dispatch_aggregation(
     asked: &Aggregation,
     origin: Origin,
 ) -> Result<Vec<RollupRun>, DispatchError> {
-    let db = stores.db.service();
+    let db = &stores.db.service();
     let days: Vec<NaiveDate> = asked.from.iter_days().take_while(|day| *day <= asked.to).collect();
-    if let Some(wrong) = db::within_limit(find_wrong(db, asked, &days)).await? {
+    if let Some(wrong) = stores.db.step(|| find_wrong(db, asked, &days)).await? {
         return Err(DispatchError::Invalid(wrong));
     }
     let requested = Event::aggregation_requested(asked, origin);
-    db::within_limit(async { events::record(&mut *db.acquire().await?, &requested).await }).await?;
-    let requests = rollup::request(db, &days, asked.tenant_id, &asked.requested_by, asked.traceparent);
-    let runs = db::within_limit(requests).await?;
+    stores.db.step(async || events::record(&mut *db.acquire().await?, &requested).await).await?;
+    let request = || rollup::request(&stores.db, &days, asked.tenant_id, &asked.requested_by, asked.traceparent);
+    let runs = stores.db.step(request).await?;
     stream::iter(&runs)
         .for_each_concurrent(PUBLISHED_AT_ONCE, |run| async {
             // What the queue does not take now, the reconciler publishes.

@@ -146,7 +146,7 @@ async fn enlist(stack: &Stack, user: &User) {
     .bind(stack.example.tenant.uuid())
     .bind(&user.sub)
     .bind(&user.email)
-    .execute(stack.stores.db.service())
+    .execute(&stack.stores.db.service())
     .await
     .unwrap();
 }

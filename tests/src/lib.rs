@@ -4,6 +4,7 @@ pub mod bench;
 pub mod broker;
 pub mod client;
 pub mod fleet;
+pub mod host;
 pub mod key_server;
 pub mod lossy;
 pub mod moto;

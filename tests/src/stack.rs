@@ -155,8 +155,8 @@ impl Stack {
         }
         let stores = Stores::from_vars(&vars).await?;
         migrate(&stores).await?;
-        demo_data::load(stores.db.service(), &CredentialsConfig::from_vars(&vars)?).await?;
-        let example = demo_data::example(stores.db.service()).await?;
+        demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
+        let example = demo_data::example(&stores.db.service()).await?;
         Ok(Self {
             vars,
             stores,
@@ -199,7 +199,15 @@ impl Stack {
 
     /// Starts another API, configured otherwise; a client of it.
     pub async fn serve_with(&self, vars: &Vars) -> Client {
-        let stores = Stores::from_vars(vars).await.unwrap();
+        self.serve_with_on(vars, Stores::from_vars(vars).await.unwrap())
+    }
+
+    /// Starts another API on these stores; a client of it.
+    pub async fn serve_on(&self, stores: Stores) -> Client {
+        self.serve_with_on(&self.vars, stores)
+    }
+
+    fn serve_with_on(&self, vars: &Vars, stores: Stores) -> Client {
         let server = server::from_vars(vars, stores).unwrap();
         let url = format!("http://{}", server.address());
         let serving = server.run(self.shutdown.clone());
@@ -306,7 +314,7 @@ impl Stack {
         sqlx::query_scalar("SELECT count(*) FROM operational_events WHERE resource_id = $1 AND event_type = $2")
             .bind(command.id().to_string())
             .bind(event_type)
-            .fetch_one(self.stores.db.service())
+            .fetch_one(&self.stores.db.service())
             .await
             .unwrap()
     }
@@ -315,7 +323,7 @@ impl Stack {
     pub async fn rotations(&self) -> i64 {
         sqlx::query_scalar("SELECT token_rotations FROM tenant_integrations WHERE id = $1")
             .bind(self.example.integration.uuid())
-            .fetch_one(self.stores.db.service())
+            .fetch_one(&self.stores.db.service())
             .await
             .unwrap()
     }
@@ -415,6 +423,12 @@ impl Stack {
         let proxy = Lossy::before(&self.dynamodb.url()).await;
         let vars = self.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", proxy.url())]);
         (proxy, Stores::from_vars(&vars).await.unwrap().commands)
+    }
+
+    /// Where PostgreSQL listens, as its URL says.
+    pub fn postgres_address(&self) -> std::net::SocketAddr {
+        let (_, rest) = self.postgres.split_once('@').unwrap();
+        rest.split_once('/').unwrap().0.parse().unwrap()
     }
 
     /// Where DynamoDB and SQS listen.

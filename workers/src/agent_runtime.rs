@@ -7,6 +7,8 @@
 //!   200 {"state": "running", "generation": 2}
 //! ```
 
+use std::time::Duration;
+
 use painel_shared::{
     config::ConfigError,
     ids::{AgentId, CommandId, TenantId},
@@ -15,6 +17,9 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{config::AgentRuntimeConfig, handler::HandlerError};
+
+/// How long it may take until a connection is made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A client. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,6 +56,7 @@ impl AgentRuntime {
     /// A client of the configured runtime.
     pub fn new(config: &AgentRuntimeConfig) -> Result<Self, ConfigError> {
         let client = Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
             .timeout(config.call_limit)
             .build()
             .map_err(|error| ConfigError::new("PAINEL_AGENT_RUNTIME_URL", format!("cannot be used: {error}")))?;

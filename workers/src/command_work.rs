@@ -5,7 +5,6 @@ use std::time::Duration;
 use painel_shared::{
     command::{Command, CommandError, CommandKey, Status, Verdict},
     command_store::{Claim, StoreError, Write},
-    db,
     events::{self, Event},
     job::{Job, JobKind, Work as About},
     stores::Stores,
@@ -83,7 +82,8 @@ impl Work for CommandWork {
     }
 
     fn run(&self, held: &Held<Command>) -> impl Future<Output = Self::Output> + Send + 'static {
-        self.handler.run(held.clone())
+        let (handler, db) = (self.handler.run(held.clone()), self.stores.db.clone());
+        async move { db.watch(handler).await }
     }
 
     async fn renew(&self, held: &Held<Command>) -> Result<bool, WorkError> {
@@ -142,6 +142,9 @@ impl CommandWork {
         let Held { stored: command, holder } = held;
         if let Err(error) = &returned {
             tracing::warn!(%error, cause = error.cause(), command.attempt, "attempt failed");
+            if let Some(error) = error.of_database() {
+                self.stores.db.learn(error);
+            }
         }
         let outcome = returned.map_err(|error| error.to_stored());
         let commands = &self.stores.commands;
@@ -175,13 +178,14 @@ impl CommandWork {
         error: CommandError,
         dead_letter: bool,
     ) -> Result<Verdict, sqlx::Error> {
-        db::within_limit(effects::bury(self.stores.db.service(), command.id(), fence, error, dead_letter)).await
+        let db = &self.stores.db;
+        db.step(async || effects::bury(&db.service(), command.id(), fence, error.clone(), dead_letter).await).await
     }
 }
 
 /// Writes the event of a command that has ended, and then that it is written.
 pub(crate) async fn write_owed_event(stores: &Stores, ended: &Command) -> Result<(), WorkError> {
-    db::within_limit(async { record_end(&mut *stores.db.service().acquire().await?, ended).await }).await?;
+    stores.db.step(async || record_end(&mut *stores.db.service().acquire().await?, ended).await).await?;
     stores.commands.event_written(ended).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use painel_shared::{
     command::{CommandError, Verdict},
-    db,
+    db::Database,
     events::{self, Event},
     ids::CommandId,
     planted::{Bug, planted},
@@ -74,8 +74,8 @@ pub struct Effect {
 }
 
 /// Opens the transaction of the attempt's effect. Others at the same command wait until it ends.
-pub async fn begin(db: &PgPool, attempt: &Attempt) -> Result<Begun, HandlerError> {
-    let mut transaction = db::begin(db).await?;
+pub async fn begin(db: &Database, attempt: &Attempt) -> Result<Begun, HandlerError> {
+    let mut transaction = db.begin().await?;
     let taken = sqlx::query!(
         "INSERT INTO command_effects AS known (command_id, fence, outcome, result)
          VALUES ($1, $2, 'success', '{}')

@@ -80,6 +80,11 @@ impl HandlerError {
         self.source.as_ref().map(|source| format!("{source:#}")).unwrap_or_default()
     }
 
+    /// What PostgreSQL said, if that is the cause.
+    pub(crate) fn of_database(&self) -> Option<&sqlx::Error> {
+        self.source.as_ref()?.downcast_ref()
+    }
+
     /// The error as it is stored with the command.
     pub fn to_stored(&self) -> CommandError {
         CommandError::new(self.code, &self.message, self.retryable)

@@ -1,7 +1,8 @@
 //! The issuer's keys, cached.
 //!
 //! A key that is not known is looked for at the issuer at most once in ten seconds, by one request at a
-//! time: tokens with made-up key ids cannot cause a storm. While the issuer is down, known keys go on.
+//! time: tokens with made-up key ids cannot cause a storm. While the issuer is down it is asked again each second, and
+//! known keys go on.
 
 use std::{
     collections::HashMap,
@@ -20,6 +21,8 @@ use tokio::sync::Mutex;
 
 /// The shortest time between two fetches.
 const PAUSE: Duration = Duration::from_secs(10);
+/// The shortest time between a fetch that failed and the next.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Past this age the set is fetched anew, so that a key that was withdrawn is forgotten.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 /// How long one fetch may take.
@@ -41,7 +44,7 @@ pub(super) struct KeySet {
     url: String,
     client: Client,
     keys: RwLock<Keys>,
-    last_fetch: Mutex<Option<Instant>>,
+    next_fetch: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -53,7 +56,7 @@ struct Keys {
 impl KeySet {
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(FETCH_LIMIT).build().context("no HTTP client for the key set")?;
-        Ok(Self { url: url.to_owned(), client, keys: RwLock::default(), last_fetch: Mutex::new(None) })
+        Ok(Self { url: url.to_owned(), client, keys: RwLock::default(), next_fetch: Mutex::new(None) })
     }
 
     /// The key of that id.
@@ -82,12 +85,14 @@ impl KeySet {
 
     /// Fetches the set, unless somebody just has.
     async fn refresh(&self, kid: &str) -> anyhow::Result<()> {
-        let mut last_fetch = self.last_fetch.lock().await;
-        if self.fresh(kid).is_some() || last_fetch.is_some_and(|at| at.elapsed() < PAUSE) {
+        let mut next_fetch = self.next_fetch.lock().await;
+        if self.fresh(kid).is_some() || next_fetch.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
-        *last_fetch = Some(Instant::now());
+        // Also where this is given up half-way.
+        *next_fetch = Some(Instant::now() + FETCH_LIMIT);
         let fetched = self.fetch().await;
+        *next_fetch = Some(Instant::now() + if fetched.is_ok() { PAUSE } else { PAUSE_AFTER_FAILURE });
         if let Err(error) = &fetched {
             tracing::warn!(error = format!("{error:#}"), "the issuer's keys were not fetched; known ones go on");
         }

@@ -11,7 +11,7 @@ use painel_shared::{
     command::{Command, CommandError, NewCommand, Status},
     command_store::{Cursor, Filter, IdempotencyKey, MAX_OFFSET},
     commands::{CommandType, FieldError, Fields, TenantRule},
-    db::{self, Database, InternalScope},
+    db::{Database, InternalScope},
     ids::{CommandId, TenantId},
     time::{Timestamp, millis},
 };
@@ -261,7 +261,7 @@ pub async fn show(
     let id = CommandId::from(uuid_in_path("command_id", &path)?);
     let command = panel.stores.commands.get(id).await?.ok_or(ApiError::NotFound(None))?;
     let names = tenant_names(&panel.stores.db, [command.tenant_id]).await;
-    let events = db::within_limit(events_of(&panel.stores.db, id)).await;
+    let events = panel.stores.db.step(|| events_of(&panel.stores.db, id)).await;
     if let Err(error) = &events {
         tracing::warn!(%error, "the events are left out: PostgreSQL did not answer");
     }
@@ -298,13 +298,13 @@ async fn tenant_names(
     if ids.is_empty() {
         return HashMap::new();
     }
-    let asked = async {
+    let ask = async || {
         let mut scope = db.internal_scope().await?;
         let names = find_names(&mut scope, &ids).await?;
         scope.end().await?;
         Ok(names)
     };
-    db::within_limit(asked).await.unwrap_or_else(|error| {
+    db.step(ask).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the tenants' names are left out: PostgreSQL did not answer");
         HashMap::new()
     })

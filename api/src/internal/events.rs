@@ -37,7 +37,7 @@ pub struct Events {
 }
 
 /// Something that somebody did, or that came of it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EventView {
     id: i64,
     event_type: String,

@@ -149,7 +149,7 @@ pub async fn show(
     let compute = async {
         let recent = async |scope: &mut InternalScope| events::recent_of_tenant(scope, tenant, RECENT).await;
         let recent = panel.in_internal(recent).await?;
-        panel.in_tenant(tenant, async |scope| find(scope, recent).await).await
+        panel.in_tenant(tenant, async |scope| find(scope, recent.clone()).await).await
     };
     panel.answers.answer(&request, question, compute).await
 }

@@ -151,7 +151,7 @@ async fn print_welcome(
     admin: Option<std::net::SocketAddr>,
 ) -> anyhow::Result<()> {
     let url = embedded.url();
-    let example = demo_data::example(embedded.stores().db.service()).await?;
+    let example = demo_data::example(&embedded.stores().db.service()).await?;
     let [first_agent, _] = example.agents;
     let issuer = embedded.issuer();
     let admin_token = issuer.token(Role::Admin, None)?;

@@ -52,7 +52,7 @@ pub async fn run(vars: Vars) -> anyhow::Result<()> {
     println!("Starting PostgreSQL, DynamoDB, SQS, the API and the workers in one process...");
     let embedded = Embedded::start(&folder.0, &vars, shutdown.clone()).await?;
     let client = Operator::new(&embedded)?;
-    let example = demo_data::example(embedded.stores().db.service()).await?;
+    let example = demo_data::example(&embedded.stores().db.service()).await?;
     let played = tokio::select! {
         played = tokio::time::timeout(LIMIT, async {
             let commands = play(&client, &example).await?;

@@ -2,7 +2,7 @@
 
 use painel_shared::{
     config::CredentialsConfig,
-    db,
+    db::Database,
     ids::{AgentId, IntegrationId, TenantId},
     secrets::{Keyring, fingerprint, sha256_hex},
 };
@@ -14,8 +14,8 @@ use uuid::Uuid;
 const FIRST_TENANT: u128 = 0x2d9dd75d4ccc31e62d044ae59f12ee3e;
 
 /// Fills an empty database; whether it was empty.
-pub async fn load(db: &PgPool, credentials: &CredentialsConfig) -> anyhow::Result<bool> {
-    let mut transaction = db::begin(db).await?;
+pub async fn load(db: &Database, credentials: &CredentialsConfig) -> anyhow::Result<bool> {
+    let mut transaction = db.begin().await?;
     let known = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants) AS "known!""#);
     if known.fetch_one(&mut *transaction).await? {
         return Ok(false);

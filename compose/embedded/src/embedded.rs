@@ -84,7 +84,7 @@ impl Embedded {
         let vars = vars.overridden_by(own).overridden_by(given);
         let stores = Stores::from_vars(&vars).await?;
         migrate(&stores).await?;
-        let first_start = demo_data::load(stores.db.service(), &CredentialsConfig::from_vars(&vars)?).await?;
+        let first_start = demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
         let product = TaskTracker::new();
         let (address, api) = spawn_product(&product, &vars, &stores, &shutdown).await?;
         Ok(Self {

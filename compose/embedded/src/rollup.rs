@@ -49,7 +49,7 @@ async fn follow(stores: &Stores, runs: &[RollupRun], bar: &ProgressBar) -> anyho
         let mut left = Vec::new();
         for id in open {
             let run =
-                rollup::find(stores.db.service(), id).await?.ok_or_else(|| anyhow!("the run {id} is gone"))?;
+                rollup::find(&stores.db.service(), id).await?.ok_or_else(|| anyhow!("the run {id} is gone"))?;
             match run.state {
                 RunState::Queued | RunState::Running => left.push(id),
                 RunState::Succeeded | RunState::Failed => {

@@ -107,6 +107,9 @@ impl Vars {
     /// A URL of one of these schemes, if one is given; without its trailing slash.
     pub fn url(&self, name: &'static str, schemes: &[&str]) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.text(name) else { return Ok(None) };
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(ConfigError::new(name, "must be a URL without spaces and line breaks, also around it"));
+        }
         let fits =
             schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")));
         match fits {

@@ -4,8 +4,13 @@
 //! under load, that would be a deadlock.
 
 mod scope;
+mod sessions;
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use secrecy::ExposeSecret;
 use sqlx::{
@@ -15,6 +20,7 @@ use sqlx::{
 };
 
 pub use self::scope::{InternalScope, Member, TenantScope};
+use self::sessions::Sessions;
 use crate::config::{ConfigError, DatabaseConfig};
 
 /// The schema's changes, in order.
@@ -24,76 +30,152 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// [`InternalScope`]; only workers, the audit log and the acceptance of commands go in as the service.
 #[derive(Clone, Debug)]
 pub struct Database {
-    service: PgPool,
-    readers: Option<PgPool>,
+    config: Arc<DatabaseConfig>,
+    options: PgConnectOptions,
+    sessions: Sessions,
+    pools: Arc<RwLock<Pools>>,
 }
 
-/// How many [readers](Database::readers) one transaction may ask for.
+#[derive(Clone, Debug)]
+struct Pools {
+    service: PgPool,
+    beside: Option<PgPool>,
+}
+
+/// How many connections [beside](Database::beside) one transaction may ask for.
 pub const READERS: u32 = 2;
+
+/// The longest that the statements of one step may take together. PostgreSQL has its own limit a statement;
+/// this one holds also when its host has vanished and nothing comes back at all.
+const STEP_LIMIT: Duration = Duration::from_secs(12);
+/// How long a connection for a migration may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Database {
     /// The configured one; connects on first use.
     pub fn new(config: &DatabaseConfig) -> Result<Self, ConfigError> {
-        let connections = config.max_connections;
-        let readers = (connections > 1).then(|| pool(config, connections.saturating_mul(READERS)));
-        Ok(Self { service: pool(config, connections)?, readers: readers.transpose()? })
+        let options = PgConnectOptions::from_str(config.url.expose_secret())
+            .map_err(|_| {
+                ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database")
+            })?
+            .application_name("painel");
+        let sessions = Sessions::default();
+        let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
+        Ok(Self { config: Arc::new(config.clone()), options, sessions, pools })
     }
 
-    /// The pool, as the role that connects, which sees and may do everything.
-    pub fn service(&self) -> &PgPool {
-        &self.service
+    /// The pool, as the role that connects, which sees and may do everything. To be asked for each time: it is replaced
+    /// where its host has vanished.
+    pub fn service(&self) -> PgPool {
+        self.pools().service
     }
 
-    /// Connections that read beside a transaction of the pool: as many as all its transactions may ask for, so that
-    /// none waits for another's. None where the pool is of one, for then there is no other connection to be had.
-    pub fn readers(&self) -> Option<&PgPool> {
-        self.readers.as_ref()
+    /// Connections to read on beside a transaction of the pool, as the same role: as many as all its transactions may ask
+    /// for, so that none waits for another's. None where the pool is of one, for then there is no other to be had.
+    pub fn beside(&self) -> Option<PgPool> {
+        self.pools().beside
+    }
+
+    fn pools(&self) -> Pools {
+        // A server that takes one connection has no host to vanish.
+        if self.config.max_connections > 1 && self.sessions.has_vanished() {
+            let fresh = pools(&self.config, &self.options, &self.sessions);
+            let old = std::mem::replace(&mut *self.pools.write().unwrap_or_else(PoisonError::into_inner), fresh);
+            // It ends when TCP has given up what it still holds.
+            tokio::spawn(async move { old.close().await });
+        }
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets go of all connections.
     pub async fn close(&self) {
-        self.service.close().await;
-        if let Some(readers) = &self.readers {
-            readers.close().await;
-        }
+        // One to a host that has vanished cannot even be closed.
+        let _ = tokio::time::timeout(CONNECT_LIMIT, self.pools().close()).await;
     }
 
     /// Whether PostgreSQL answers within `limit`.
     pub async fn ping(&self, limit: Duration) -> Result<(), sqlx::Error> {
-        let ask = async { sqlx::query("SELECT 1").execute(&self.service).await.map(|_| ()) };
-        tokio::time::timeout(limit, ask).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+        let ask = async { sqlx::query("SELECT 1").execute(&self.service()).await.map(|_| ()) };
+        tokio::time::timeout(limit, self.watch(ask)).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
-    /// Brings the schema up to date, over a connection of its own that has no time limit.
+    /// Brings the schema up to date, over a connection of its own that has no time limit once it is made.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut connection = PgConnection::connect_with(&self.service.connect_options()).await?;
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.options));
+        let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
         connection.close().await?;
         migrated
     }
+
+    /// Carries out a step: a statement or a transaction, within a time limit. Where its session turns out to be useless,
+    /// it has done nothing, and is carried out once more on a fresh one.
+    pub async fn step<T, F>(&self, step: impl Fn() -> F) -> Result<T, sqlx::Error>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        match self.limited(step()).await {
+            Err(error) if self.sessions.learn(&error) => self.limited(step()).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn limited<T>(&self, step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let watched = tokio::time::timeout(STEP_LIMIT, self.watch(step)).await;
+        let outcome = watched.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        if matches!(outcome, Err(sqlx::Error::PoolTimedOut)) {
+            self.sessions.learn_of_none_to_be_had(self.config.call_limit);
+        }
+        outcome
+    }
+
+    /// Carries something out that uses connections of the pools. Where it is given up half-way, they are looked at before
+    /// others get them.
+    pub async fn watch<T>(&self, step: impl Future<Output = T>) -> T {
+        self.sessions.watch(step).await
+    }
+
+    /// Draws the conclusion from an error that was met outside of a [step](Self::step): whether its session was useless,
+    /// and what was asked can be asked again.
+    pub fn learn(&self, error: &sqlx::Error) -> bool {
+        self.sessions.learn(error)
+    }
+
+    /// Begins a transaction that is rolled back wherever it is dropped, also while it begins.
+    ///
+    /// The driver forgets a BEGIN whose caller goes away before it is answered, and gives the connection to the next with
+    /// the transaction open: what that one writes would never be committed. So it is begun in a task that nobody cancels.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.begin_with("BEGIN".into_sql_str()).await
+    }
+
+    async fn begin_with(&self, statement: SqlStr) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let own = self.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "here it is not cancelled, but where nothing comes back at all"
+        )]
+        let begun = tokio::spawn(async move { own.limited(own.service().begin_with(statement)).await });
+        begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
 }
 
-/// Begins a transaction that is rolled back wherever it is dropped, also while it begins.
-///
-/// The driver forgets a BEGIN whose caller goes away before it is answered, and gives the connection to the next with
-/// the transaction open: what that one writes would never be committed. So it is begun in a task that nobody cancels.
-pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    begin_with(pool, "BEGIN".into_sql_str()).await
+impl Pools {
+    async fn close(&self) {
+        self.service.close().await;
+        if let Some(beside) = &self.beside {
+            beside.close().await;
+        }
+    }
 }
 
-async fn begin_with(pool: &PgPool, statement: SqlStr) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let pool = pool.clone();
-    #[expect(clippy::disallowed_methods, reason = "here it is not cancelled")]
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
-    begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+fn pools(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions) -> Pools {
+    let connections = config.max_connections;
+    let of = |connections| pool(config, options, sessions, connections);
+    Pools { service: of(connections), beside: (connections > 1).then(|| of(connections.saturating_mul(READERS))) }
 }
 
-fn pool(config: &DatabaseConfig, connections: u32) -> Result<PgPool, ConfigError> {
-    let options = PgConnectOptions::from_str(config.url.expose_secret())
-        .map_err(|_| {
-            ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database")
-        })?
-        .application_name("painel");
+fn pool(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions, connections: u32) -> PgPool {
     let limit = config.call_limit.as_millis();
     let pool = PgPoolOptions::new()
         .max_connections(connections)
@@ -102,23 +184,16 @@ fn pool(config: &DatabaseConfig, connections: u32) -> Result<PgPool, ConfigError
         .max_lifetime(config.connection_lifetime)
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                // A worker that is stopped inside a transaction must not hold its locks for ever.
+                // A worker that is stopped inside a transaction must not hold its locks for ever, nor one whose host has
+                // vanished: PostgreSQL notices that by the keepalives that it sends.
                 let statement = format!(
-                    "SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {}",
+                    "SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {};
+                     SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
+                     SET tcp_user_timeout = 50000",
                     limit * 2
                 );
                 sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(connection).await.map(|_| ())
             })
-        })
-        .connect_lazy_with(options);
-    Ok(pool)
-}
-
-/// The longest that the statements of one step may take together. PostgreSQL has its own limit a statement;
-/// this one holds also when its host has vanished and nothing comes back at all.
-const STEP_LIMIT: Duration = Duration::from_secs(12);
-
-/// Carries out a few statements within a time limit.
-pub async fn within_limit<T>(step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(STEP_LIMIT, step).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+        });
+    sessions.watched_over(pool).connect_lazy_with(options.clone())
 }

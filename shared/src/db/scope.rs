@@ -5,7 +5,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, Transaction};
 
-use super::{Database, begin_with};
+use super::Database;
 use crate::ids::TenantId;
 
 /// Sees the rows of one tenant, and no others, whatever the query says.
@@ -62,22 +62,24 @@ impl Database {
     pub async fn tenant_scope(&self, tenant: TenantId) -> Result<TenantScope, sqlx::Error> {
         // A UUID's text holds nothing that could be taken for SQL.
         let statement = statement("painel_tenant", &tenant.to_string());
-        let transaction = begin_with(&self.service, AssertSqlSafe(statement).into_sql_str()).await?;
+        let transaction = self.begin_with(AssertSqlSafe(statement).into_sql_str()).await?;
         Ok(TenantScope { transaction, tenant })
     }
 
     /// A scope of an operator.
     pub async fn internal_scope(&self) -> Result<InternalScope, sqlx::Error> {
         let statement = statement("painel_internal", "");
-        Ok(InternalScope(begin_with(&self.service, AssertSqlSafe(statement).into_sql_str()).await?))
+        Ok(InternalScope(self.begin_with(AssertSqlSafe(statement).into_sql_str()).await?))
     }
 
     /// The tenant that a user of the pool belongs to, before any scope is known.
     pub async fn find_member(&self, sub: &str) -> Result<Option<Member>, sqlx::Error> {
-        let row =
+        let find = async || {
             sqlx::query!(r#"SELECT tenant_id AS "tenant_id!", status AS "status!" FROM find_member($1)"#, sub)
-                .fetch_optional(&self.service)
-                .await?;
+                .fetch_optional(&self.service())
+                .await
+        };
+        let row = self.step(find).await?;
         Ok(row.map(|row| Member { tenant: TenantId::from(row.tenant_id), active: row.status == "active" }))
     }
 }

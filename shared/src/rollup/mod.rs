@@ -21,7 +21,7 @@ pub use self::schedule::{
 };
 use crate::{
     command::{Holder, PUBLISH_AGAIN, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP},
-    db,
+    db::Database,
     ids::{LeaseOwner, RunId, TenantId},
     retry::RetryPolicy,
     time::Timestamp,
@@ -205,13 +205,13 @@ impl From<Row> for RollupRun {
 /// Asks for a run a day, of one tenant or of all. A day whose run is still open gets no second one: what stands
 /// for each day is returned, oldest day first.
 pub async fn request(
-    db: &PgPool,
+    db: &Database,
     days: &[NaiveDate],
     tenant: Option<TenantId>,
     requested_by: &str,
     trace: TraceContext,
 ) -> Result<Vec<RollupRun>, sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
+    let mut transaction = db.begin().await?;
     let ids: Vec<uuid::Uuid> = days.iter().map(|_| uuid::Uuid::now_v7()).collect();
     sqlx::query!(
         "INSERT INTO rollup_runs (id, day, tenant_id, requested_by, traceparent, next_publish_at)

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use sqlx::{PgConnection, PgPool};
 
 use super::{RollupRun, Row, interval};
-use crate::{command::PUBLISH_PATIENCE, db};
+use crate::{command::PUBLISH_PATIENCE, db::Database};
 
 /// The days whose raw requests are held, oldest first: each has a partition.
 pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Error> {
@@ -19,16 +19,16 @@ pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Er
 }
 
 /// Makes the partitions of these days where they are missing, whoever else does so at the same time.
-pub async fn ensure_partitions(db: &PgPool, first: NaiveDate, last: NaiveDate) -> Result<(), sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
+pub async fn ensure_partitions(db: &Database, first: NaiveDate, last: NaiveDate) -> Result<(), sqlx::Error> {
+    let mut transaction = db.begin().await?;
     lock_schedule(&mut transaction).await?;
     sqlx::query!("SELECT ensure_agent_requests_partitions($1, $2)", first, last).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 
 /// Asks for a run of every closed day that has raw requests and no finished run, once, however many ask.
-pub async fn request_missing(db: &PgPool, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
+pub async fn request_missing(db: &Database, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
+    let mut transaction = db.begin().await?;
     lock_schedule(&mut transaction).await?;
     let held = days_held(&mut transaction).await?;
     let missing = sqlx::query_scalar!(
@@ -53,8 +53,8 @@ const LATE_TENANTS: i64 = 100;
 
 /// Asks for a run of what requests came late for: closed days with marks that have been rolled up before. The cost is
 /// that of the marks, whatever the number of requests.
-pub async fn request_late(db: &PgPool, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
+pub async fn request_late(db: &Database, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
+    let mut transaction = db.begin().await?;
     lock_schedule(&mut transaction).await?;
     let late = sqlx::query!(
         r#"WITH late AS (

@@ -16,7 +16,7 @@ async fn assert_nothing_happened(stack: &Stack) {
         assert_eq!(stack.stores.queue.depth(queue).await.unwrap().ready, 0);
     }
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM operational_events")
-        .fetch_one(stack.stores.db.service())
+        .fetch_one(&stack.stores.db.service())
         .await
         .unwrap();
     assert_eq!(events, 0);
@@ -38,14 +38,14 @@ fn assert_problem(answer: &Answer, status: u16, code: &str) {
 async fn foreign(stack: &Stack) -> (String, String) {
     let other: String = sqlx::query_scalar("SELECT min(id::text) FROM tenant_integrations WHERE tenant_id <> $1")
         .bind(stack.example.tenant.uuid())
-        .fetch_one(stack.stores.db.service())
+        .fetch_one(&stack.stores.db.service())
         .await
         .unwrap();
     let agent: String = sqlx::query_scalar(
         "SELECT min(id::text) FROM agents WHERE id NOT IN (SELECT agent_id FROM tenant_agents WHERE tenant_id = $1)",
     )
     .bind(stack.example.tenant.uuid())
-    .fetch_one(stack.stores.db.service())
+    .fetch_one(&stack.stores.db.service())
     .await
     .unwrap();
     (other, agent)

@@ -103,7 +103,7 @@ fn a_permanent_error_is_shown() {
     with_stack(|stack| async move {
         let client = stack.serve().await;
         let id = client.accepted(&reset(stack)).await;
-        sqlx::query("DELETE FROM tenant_integrations").execute(stack.stores.db.service()).await.unwrap();
+        sqlx::query("DELETE FROM tenant_integrations").execute(&stack.stores.db.service()).await.unwrap();
         work_all(stack);
         let command = client.until(&id, "ERROR").await;
         assert_eq!(command["attempt"], 1);

@@ -97,12 +97,12 @@ fn a_users_tenant_is_found_by_who_they_are_and_must_agree_with_their_token() {
         let tenant = stack.example.tenant;
         let other: Uuid = sqlx::query_scalar("SELECT id FROM tenants WHERE id <> $1 LIMIT 1")
             .bind(tenant.uuid())
-            .fetch_one(stack.stores.db.service())
+            .fetch_one(&stack.stores.db.service())
             .await
             .unwrap();
         // The demo data's users: the first of the first tenant, and one who has been shut out.
         let shut_out = "UPDATE tenant_users SET status = 'inactive' WHERE cognito_sub = 'demo-user-1-2'";
-        sqlx::query(shut_out).execute(stack.stores.db.service()).await.unwrap();
+        sqlx::query(shut_out).execute(&stack.stores.db.service()).await.unwrap();
         let user = &["TENANT_USER"][..];
         let table = [
             ("a member without the claim", claims("demo-user-1-1", user, None), 200),

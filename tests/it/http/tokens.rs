@@ -1,5 +1,8 @@
 //! Who may do what: a table of tokens.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use painel::services::issuer::{CLIENT_ID, ISSUER, Issuer, Role};
 use painel_api::{
@@ -9,7 +12,9 @@ use painel_api::{
 use painel_shared::time::now;
 use painel_tests::{
     client::COMMANDS,
+    host::{Health, Host},
     stack::{Stack, with_stack},
+    wait::eventually,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -151,5 +156,25 @@ fn without_the_issuers_keys_no_token_can_be_judged() {
         let client = stack.serve_with(&vars).await;
         let answer = client.get(COMMANDS).await;
         assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (503, "1"));
+    });
+}
+
+#[test]
+fn an_issuer_that_says_nothing_is_asked_by_one_at_a_time_and_its_keys_are_had_once_it_is_back() {
+    with_stack(|stack| async move {
+        let url = stack.vars.text("PAINEL_AUTH_JWKS_URL").unwrap();
+        let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let host = Host::before(address.parse().unwrap()).await;
+        host.become_so(Health::Silent).await;
+        let behind = url.replace(address, &host.address().to_string());
+        let client = stack.serve_with(&stack.vars.clone().overridden_by([("PAINEL_AUTH_JWKS_URL", behind)])).await;
+        let answers = join_all((0..40).map(|_| client.get(COMMANDS))).await;
+        assert!(answers.iter().all(|answer| answer.status == 503));
+        assert!(host.most_open() <= 1, "{} connections were tried at once", host.most_open());
+        host.become_so(Health::Well).await;
+        eventually("a token to be judged", Duration::from_secs(60), || async {
+            (client.get(COMMANDS).await.status == 200).then_some(())
+        })
+        .await;
     });
 }

@@ -1,6 +1,7 @@
 //! The program `painel` as a newcomer runs it, and the processes of a deployment.
 
 mod fleet;
+mod hosts;
 mod storm;
 
 use std::{

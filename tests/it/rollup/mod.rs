@@ -28,7 +28,7 @@ async fn hold(stack: &Stack, first: NaiveDate, last: NaiveDate) {
     sqlx::query("SELECT ensure_agent_requests_partitions($1, $2)")
         .bind(first)
         .bind(last)
-        .execute(stack.stores.db.service())
+        .execute(&stack.stores.db.service())
         .await
         .unwrap();
 }
@@ -45,7 +45,7 @@ async fn insert(stack: &Stack, day: NaiveDate, count: i32) {
     .bind(stack.example.agents[0].uuid())
     .bind(day)
     .bind(count)
-    .execute(stack.stores.db.service())
+    .execute(&stack.stores.db.service())
     .await
     .unwrap();
 }
@@ -58,20 +58,19 @@ async fn shown(stack: &Stack, day: NaiveDate) -> Option<i64> {
     .bind(stack.example.tenant.uuid())
     .bind(stack.example.agents[0].uuid())
     .bind(day)
-    .fetch_optional(stack.stores.db.service())
+    .fetch_optional(&stack.stores.db.service())
     .await
     .unwrap()
 }
 
 async fn ask(stack: &Stack, day: NaiveDate, tenant: Option<TenantId>) -> RollupRun {
-    let runs =
-        rollup::request(stack.stores.db.service(), &[day], tenant, "test", TraceContext::root()).await.unwrap();
+    let runs = rollup::request(&stack.stores.db, &[day], tenant, "test", TraceContext::root()).await.unwrap();
     runs.into_iter().next().unwrap()
 }
 
 /// Asks for a run of that day, claims it and carries it out.
 async fn roll(stack: &Stack, day: NaiveDate, tenant: Option<TenantId>) -> Rolled {
-    let pool = stack.stores.db.service();
+    let pool = &stack.stores.db.service();
     let asked = ask(stack, day, tenant).await;
     match rollup::claim(pool, asked.id, LONG).await.unwrap() {
         RunClaim::Held(run, holder) => roll_up(&stack.stores.db, &run, holder).await.unwrap(),

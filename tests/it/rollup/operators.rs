@@ -74,7 +74,7 @@ fn everything_wrong_is_named_and_nothing_is_asked_for() {
             assert_eq!((answer.status.as_u16(), answer.fields()), (400, fields), "{body}: {}", answer.body);
         }
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM rollup_runs")
-            .fetch_one(stack.stores.db.service())
+            .fetch_one(&stack.stores.db.service())
             .await
             .unwrap();
         assert_eq!(count, 0);
@@ -96,7 +96,7 @@ fn a_dead_rollup_is_reprocessed() {
         // Every attempt lost its worker.
         let exhausted = "UPDATE rollup_runs SET state = 'running', attempt = max_attempts, fence = 5,
                          lease_owner = gen_random_uuid(), lease_expires_at = now() - interval '1 second'";
-        sqlx::query(exhausted).execute(stack.stores.db.service()).await.unwrap();
+        sqlx::query(exhausted).execute(&stack.stores.db.service()).await.unwrap();
         stack.step(&stack.rollup_executor()).await;
         let failed = client.get(&format!("{AGGREGATIONS}?state=failed")).await;
         assert_eq!(failed.body["runs"][0]["run_id"], id.as_str());

@@ -107,7 +107,7 @@ impl World {
         .bind(column(|request| request.tokens))
         .bind(statuses)
         .bind(times)
-        .execute(self.stack.stores.db.service())
+        .execute(&self.stack.stores.db.service())
         .await
         .unwrap();
     }
@@ -141,7 +141,7 @@ impl World {
 
     /// A run whose worker dies, and which another worker takes when the lease has passed.
     async fn kill(&self, day: NaiveDate, after: Duration) {
-        let pool = self.stack.stores.db.service();
+        let pool = &self.stack.stores.db.service();
         let asked = ask(self.stack, day, None).await;
         let claimed = rollup::claim(pool, asked.id, Duration::from_millis(1)).await.unwrap();
         let RunClaim::Held(run, holder) = claimed else { panic!("{claimed:?}") };
@@ -165,7 +165,7 @@ impl World {
 
     /// Rolls up what is late, until nothing is.
     async fn settle(&self) {
-        let pool = self.stack.stores.db.service();
+        let pool = &self.stack.stores.db.service();
         let marked: Vec<NaiveDate> =
             sqlx::query_scalar("SELECT DISTINCT day FROM rollup_marks WHERE day >= $1 AND day <= $2")
                 .bind(self.first)
@@ -190,7 +190,7 @@ impl World {
         )
         .bind(self.first)
         .bind(self.day(DAYS - 1))
-        .fetch_all(self.stack.stores.db.service())
+        .fetch_all(&self.stack.stores.db.service())
         .await
         .unwrap();
         assert_eq!(stored.len(), recount.len(), "seed {seed}: rows");
@@ -218,7 +218,7 @@ impl World {
                           FROM tenant_usage_daily d WHERE d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id) AS u
              WHERE ta.total_requests <> u.total OR ta.total_errors <> u.failed",
         )
-        .fetch_one(self.stack.stores.db.service())
+        .fetch_one(&self.stack.stores.db.service())
         .await
         .unwrap();
         assert_eq!(wrong, 0, "counters that are not the sum of their days");
@@ -230,7 +230,7 @@ fn the_last_run_equals_a_recount_whatever_came_before() {
     with_stack(|stack| async move {
         let agents: Vec<(i32, Uuid, Uuid)> =
             sqlx::query_as("SELECT id, tenant_id, agent_id FROM tenant_agents ORDER BY id LIMIT 8")
-                .fetch_all(stack.stores.db.service())
+                .fetch_all(&stack.stores.db.service())
                 .await
                 .unwrap();
         let mut tenants: Vec<TenantId> = agents.iter().map(|(_, tenant, _)| TenantId::from(*tenant)).collect();

@@ -38,7 +38,7 @@ async fn compare(stack: &Stack, day: chrono::NaiveDate) {
             OR abs(d.avg_response_time_ms - recount.time) > 1e-6",
     )
     .bind(day)
-    .fetch_one(stack.stores.db.service())
+    .fetch_one(&stack.stores.db.service())
     .await
     .unwrap();
     assert_eq!(wrong, 0, "rows that differ from a recount");
@@ -80,7 +80,7 @@ fn a_large_day_read_in_pieces_equals_a_recount() {
 #[test]
 fn a_day_that_vacuum_has_been_at_is_read_from_its_index_and_equals_a_recount() {
     with_stack(|stack| async move {
-        let (db, day) = (stack.stores.db.service(), days_ago(0));
+        let (db, day) = (&stack.stores.db.service(), days_ago(0));
         fill(stack, day).await;
         let partition = rollup::partition(day);
         sqlx::query(AssertSqlSafe(format!("VACUUM {partition}"))).execute(db).await.unwrap();

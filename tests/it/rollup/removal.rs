@@ -15,7 +15,7 @@ async fn figures(stack: &Stack) -> BTreeMap<(Uuid, Uuid), (i64, i64)> {
          FROM tenant_agents ta LEFT JOIN tenant_usage_daily d USING (tenant_id, agent_id)
          GROUP BY ta.id",
     )
-    .fetch_all(stack.stores.db.service())
+    .fetch_all(&stack.stores.db.service())
     .await
     .unwrap();
     rows.into_iter().map(|(tenant, agent, counted, daily)| ((tenant, agent), (counted, daily))).collect()
@@ -30,7 +30,7 @@ async fn delete_requests(stack: &Stack, tenant: TenantId, agent: AgentId, day: c
     .bind(tenant.uuid())
     .bind(agent.uuid())
     .bind(day)
-    .execute(stack.stores.db.service())
+    .execute(&stack.stores.db.service())
     .await
     .unwrap();
     i64::try_from(deleted.rows_affected()).unwrap()

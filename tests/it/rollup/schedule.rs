@@ -17,7 +17,7 @@ use super::{LONG, ask, days_ago, hold, insert, roll, shown};
 
 async fn run_count(stack: &Stack) -> i64 {
     let count = sqlx::query_scalar("SELECT count(*) FROM rollup_runs");
-    count.fetch_one(stack.stores.db.service()).await.unwrap()
+    count.fetch_one(&stack.stores.db.service()).await.unwrap()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn every_closed_day_is_asked_for_once_however_many_schedulers_there_are() {
         stack.work_rollups();
         let succeeded = "SELECT count(*) FROM rollup_runs WHERE state = 'succeeded'";
         eventually("the days to be rolled up", Duration::from_secs(20), || async {
-            let count: i64 = sqlx::query_scalar(succeeded).fetch_one(stack.stores.db.service()).await.unwrap();
+            let count: i64 = sqlx::query_scalar(succeeded).fetch_one(&stack.stores.db.service()).await.unwrap();
             (count == 3).then_some(())
         })
         .await;
@@ -63,7 +63,7 @@ fn a_day_that_requests_came_late_for_is_rolled_up_again_for_their_tenants_only()
 #[test]
 fn a_run_whose_job_was_lost_is_published_again_and_a_dead_worker_is_replaced() {
     with_stack_and(&[("PAINEL_LEASE_SECONDS", "1")], |stack| async move {
-        let pool = stack.stores.db.service();
+        let pool = &stack.stores.db.service();
         let day = days_ago(1);
         // Asked for and never published, past its patience.
         let lost = ask(stack, day, None).await;
@@ -91,7 +91,7 @@ fn a_run_whose_job_was_lost_is_published_again_and_a_dead_worker_is_replaced() {
 #[test]
 fn a_worker_that_lost_its_lease_writes_nothing() {
     with_stack(|stack| async move {
-        let pool = stack.stores.db.service();
+        let pool = &stack.stores.db.service();
         let day = days_ago(1);
         let before = shown(stack, day).await;
         insert(stack, day, 3).await;
@@ -114,7 +114,7 @@ fn a_worker_that_lost_its_lease_writes_nothing() {
 #[test]
 fn old_raw_requests_are_detached_once_rolled_up_and_never_counted_to_zero() {
     with_stack_and(&[("PAINEL_RAW_RETENTION_DAYS", "10")], |stack| async move {
-        let pool = stack.stores.db.service();
+        let pool = &stack.stores.db.service();
         let (old, late) = (days_ago(20), days_ago(19));
         hold(stack, late, late).await;
         hold(stack, old, old).await;
@@ -149,7 +149,7 @@ fn a_run_of_a_day_that_is_gone_fails_for_good_and_is_no_dead_letter() {
         let run = ask(stack, days_ago(300), None).await;
         dispatch::publish_run(&stack.stores, &run).await;
         stack.step(&stack.rollup_executor()).await;
-        let run = rollup::find(stack.stores.db.service(), run.id).await.unwrap().unwrap();
+        let run = rollup::find(&stack.stores.db.service(), run.id).await.unwrap().unwrap();
         assert_eq!((run.state, run.attempt), (RunState::Failed, 1));
         let mut dead = stack.receiver(rollup::QUEUE, Side::DeadLetters).await;
         assert!(dead.receive(1, Duration::from_millis(300)).await.unwrap().is_empty());
@@ -159,7 +159,7 @@ fn a_run_of_a_day_that_is_gone_fails_for_good_and_is_no_dead_letter() {
 #[test]
 fn partitions_are_made_ahead_and_requests_go_through_the_table_only() {
     with_stack(|stack| async move {
-        let pool = stack.stores.db.service();
+        let pool = &stack.stores.db.service();
         stack.nightly().night().await.unwrap();
         let held = rollup::days_held(&mut pool.acquire().await.unwrap()).await.unwrap();
         let ahead = chrono::Utc::now().date_naive() + chrono::Days::new(7);

@@ -40,7 +40,7 @@ fn many_posts_at_once_under_one_key_stand_in_the_log_as_one_request() {
         let made: Vec<_> = join_all(posts).await.into_iter().map(|done| done.unwrap().command.id()).collect();
         let requested: Vec<String> =
             sqlx::query_scalar("SELECT resource_id FROM operational_events WHERE event_type = 'command.requested'")
-                .fetch_all(stack.stores.db.service())
+                .fetch_all(&stack.stores.db.service())
                 .await
                 .unwrap();
         assert_eq!(requested, [made[0].to_string()]);

@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
-use painel_shared::db;
-use painel_tests::{stack::with_stack, wait::eventually};
+use futures::future::join_all;
+use painel_shared::stores::Stores;
+use painel_tests::{
+    host::Host,
+    stack::{Stack, with_stack, with_stack_and},
+    wait::eventually,
+};
+use serde_json::json;
+use sqlx::PgPool;
 
 #[test]
 fn a_transaction_whose_beginning_is_cancelled_is_not_left_open() {
@@ -12,10 +19,10 @@ fn a_transaction_whose_beginning_is_cancelled_is_not_left_open() {
         for round in 0..400_u64 {
             let limit = Duration::from_micros(round * 5);
             // Some are cancelled before, some while, and some after they have begun.
-            let _ = tokio::time::timeout(limit, db::begin(database.service())).await;
+            let _ = tokio::time::timeout(limit, database.begin()).await;
             let _ = tokio::time::timeout(limit, database.tenant_scope(stack.example.tenant)).await;
             let role: String =
-                sqlx::query_scalar("SELECT current_user::text").fetch_one(database.service()).await.unwrap();
+                sqlx::query_scalar("SELECT current_user::text").fetch_one(&database.service()).await.unwrap();
             assert_ne!(role, "painel_tenant", "round {round}: somebody left a scope open");
         }
         eventually("no transaction to be open", Duration::from_secs(2), || async {
@@ -23,11 +30,95 @@ fn a_transaction_whose_beginning_is_cancelled_is_not_left_open() {
                 "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
             )
-            .fetch_one(database.service())
+            .fetch_one(&database.service())
             .await
             .unwrap();
             (open == 0).then_some(())
         })
         .await;
     });
+}
+
+/// Runs a statement on every session of the pool, which has so many.
+async fn on_every_session(pool: &PgPool, sessions: usize, statement: &'static str) {
+    let mut all = Vec::new();
+    for _ in 0..sessions {
+        all.push(pool.acquire().await.unwrap());
+    }
+    for session in &mut all {
+        sqlx::raw_sql(statement).execute(&mut **session).await.unwrap();
+    }
+}
+
+#[test]
+fn sessions_that_a_failover_has_left_read_only_are_let_go() {
+    with_stack_and(&[("PAINEL_DATABASE_POOL", "5")], |stack| async move {
+        let stores = Stores::from_vars(&stack.vars).await.unwrap();
+        let client = stack.serve_on(stores.clone()).await;
+        on_every_session(&stores.db.service(), 5, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").await;
+        for _ in 0..20 {
+            client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+        }
+    });
+}
+
+#[test]
+fn a_plan_that_does_not_fit_any_more_is_made_anew() {
+    with_stack(|stack| async move {
+        let database = &stack.stores.db;
+        let pool = &database.service();
+        sqlx::raw_sql("CREATE TABLE probe (a integer); INSERT INTO probe VALUES (1)").execute(pool).await.unwrap();
+        let ask = || sqlx::query("SELECT * FROM probe").fetch_one(pool);
+        database.step(ask).await.unwrap();
+        sqlx::raw_sql("ALTER TABLE probe ADD b integer").execute(pool).await.unwrap();
+        assert_eq!(sqlx::Row::columns(&database.step(ask).await.unwrap()).len(), 2);
+    });
+}
+
+/// A host vanishes while its sessions are asked, or are on their way back into the pool.
+fn a_host_vanishes(on_the_way_back: bool) {
+    with_stack_and(
+        &[("PAINEL_DATABASE_POOL", "4"), ("PAINEL_DATABASE_TIMEOUT_MS", "2000")],
+        move |stack| async move {
+            let (host, stores) = behind_a_host(stack).await;
+            let database = &stores.db;
+            on_every_session(&database.service(), 4, "SELECT 1").await;
+            if !on_the_way_back {
+                eventually("all to be given back", Duration::from_secs(30), || async {
+                    (database.service().num_idle() == 4).then_some(())
+                })
+                .await;
+            }
+            host.be_replaced();
+            let impatient = (0..20).map(|_| database.ping(Duration::from_millis(200)));
+            assert!(join_all(impatient).await.iter().all(Result::is_err));
+            eventually("every connection of the pool to be of use", Duration::from_secs(60), || async {
+                let ask = async || database.service().acquire().await;
+                let asked = join_all((0..4).map(|_| database.step(ask))).await;
+                asked.iter().all(Result::is_ok).then_some(())
+            })
+            .await;
+        },
+    );
+}
+
+#[test]
+fn a_host_that_vanished_does_not_keep_the_pool() {
+    a_host_vanishes(false);
+}
+
+#[test]
+fn a_host_that_vanished_does_not_keep_what_was_on_its_way_back() {
+    a_host_vanishes(true);
+}
+
+/// Stores whose PostgreSQL is behind a host.
+async fn behind_a_host(stack: &Stack) -> (Host, Stores) {
+    let url = stack.vars.text("PAINEL_DATABASE_URL").unwrap();
+    let server = stack.postgres_address();
+    let host = Host::before(server).await;
+    let url = url.replace(&server.to_string(), &host.address().to_string());
+    let stores =
+        Stores::from_vars(&stack.vars.clone().overridden_by([("PAINEL_DATABASE_URL", url)])).await.unwrap();
+    (host, stores)
 }

@@ -31,8 +31,7 @@ fn attempt(command: &Command, fence: u64) -> Attempt {
 /// Makes an effect under that fence: what it returned, or the code of its error.
 async fn make(stack: &Stack, command: &Command, fence: u64, n: u32) -> Result<ResultMap, String> {
     let attempt = attempt(command, fence);
-    let begun =
-        effects::begin(stack.stores.db.service(), &attempt).await.map_err(|error| error.to_stored().code)?;
+    let begun = effects::begin(&stack.stores.db, &attempt).await.map_err(|error| error.to_stored().code)?;
     match begun {
         Begun::Done(success) => Ok(success.result().clone()),
         Begun::Fresh(effect) => {
@@ -65,8 +64,7 @@ fn of_two_at_once_one_makes_the_effect() {
 fn an_effect_that_is_not_committed_has_not_happened() {
     with_stack(|stack| async move {
         let command = command(stack).await;
-        let Begun::Fresh(effect) = effects::begin(stack.stores.db.service(), &attempt(&command, 1)).await.unwrap()
-        else {
+        let Begun::Fresh(effect) = effects::begin(&stack.stores.db, &attempt(&command, 1)).await.unwrap() else {
             panic!("it is fresh");
         };
         drop(effect);
@@ -79,7 +77,7 @@ fn a_result_over_what_a_command_holds_is_refused_before_anything_is_done() {
     with_stack(|stack| async move {
         let command = command(stack).await;
         let attempt = attempt(&command, 1);
-        let Begun::Fresh(effect) = effects::begin(stack.stores.db.service(), &attempt).await.unwrap() else {
+        let Begun::Fresh(effect) = effects::begin(&stack.stores.db, &attempt).await.unwrap() else {
             panic!("it is fresh");
         };
         let huge = json!({"text": "x".repeat(16 * 1024)}).as_object().cloned().unwrap();
@@ -94,7 +92,7 @@ fn a_result_over_what_a_command_holds_is_refused_before_anything_is_done() {
 fn a_zombie_finds_the_tombstone() {
     with_stack(|stack| async move {
         let command = command(stack).await;
-        let buried = effects::bury(stack.stores.db.service(), command.id(), 3, error(), true).await.unwrap();
+        let buried = effects::bury(&stack.stores.db.service(), command.id(), 3, error(), true).await.unwrap();
         assert_eq!(buried, Verdict::Error { error: error(), dead_letter: true });
         for stale in [1, 2, 3] {
             assert_eq!(make(stack, &command, stale, 1).await, Err("fenced_off".to_owned()));
@@ -109,7 +107,7 @@ fn a_success_is_not_buried() {
     with_stack(|stack| async move {
         let command = command(stack).await;
         make(stack, &command, 1, 1).await.unwrap();
-        let verdict = effects::bury(stack.stores.db.service(), command.id(), 2, error(), true).await.unwrap();
+        let verdict = effects::bury(&stack.stores.db.service(), command.id(), 2, error(), true).await.unwrap();
         assert_eq!(verdict, Verdict::Success(result(1)));
         assert_eq!(stack.events(&command, "command.failed").await, 0);
     });
@@ -124,7 +122,7 @@ fn the_audit_log_is_append_only() {
             "DELETE FROM operational_events",
             "TRUNCATE operational_events",
         ] {
-            let error = sqlx::raw_sql(statement).execute(stack.stores.db.service()).await.unwrap_err();
+            let error = sqlx::raw_sql(statement).execute(&stack.stores.db.service()).await.unwrap_err();
             assert!(error.to_string().contains("append only"), "{error}");
         }
     });

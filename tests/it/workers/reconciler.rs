@@ -135,8 +135,10 @@ fn a_run_is_published_again_while_the_command_store_is_away() {
     with_stack(|stack| async move {
         let day = painel_shared::time::today() - chrono::Days::new(1);
         let days = [day];
-        let db = stack.stores.db.service();
-        painel_shared::rollup::request(db, &days, None, "tester", TraceContext::root()).await.unwrap();
+        let db = &stack.stores.db.service();
+        painel_shared::rollup::request(&stack.stores.db, &days, None, "tester", TraceContext::root())
+            .await
+            .unwrap();
         sqlx::query("UPDATE rollup_runs SET next_publish_at = now()").execute(db).await.unwrap();
         let nowhere = [("PAINEL_DYNAMODB_ENDPOINT", "http://127.0.0.1:9".to_owned())];
         let vars = stack.vars.clone().overridden_by(nowhere);

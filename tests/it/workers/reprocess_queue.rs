@@ -29,7 +29,7 @@ async fn dead(stack: &Stack, with_letter: bool) -> (Command, String) {
         panic!("it can be claimed")
     };
     let error = CommandError { code: "busy".to_owned(), message: "for a test".to_owned(), retryable: true };
-    let verdict = effects::bury(stack.stores.db.service(), held.id(), holder.fence, error, true).await.unwrap();
+    let verdict = effects::bury(&stack.stores.db.service(), held.id(), holder.fence, error, true).await.unwrap();
     assert!(matches!(verdict, Verdict::Error { .. }));
     store.finish(&held, holder, verdict).await.unwrap();
     let delivery = stack.next(restarts()).await;
@@ -135,7 +135,7 @@ fn an_attempt_that_was_interrupted_is_gone_on_with() {
         .bind(command.id().uuid())
         .bind(half.id().uuid())
         .bind(half.key.created_at)
-        .execute(stack.stores.db.service())
+        .execute(&stack.stores.db.service())
         .await
         .unwrap();
         stack.stores.commands.reprocess(&half).await.unwrap();

@@ -16,7 +16,7 @@ fn a_new_secret_takes_the_old_ones_place_once() {
         let (tenant, integration) = (stack.example.tenant, stack.example.integration);
         sqlx::query("UPDATE tenant_integrations SET status = 'error', last_error = 'refused' WHERE id = $1")
             .bind(integration.uuid())
-            .execute(stack.stores.db.service())
+            .execute(&stack.stores.db.service())
             .await
             .unwrap();
         let executor = stack.executor::<ResetToken>();
@@ -31,7 +31,7 @@ fn a_new_secret_takes_the_old_ones_place_once() {
         assert_eq!(stack.rotations().await, 1);
         let row = sqlx::query("SELECT * FROM tenant_integrations WHERE id = $1")
             .bind(integration.uuid())
-            .fetch_one(stack.stores.db.service())
+            .fetch_one(&stack.stores.db.service())
             .await
             .unwrap();
         let sealed = Sealed {
@@ -48,7 +48,7 @@ fn a_new_secret_takes_the_old_ones_place_once() {
 
         // The secret is nowhere but in its sealed place.
         let events: Vec<String> = sqlx::query_scalar("SELECT details::text FROM operational_events")
-            .fetch_all(stack.stores.db.service())
+            .fetch_all(&stack.stores.db.service())
             .await
             .unwrap();
         assert!(events.iter().all(|details| !details.contains(&reveal(&token))));
@@ -66,7 +66,7 @@ fn an_integration_that_vanished_is_a_permanent_error() {
             stack.send::<commands::ResetToken>(Some(tenant), json!({"integration_id": integration})).await;
         sqlx::query("DELETE FROM tenant_integrations WHERE id = $1")
             .bind(integration.uuid())
-            .execute(stack.stores.db.service())
+            .execute(&stack.stores.db.service())
             .await
             .unwrap();
         stack.step(&stack.executor::<ResetToken>()).await;

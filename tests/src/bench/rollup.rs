@@ -126,12 +126,12 @@ impl Bench {
         Self { database, load, last: Utc::now().date_naive() - Days::new(5) }
     }
 
-    fn pool(&self) -> &PgPool {
+    fn pool(&self) -> PgPool {
         self.database.service()
     }
 
     async fn execute(&self, sql: String) {
-        sqlx::query(AssertSqlSafe(sql)).execute(self.pool()).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql)).execute(&self.pool()).await.unwrap();
     }
 
     async fn make_agents(&self) {
@@ -169,12 +169,12 @@ impl Bench {
             "SELECT ta.id FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id
                                                 WHERE a.segment = 'bench' ORDER BY ta.id",
         )
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await
         .unwrap();
         sqlx::query("SELECT ensure_agent_requests_partitions($1, $1)")
             .bind(day)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await
             .unwrap();
         let copy =
@@ -253,9 +253,9 @@ impl Bench {
     /// From the claim of a run to its end, as a worker carries it out.
     async fn ours(&self, day: NaiveDate) -> Duration {
         let pool = self.pool();
-        let runs = rollup::request(pool, &[day], None, "bench", TraceContext::root()).await.unwrap();
+        let runs = rollup::request(&self.database, &[day], None, "bench", TraceContext::root()).await.unwrap();
         let began = Instant::now();
-        let claimed = rollup::claim(pool, runs[0].id, LONG).await.unwrap();
+        let claimed = rollup::claim(&pool, runs[0].id, LONG).await.unwrap();
         let RunClaim::Held(run, holder) = claimed else { panic!("{claimed:?}") };
         let rolled = roll_up(&self.database, &run, holder).await.unwrap();
         let took = began.elapsed();
@@ -267,7 +267,7 @@ impl Bench {
     async fn floor(&self, partition: &str) -> Duration {
         let began = Instant::now();
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM {partition}"));
-        let count: i64 = sqlx::query_scalar(sql).fetch_one(self.pool()).await.unwrap();
+        let count: i64 = sqlx::query_scalar(sql).fetch_one(&self.pool()).await.unwrap();
         assert_eq!(count.unsigned_abs(), self.load.rows_per_day);
         began.elapsed()
     }
@@ -277,10 +277,11 @@ impl Bench {
         self.load_day(self.last).await;
         let mut fleet = Fleet::new(stack);
         fleet.start("painel-metrics-rollup-worker");
-        let runs = rollup::request(self.pool(), &[self.last], None, "bench", TraceContext::root()).await.unwrap();
+        let runs =
+            rollup::request(&self.database, &[self.last], None, "bench", TraceContext::root()).await.unwrap();
         dispatch::publish_run(&stack.stores, &runs[0]).await;
         let run = eventually("the day to be rolled up", LONG, || async {
-            let run = rollup::find(self.pool(), runs[0].id).await.unwrap().unwrap();
+            let run = rollup::find(&self.pool(), runs[0].id).await.unwrap().unwrap();
             (run.state == RunState::Succeeded).then_some(run)
         })
         .await;

@@ -154,7 +154,7 @@ pub(super) async fn calm(stack: &Stack, accepted: &[CommandId], limit: Duration)
 
 async fn events(stack: &Stack) -> BTreeSet<(String, String)> {
     let rows: Vec<(String, String)> = sqlx::query_as("SELECT resource_id, event_type FROM operational_events")
-        .fetch_all(stack.stores.db.service())
+        .fetch_all(&stack.stores.db.service())
         .await
         .unwrap();
     rows.into_iter().collect()

@@ -84,7 +84,7 @@ impl HealthCheck {
         database_up: bool,
     ) -> Result<Success, HandlerError> {
         if database_up {
-            match effects::begin(self.stores.db.service(), attempt).await {
+            match effects::begin(&self.stores.db, attempt).await {
                 Ok(Begun::Done(success)) => return Ok(success),
                 Ok(Begun::Fresh(effect)) => match effect.commit(attempt, result.clone()).await {
                     Ok(success) => return Ok(success),

@@ -10,7 +10,7 @@ use painel_shared::{
     command_store::ReadOn,
     commands,
     config::{ConfigError, Vars},
-    db, dispatch,
+    dispatch,
     events::{self, Event},
     ids::{CommandId, JobId, RunId},
     job::{Job, Work},
@@ -64,7 +64,7 @@ impl Handler for ReprocessQueue {
         attempt: &Attempt,
         parameters: commands::ReprocessQueue,
     ) -> Result<Success, HandlerError> {
-        if let Some(success) = effects::find_standing(self.stores.db.service(), attempt).await? {
+        if let Some(success) = effects::find_standing(&self.stores.db.service(), attempt).await? {
             return Ok(success);
         }
         let run = Run { stores: &self.stores, attempt, parameters: &parameters };
@@ -73,7 +73,7 @@ impl Handler for ReprocessQueue {
         run.move_dead_commands().await?;
         let (moved, skipped) = run.counts().await?;
         let remaining = self.stores.queue.depth(parameters.queue_name).await?.dead;
-        match effects::begin(self.stores.db.service(), attempt).await? {
+        match effects::begin(&self.stores.db, attempt).await? {
             Begun::Done(success) => Ok(success),
             Begun::Fresh(effect) => {
                 let result = json!({"moved": moved, "skipped": skipped + unreadable, "remaining": remaining});
@@ -135,7 +135,7 @@ impl Run<'_> {
              WHERE command_id = $1 AND outcome = 'taken'",
             self.id().uuid(),
         )
-        .fetch_all(self.stores.db.service())
+        .fetch_all(&self.stores.db.service())
         .await?;
         for row in open {
             let key = CommandKey { command_id: row.target_command_id.into(), created_at: row.target_created_at };
@@ -228,7 +228,7 @@ impl Run<'_> {
 
     /// A rollup run counts like a command, under its own id.
     async fn take_run(&self, run_id: RunId) -> Result<Taken, HandlerError> {
-        let Some(run) = rollup::find(self.stores.db.service(), run_id).await? else { return Ok(Taken::Left) };
+        let Some(run) = rollup::find(&self.stores.db.service(), run_id).await? else { return Ok(Taken::Left) };
         let key = CommandKey { command_id: run.id.uuid().into(), created_at: run.created_at };
         if run.state != RunState::Failed {
             self.reserve(key, "skipped").await?;
@@ -247,7 +247,7 @@ impl Run<'_> {
 
     /// Gives a failed run new attempts and a new job.
     async fn revive_run(&self, run_id: RunId) -> Result<(), HandlerError> {
-        let db = self.stores.db.service();
+        let db = &self.stores.db.service();
         rollup::requeue(db, run_id).await?;
         if let Some(run) = rollup::find(db, run_id).await?.filter(|run| run.state == RunState::Queued) {
             // What the queue does not take now, the reconciler publishes.
@@ -328,7 +328,7 @@ impl Run<'_> {
     /// Writes down that a command is taken or skipped; false where as many are taken as were asked for.
     /// One that was written down before stays as it is.
     async fn reserve(&self, target: CommandKey, outcome: &str) -> Result<bool, HandlerError> {
-        let mut transaction = db::begin(self.stores.db.service()).await?;
+        let mut transaction = self.stores.db.begin().await?;
         // Another holder of this command, alive after all, must not count at the same time.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(self.id().to_string())
@@ -374,7 +374,7 @@ impl Run<'_> {
             target.command_id.uuid(),
             outcome,
         )
-        .execute(self.stores.db.service())
+        .execute(&self.stores.db.service())
         .await?;
         Ok(())
     }
@@ -387,7 +387,7 @@ impl Run<'_> {
                FROM reprocessed_commands WHERE command_id = $1"#,
             self.id().uuid(),
         )
-        .fetch_one(self.stores.db.service())
+        .fetch_one(&self.stores.db.service())
         .await?;
         Ok((row.moved.unsigned_abs(), row.skipped.unsigned_abs()))
     }

@@ -32,7 +32,7 @@ impl Handler for ResetToken {
 
     async fn handle(&self, attempt: &Attempt, parameters: commands::ResetToken) -> Result<Success, HandlerError> {
         let tenant = attempt.tenant()?;
-        let mut effect = match effects::begin(self.stores.db.service(), attempt).await? {
+        let mut effect = match effects::begin(&self.stores.db, attempt).await? {
             Begun::Done(success) => return Ok(success),
             Begun::Fresh(effect) => effect,
         };

@@ -41,7 +41,7 @@ impl Handler for RestartAgent {
     /// gives the same answer. So its effect can be recorded after it was made.
     async fn handle(&self, attempt: &Attempt, parameters: commands::RestartAgent) -> Result<Success, HandlerError> {
         let (tenant, agent) = (attempt.tenant()?, parameters.agent_id);
-        if let Some(success) = effects::find_standing(self.stores.db.service(), attempt).await? {
+        if let Some(success) = effects::find_standing(&self.stores.db.service(), attempt).await? {
             return Ok(success);
         }
         let began = Instant::now();
@@ -55,7 +55,7 @@ impl Handler for RestartAgent {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        let mut effect = match effects::begin(self.stores.db.service(), attempt).await? {
+        let mut effect = match effects::begin(&self.stores.db, attempt).await? {
             Begun::Done(success) => return Ok(success),
             Begun::Fresh(effect) => effect,
         };

@@ -8,7 +8,7 @@ use chrono::{Datelike, NaiveDate};
 use futures::{TryStreamExt, future::try_join_all};
 use painel_shared::{
     command::{CommandError, Holder},
-    db::{self, Database, READERS},
+    db::{Database, READERS},
     rollup::{self, RollupRun},
 };
 use sqlx::PgConnection;
@@ -67,7 +67,7 @@ impl RollupError {
 /// Rolls up the run's day, and ends the run in the same transaction.
 pub async fn roll_up(database: &Database, run: &RollupRun, holder: Holder) -> Result<Rolled, RollupError> {
     let partition = rollup::partition(run.day);
-    let mut transaction = db::begin(database.service()).await?;
+    let mut transaction = database.begin().await?;
     prepare(&mut transaction, run).await?;
     let tables = tables(&mut transaction, &partition).await?;
     if tables.is_empty() {
@@ -77,7 +77,7 @@ pub async fn roll_up(database: &Database, run: &RollupRun, holder: Holder) -> Re
     let mut found = Found::default();
     let buckets = Buckets::new();
     // A tenant's part of a day is small.
-    if let (None, Some(readers)) = (run.tenant_id, database.readers()) {
+    if let (None, Some(beside)) = (run.tenant_id, database.beside()) {
         let pieces = Pieces::cut(&mut transaction, &tables).await?;
         let (batches, mut to_write) = mpsc::channel::<Vec<Usage>>(BATCHES_AHEAD);
         let write = async {
@@ -86,7 +86,7 @@ pub async fn roll_up(database: &Database, run: &RollupRun, holder: Holder) -> Re
             }
             Ok(())
         };
-        let reads = try_join_all((0..READERS).map(|_| pieces.read(readers, &buckets, BATCH, batches.clone())));
+        let reads = try_join_all((0..READERS).map(|_| pieces.read(&beside, &buckets, BATCH, batches.clone())));
         drop(batches);
         tokio::try_join!(reads, write)?;
     } else {

@@ -166,8 +166,8 @@ impl Pieces {
     }
 
     /// A connection that is set for reading them.
-    async fn connect(&self, readers: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let mut connection = readers.acquire().await?;
+    async fn connect(&self, pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut connection = pool.acquire().await?;
         // Hashing all agents in memory is many times faster than sorting their requests; and the planner does not
         // know that an index which is read alone, in order, is faster still.
         let hash = if self.in_order { "off" } else { "on" };
@@ -182,12 +182,12 @@ impl Pieces {
     /// Reads pieces until there are none left, and sends what the agents did in batches of that size.
     pub(super) async fn read(
         &self,
-        readers: &PgPool,
+        pool: &PgPool,
         buckets: &Buckets,
         size: usize,
         batches: mpsc::Sender<Vec<Usage>>,
     ) -> Result<(), sqlx::Error> {
-        let mut connection = self.connect(readers).await?;
+        let mut connection = self.connect(pool).await?;
         let mut batch = Vec::new();
         while let Some((table, whose)) = self.pieces.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let mut usages = read(&mut connection, table, *whose, buckets);

@@ -36,7 +36,7 @@ pub struct RunWork {
 }
 
 impl RunWork {
-    fn db(&self) -> &PgPool {
+    fn db(&self) -> PgPool {
         self.stores.db.service()
     }
 
@@ -49,10 +49,19 @@ impl RunWork {
             Decision::Retry(error) => {
                 metrics::counter!("painel_job_retries_total", "kind" => rollup::KIND).increment(1);
                 let delay = rollup::RETRY.delay(run.attempt);
-                Ok(("retry", rollup::retry(self.db(), run.id, *holder, &error.message, delay).await?))
+                let given = self
+                    .stores
+                    .db
+                    .step(async || rollup::retry(&self.db(), run.id, *holder, &error.message, delay).await)
+                    .await?;
+                Ok(("retry", given))
             }
             Decision::Fail { error, dead_letter } => {
-                let failed = rollup::fail(self.db(), run.id, *holder, &error.message, dead_letter).await?;
+                let failed = self
+                    .stores
+                    .db
+                    .step(async || rollup::fail(&self.db(), run.id, *holder, &error.message, dead_letter).await)
+                    .await?;
                 Ok((if dead_letter { "dead_letter" } else { "error" }, failed))
             }
         }
@@ -84,7 +93,7 @@ impl Work for RunWork {
     }
 
     async fn claim(&self, id: RunId) -> Result<Claimed<RollupRun>, WorkError> {
-        Ok(match rollup::claim(self.db(), id, self.lease()).await? {
+        Ok(match self.stores.db.step(async || rollup::claim(&self.db(), id, self.lease()).await).await? {
             RunClaim::Held(stored, holder) => Claimed::Held(Held { stored, holder }),
             RunClaim::Refused(run) => Claimed::Refused(run),
             RunClaim::Missing => Claimed::Never("its run does not exist".to_owned()),
@@ -93,12 +102,16 @@ impl Work for RunWork {
 
     fn run(&self, held: &Held<RollupRun>) -> impl Future<Output = Self::Output> + Send + 'static {
         let (database, run, holder) = (self.stores.db.clone(), held.stored.clone(), held.holder);
-        async move { roll_up(&database, &run, holder).await }
+        async move { database.watch(roll_up(&database, &run, holder)).await }
     }
 
     /// While a pool of one is in the rollup's own hands this fails; then nobody else can take the run either.
     async fn renew(&self, held: &Held<RollupRun>) -> Result<bool, WorkError> {
-        Ok(rollup::renew(self.db(), held.stored.id, held.holder, self.lease()).await?)
+        Ok(self
+            .stores
+            .db
+            .step(async || rollup::renew(&self.db(), held.stored.id, held.holder, self.lease()).await)
+            .await?)
     }
 
     async fn record(
@@ -113,15 +126,27 @@ impl Work for RunWork {
                 ("success", true)
             }
             Ended::Returned(Ok(Rolled::LostLease)) | Ended::LostLease => ("lease_lost", false),
-            Ended::Drained => ("released", rollup::release(self.db(), run.id, *holder).await?),
-            Ended::Returned(Err(error)) => self.fail(held, error.to_stored()).await?,
+            Ended::Drained => (
+                "released",
+                self.stores.db.step(async || rollup::release(&self.db(), run.id, *holder).await).await?,
+            ),
+            Ended::Returned(Err(error)) => {
+                if let RollupError::Database(error) = &error {
+                    self.stores.db.learn(error);
+                }
+                self.fail(held, error.to_stored()).await?
+            }
             Ended::Panicked => self.fail(held, CommandError::new("panic", "the rollup panicked", true)).await?,
             Ended::TimedOut => {
                 let message = format!("no outcome within {:?}", self.limit());
                 self.fail(held, CommandError::new("timeout", &message, true)).await?
             }
         };
-        Ok(Recorded { outcome, stored: rollup::find(self.db(), run.id).await?, written })
+        Ok(Recorded {
+            outcome,
+            stored: self.stores.db.step(async || rollup::find(&self.db(), run.id).await).await?,
+            written,
+        })
     }
 
     fn standing(&self, stored: &RollupRun) -> Standing {
@@ -129,8 +154,8 @@ impl Work for RunWork {
     }
 
     async fn expire(&self, run: &RollupRun) -> Result<Option<RollupRun>, WorkError> {
-        rollup::expire(self.db(), run.id).await?;
-        Ok(rollup::find(self.db(), run.id).await?)
+        self.stores.db.step(async || rollup::expire(&self.db(), run.id).await).await?;
+        Ok(self.stores.db.step(async || rollup::find(&self.db(), run.id).await).await?)
     }
 
     /// A run's end has no event of its own.

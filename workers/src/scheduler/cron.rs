@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate, Utc};
 use painel_shared::{
-    db, dispatch,
+    db::Database,
+    dispatch,
     rollup::{self, RollupRun},
     stores::Stores,
     time::today,
 };
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RollupConfig;
@@ -72,11 +73,11 @@ impl Nightly {
 
     /// The nightly work: partitions for the coming days, runs for closed days without one, old partitions detached.
     pub async fn night(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
-        let (db, today) = (self.stores.db.service(), today());
+        let (db, today) = (&self.stores.db, today());
         rollup::ensure_partitions(db, today, today + AHEAD).await?;
         let runs = rollup::request_missing(db, today).await?;
         self.publish(&runs).await;
-        for day in rollup::days_to_detach(db, today - self.config.retention).await? {
+        for day in rollup::days_to_detach(&db.service(), today - self.config.retention).await? {
             detach(db, day).await?;
         }
         Ok(runs)
@@ -84,10 +85,10 @@ impl Nightly {
 
     /// Runs for what came late to days that had been rolled up: of the tenants it came for, and no others.
     pub async fn catch_up(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
-        let (db, today) = (self.stores.db.service(), today());
+        let (db, today) = (&self.stores.db, today());
         let late = rollup::request_late(db, today).await?;
         self.publish(&late).await;
-        let lag = rollup::lag_days(db, today).await?;
+        let lag = rollup::lag_days(&db.service(), today).await?;
         metrics::gauge!("painel_rollup_lag_days").set(u32::try_from(lag).unwrap_or(u32::MAX));
         Ok(late)
     }
@@ -102,8 +103,8 @@ impl Nightly {
 }
 
 /// Takes a day's raw requests out of the table, if it is still rolled up when nobody can add to it any more.
-async fn detach(db: &PgPool, day: NaiveDate) -> Result<(), sqlx::Error> {
-    let mut transaction = db::begin(db).await?;
+async fn detach(db: &Database, day: NaiveDate) -> Result<(), sqlx::Error> {
+    let mut transaction = db.begin().await?;
     sqlx::query("LOCK TABLE agent_requests IN ACCESS EXCLUSIVE MODE").execute(&mut *transaction).await?;
     if rollup::is_settled(&mut transaction, day).await? {
         let partition = rollup::partition(day);

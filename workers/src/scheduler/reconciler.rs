@@ -19,7 +19,7 @@ use futures::{StreamExt, stream};
 use painel_shared::{
     command::{Command, DueKind},
     command_store::{StoreError, Write},
-    db, dispatch,
+    dispatch,
     ids::RunId,
     planted::{Bug, planted},
     queue::{Depth, WorkQueue},
@@ -204,8 +204,8 @@ impl Reconciler {
 
     /// Publishes rollup runs again that waited too long, by the same rules; how many.
     async fn publish_runs(&self, publishing: &Publishing) -> Result<u64, sqlx::Error> {
-        let db = self.stores.db.service();
-        let runs = db::within_limit(rollup::take_overdue(db, RUNS)).await?;
+        let db = &self.stores.db.service();
+        let runs = self.stores.db.step(|| rollup::take_overdue(db, RUNS)).await?;
         let taken = runs.len();
         let refused = stream::iter(runs.into_iter().map(|run| self.publish_run(run, publishing)))
             .buffer_unordered(AT_ONCE)
@@ -213,7 +213,7 @@ impl Reconciler {
             .collect::<Vec<_>>()
             .await;
         if !refused.is_empty() {
-            db::within_limit(rollup::publish_failed(db, &refused)).await?;
+            self.stores.db.step(|| rollup::publish_failed(db, &refused)).await?;
         }
         Ok(u64::try_from(taken.saturating_sub(refused.len())).unwrap_or(u64::MAX))
     }

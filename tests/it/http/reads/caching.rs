@@ -116,7 +116,7 @@ fn a_command_whose_request_ran_out_of_time_is_carried_through_and_drops_what_is_
             .await;
         let me = format!("/tenant/me?tenant_id={}", stack.example.tenant);
         body(&client, &me).await;
-        let mut lock = painel_shared::db::begin(stack.stores.db.service()).await.unwrap();
+        let mut lock = stack.stores.db.begin().await.unwrap();
         sqlx::query("LOCK TABLE operational_events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let reset = json!({
             "command_type": "RESET_TOKEN", "tenant_id": stack.example.tenant,
@@ -140,7 +140,7 @@ fn a_command_whose_request_ran_out_of_time_is_carried_through_and_drops_what_is_
 async fn waiting(stack: &Stack) -> i64 {
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    sqlx::query_scalar(waiting).fetch_one(stack.stores.db.service()).await.unwrap()
+    sqlx::query_scalar(waiting).fetch_one(&stack.stores.db.service()).await.unwrap()
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn concurrent_questions_share_one_computation() {
     with_stack(|stack| async move {
         let client = stack.serve().await;
         // While the table is locked, no answer can be computed.
-        let mut lock = painel_shared::db::begin(stack.stores.db.service()).await.unwrap();
+        let mut lock = stack.stores.db.begin().await.unwrap();
         sqlx::query("LOCK TABLE tenant_usage_daily IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let asked = futures::future::join_all((0..30).map(|_| client.get("/internal/usage/overview")));
         let release = async {

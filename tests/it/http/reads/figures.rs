@@ -45,7 +45,7 @@ fn usage_adds_up_by_day_and_by_agent_and_covers_every_day() {
             .bind(tenant.uuid())
             .bind(yesterday())
             .bind(i32::try_from(days).unwrap())
-            .fetch_one(stack.stores.db.service())
+            .fetch_one(&stack.stores.db.service())
             .await
             .unwrap();
             let summary = &usage["summary"];
@@ -81,7 +81,7 @@ fn percentiles_are_those_of_the_requests_themselves() {
             .bind(tenant.uuid())
             .bind(percent)
             .bind(yesterday())
-            .fetch_one(stack.stores.db.service())
+            .fetch_one(&stack.stores.db.service())
             .await
             .unwrap();
             let shown = usage["daily_data"][6][member].as_f64().unwrap();
@@ -102,7 +102,7 @@ fn revenue_adds_up_by_plan_by_segment_by_day_and_by_month() {
                 "SELECT sum(mrr_after_cents - mrr_before_cents)::bigint FROM subscription_events
                  WHERE occurred_at < date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'",
             )
-            .fetch_one(stack.stores.db.service())
+            .fetch_one(&stack.stores.db.service())
             .await
             .unwrap();
             assert_eq!(mrr, total);
@@ -187,7 +187,7 @@ fn the_overview_ranks_the_busiest_and_covers_every_day() {
             "SELECT sum(total_requests)::bigint FROM tenant_usage_daily WHERE date > $1::date - 90 AND date <= $1",
         )
         .bind(yesterday())
-        .fetch_one(stack.stores.db.service())
+        .fetch_one(&stack.stores.db.service())
         .await
         .unwrap();
         assert_eq!(overview["global_stats"]["total_requests"], total);

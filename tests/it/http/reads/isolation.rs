@@ -19,7 +19,7 @@ const OF_TENANTS: &str = "
 #[test]
 fn every_table_with_rows_of_tenants_has_a_policy_that_is_forced() {
     with_stack(|stack| async move {
-        let tables = sqlx::query(OF_TENANTS).fetch_all(stack.stores.db.service()).await.unwrap();
+        let tables = sqlx::query(OF_TENANTS).fetch_all(&stack.stores.db.service()).await.unwrap();
         assert!(tables.len() >= 10, "only {} tables were looked at", tables.len());
         for table in tables {
             let (name, forced, policies): (String, bool, i64) = (table.get(0), table.get(1), table.get(2));
@@ -59,8 +59,8 @@ fn a_query_that_forgets_the_tenant_sees_its_rows_all_the_same_and_no_others() {
                     _ => format!("t.tenant_id = '{tenant}'"),
                 };
                 let ask = |sql: String| sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql));
-                let all = ask(count("true")).fetch_one(db.service()).await.unwrap();
-                let mine = ask(count(&own)).fetch_one(db.service()).await.unwrap();
+                let all = ask(count("true")).fetch_one(&db.service()).await.unwrap();
+                let mine = ask(count(&own)).fetch_one(&db.service()).await.unwrap();
                 let mut scope = db.tenant_scope(tenant).await.unwrap();
                 let seen = ask(count("true")).fetch_one(scope.connection()).await.unwrap();
                 assert_eq!(seen, mine, "{table}");
@@ -73,9 +73,9 @@ fn a_query_that_forgets_the_tenant_sees_its_rows_all_the_same_and_no_others() {
 #[test]
 fn without_a_tenant_the_tenants_role_sees_nothing_and_it_may_change_nothing() {
     with_stack(|stack| async move {
-        let pool = stack.stores.db.service();
+        let database = &stack.stores.db;
         for table in READABLE.iter().filter(|table| **table != "plans") {
-            let mut transaction = painel_shared::db::begin(pool).await.unwrap();
+            let mut transaction = database.begin().await.unwrap();
             sqlx::query("SET LOCAL ROLE painel_tenant").execute(&mut *transaction).await.unwrap();
             let sql = format!("SELECT count(*) FROM {table}");
             let seen: i64 =
@@ -95,7 +95,7 @@ fn without_a_tenant_the_tenants_role_sees_nothing_and_it_may_change_nothing() {
             "DELETE FROM tenant_users",
         ];
         for statement in forbidden {
-            let mut transaction = painel_shared::db::begin(pool).await.unwrap();
+            let mut transaction = database.begin().await.unwrap();
             sqlx::query("SET LOCAL ROLE painel_tenant").execute(&mut *transaction).await.unwrap();
             let refused = sqlx::query(statement).execute(&mut *transaction).await.unwrap_err();
             let code = refused.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
@@ -112,7 +112,7 @@ fn a_scope_leaves_nothing_behind_on_its_connection() {
             drop(db.tenant_scope(stack.example.tenant).await.unwrap());
             let (role, tenant): (String, Option<String>) =
                 sqlx::query_as("SELECT current_user::text, NULLIF(current_setting('painel.tenant_id', true), '')")
-                    .fetch_one(db.service())
+                    .fetch_one(&db.service())
                     .await
                     .unwrap();
             assert_ne!(role, "painel_tenant");

@@ -97,7 +97,7 @@ fn more_than_can_be_served_is_refused_at_once_and_what_takes_too_long_is_given_u
         ]);
         let client = stack.serve_with(&vars).await;
         client.get("/internal/usage/overview").await;
-        let mut lock = painel_shared::db::begin(stack.stores.db.service()).await.unwrap();
+        let mut lock = stack.stores.db.begin().await.unwrap();
         sqlx::query("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let asked = std::time::Instant::now();
         let answers = futures::future::join_all((0..4).map(|_| async {

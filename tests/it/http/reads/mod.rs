@@ -42,7 +42,7 @@ async fn other_tenant(stack: &Stack) -> TenantId {
     let id: uuid::Uuid =
         sqlx::query_scalar("SELECT id FROM tenants WHERE id <> $1 AND status = 'active' ORDER BY name")
             .bind(stack.example.tenant.uuid())
-            .fetch_one(stack.stores.db.service())
+            .fetch_one(&stack.stores.db.service())
             .await
             .unwrap();
     id.into()
@@ -50,5 +50,5 @@ async fn other_tenant(stack: &Stack) -> TenantId {
 
 /// Runs a statement as the service.
 async fn run(stack: &Stack, query: sqlx::query::Query<'_, sqlx::Postgres, PgArguments>) {
-    query.execute(stack.stores.db.service()).await.unwrap();
+    query.execute(&stack.stores.db.service()).await.unwrap();
 }

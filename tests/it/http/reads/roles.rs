@@ -67,7 +67,7 @@ fn an_object_of_another_tenant_is_answered_like_one_that_does_not_exist() {
              WHERE agent_id NOT IN (SELECT agent_id FROM tenant_agents WHERE tenant_id = $1) LIMIT 1",
         )
         .bind(stack.example.tenant.uuid())
-        .fetch_one(stack.stores.db.service())
+        .fetch_one(&stack.stores.db.service())
         .await
         .unwrap();
         let without_ids = |mut body: Value| {

@@ -1,0 +1,129 @@
+//! A dependency's host that says nothing, or drops every packet: the API's process holds no more threads and files than
+//! before, and goes on by itself once the host is back.
+
+use std::{path::Path, time::Duration};
+
+use futures::{StreamExt, stream};
+use painel_shared::{
+    commands::{CommandType, HealthCheck},
+    queue::Queue,
+};
+use painel_tests::{
+    client::Client,
+    fleet::Fleet,
+    host::{Health, Host},
+    stack::{RABBITMQ, Stack, with_stack_and},
+    wait::eventually,
+};
+use serde_json::json;
+
+/// How many POSTs are under way at once.
+const AT_ONCE: usize = 50;
+/// How many while the host is ill: many times what may be under way.
+const POSTS: usize = 2_000;
+/// Long enough for whatever is given up to end.
+const LONG: Duration = Duration::from_secs(90);
+/// So many threads and files come and go by themselves.
+const SLACK: usize = 4;
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    threads: usize,
+    files: usize,
+}
+
+impl Held {
+    fn by(process: u32) -> Self {
+        let count = |what: &str| {
+            std::fs::read_dir(Path::new("/proc").join(process.to_string()).join(what)).unwrap().count()
+        };
+        Self { threads: count("task"), files: count("fd") }
+    }
+
+    fn is_no_more_than(self, before: Self) -> bool {
+        self.threads <= before.threads + SLACK && self.files <= before.files + SLACK
+    }
+}
+
+async fn post(client: &Client, count: usize) {
+    let command = json!({"command_type": "HEALTH_CHECK"});
+    // Accepted or not: each is answered.
+    stream::iter(0..count).for_each_concurrent(AT_ONCE, |_| async { drop(client.post(&command).await) }).await;
+}
+
+/// The URL in that variable, with its host behind another.
+async fn through_a_host(stack: &Stack, variable: &'static str) -> (Host, String) {
+    let url = stack.vars.text(variable).unwrap();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let authority = rest.split('/').next().unwrap();
+    let address = authority.rsplit('@').next().unwrap();
+    let host = Host::before(address.parse().unwrap()).await;
+    let behind = rest.replacen(address, &host.address().to_string(), 1);
+    (host, format!("{scheme}://{behind}"))
+}
+
+/// Runs an API whose dependency falls ill under load; `links` is how many connections to it may be tried at once.
+async fn falls_ill(stack: &'static Stack, variable: &'static str, health: Health, links: Option<usize>) {
+    let (host, url) = through_a_host(stack, variable).await;
+    let mut fleet = Fleet::new(stack);
+    for (name, value) in [
+        (variable, url.as_str()),
+        ("PAINEL_QUEUE_TIMEOUT_MS", "200"),
+        ("PAINEL_DYNAMODB_TIMEOUT_MS", "200"),
+        ("PAINEL_DATABASE_TIMEOUT_MS", "200"),
+    ] {
+        fleet.set(name, value);
+    }
+    fleet.start("painel-api");
+    let client = fleet.client(&stack.issuer).await;
+    let process = fleet.id("painel-api");
+    post(&client, 300).await;
+    let before = Held::by(process);
+
+    host.become_so(health).await;
+    post(&client, POSTS).await;
+    if let (Health::Silent, Some(links)) = (health, links) {
+        assert!(host.most_open() <= links, "{} connections were tried at once", host.most_open());
+    }
+    host.become_so(Health::Well).await;
+    let queue = CommandType::of::<HealthCheck>().queue();
+    let waiting = async |queues: &Queue| queues.depth(queue).await.unwrap().ready;
+    let ready = waiting(&stack.stores.queue).await;
+    eventually("a command to be accepted and published", LONG, || async {
+        let accepted = client.post(&json!({"command_type": "HEALTH_CHECK"})).await.status == 202;
+        (accepted && waiting(&stack.stores.queue).await > ready).then_some(())
+    })
+    .await;
+    eventually("no more to be held than before", LONG, || async {
+        post(&client, AT_ONCE).await;
+        Held::by(process).is_no_more_than(before).then_some(())
+    })
+    .await;
+}
+
+/// A test for each way of falling ill.
+macro_rules! ill {
+    ($($name:ident: $variable:literal [$($set:expr),*] $links:expr),* $(,)?) => {
+        $(mod $name {
+            use super::*;
+
+            #[test]
+            fn that_says_nothing() {
+                with_stack_and(&[$($set),*], |stack| falls_ill(stack, $variable, Health::Silent, $links));
+            }
+
+            #[test]
+            fn that_drops_packets() {
+                with_stack_and(&[$($set),*], |stack| falls_ill(stack, $variable, Health::Dropping, $links));
+            }
+        })*
+    };
+}
+
+ill! {
+    rabbitmq: "PAINEL_RABBITMQ_URL" [RABBITMQ] Some(2),
+    sqs: "PAINEL_SQS_ENDPOINT" [("PAINEL_QUEUE", "sqs")] None,
+    dynamodb: "PAINEL_DYNAMODB_ENDPOINT" [] None,
+    postgresql: "PAINEL_DATABASE_URL" [] None,
+}
