@@ -55,11 +55,10 @@ struct StateAnswer {
 impl AgentRuntime {
     /// A client of the configured runtime.
     pub fn new(config: &AgentRuntimeConfig) -> Result<Self, ConfigError> {
-        let client = Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(config.call_limit)
-            .build()
-            .map_err(|error| ConfigError::new("PAINEL_AGENT_RUNTIME_URL", format!("cannot be used: {error}")))?;
+        let client =
+            Client::builder().connect_timeout(CONNECT_LIMIT).timeout(config.call_limit).build().map_err(
+                |error| ConfigError::new("PAINEL_AGENT_RUNTIME_URL", format!("cannot be used: {error}")),
+            )?;
         Ok(Self { client, url: config.url.clone() })
     }
 

@@ -54,6 +54,9 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     assert_eq!(load_all(&vars("PAINEL_LOG", "info")), Vec::<String>::new());
     for (name, value, right) in [
         ("PAINEL_AUTH_ISSUER", "issuer", "https://"),
+        ("PAINEL_AUTH_ISSUER", " https://issuer.example", "without spaces"),
+        ("PAINEL_AUTH_ISSUER", "https://issuer.example\n", "without spaces"),
+        ("PAINEL_AGENT_RUNTIME_URL", "http://agents .example", "without spaces"),
         ("PAINEL_AUTH_TOKEN_USE", "refresh", "access or id"),
         ("PAINEL_CREDENTIALS_KEYS", "a:short", "32-byte key"),
         (
