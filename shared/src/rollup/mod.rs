@@ -9,6 +9,8 @@
 //! Each transition is one conditional statement; time is PostgreSQL's, so that no two clocks are compared. Whoever
 //! holds a run proves it by its fence and owner, as with commands.
 
+mod horizon;
+mod partitions;
 mod schedule;
 
 use std::time::Duration;
@@ -16,8 +18,10 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
 
-pub use self::schedule::{
-    days_held, days_to_detach, ensure_partitions, is_settled, lag_days, partition, request_late, request_missing,
+pub use self::{
+    horizon::{Horizon, horizon, settle},
+    partitions::{days_held, days_to_detach, detach, ensure_partition, partition},
+    schedule::{is_settled, lag_days, request_late, request_missing},
 };
 use crate::{
     command::{Holder, PUBLISH_AGAIN, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP},
@@ -344,16 +348,18 @@ pub async fn retry(
     Ok(given.execute(db).await?.rows_affected() == 1)
 }
 
-/// **release**: a holder that drains gives it back; the attempt does not count.
-pub async fn release(db: &PgPool, id: RunId, holder: Holder) -> Result<bool, sqlx::Error> {
+/// **release**: a holder that drains gives it back, or one that has to wait before it can begin; the attempt does not
+/// count.
+pub async fn release(db: &PgPool, id: RunId, holder: Holder, delay: Duration) -> Result<bool, sqlx::Error> {
     let given = sqlx::query!(
         "UPDATE rollup_runs
-         SET state = 'queued', attempt = attempt - 1, not_before = now(), next_publish_at = now() + $4,
+         SET state = 'queued', attempt = attempt - 1, not_before = now() + $4, next_publish_at = now() + $4 + $5,
              lease_owner = NULL, lease_expires_at = NULL, republished = 0
          WHERE id = $1 AND state = 'running' AND fence = $2 AND lease_owner = $3",
         id.uuid(),
         signed(holder.fence),
         holder.owner.uuid(),
+        interval(delay),
         interval(PUBLISH_PATIENCE),
     );
     Ok(given.execute(db).await?.rows_affected() == 1)

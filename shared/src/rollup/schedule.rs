@@ -5,26 +5,13 @@
 use chrono::NaiveDate;
 use sqlx::{PgConnection, PgPool};
 
-use super::{RollupRun, Row, interval};
+use super::{
+    RollupRun, Row,
+    horizon::{find_unsettled, note_horizons},
+    interval,
+    partitions::days_held,
+};
 use crate::{command::PUBLISH_PATIENCE, db::Database};
-
-/// The days whose raw requests are held, oldest first: each has a partition.
-pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Error> {
-    let days = sqlx::query_scalar!(
-        r#"SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS "day!"
-           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-           WHERE i.inhparent = 'agent_requests'::regclass ORDER BY 1"#,
-    );
-    days.fetch_all(db).await
-}
-
-/// Makes the partitions of these days where they are missing, whoever else does so at the same time.
-pub async fn ensure_partitions(db: &Database, first: NaiveDate, last: NaiveDate) -> Result<(), sqlx::Error> {
-    let mut transaction = db.begin().await?;
-    lock_schedule(&mut transaction).await?;
-    sqlx::query!("SELECT ensure_agent_requests_partitions($1, $2)", first, last).execute(&mut *transaction).await?;
-    transaction.commit().await
-}
 
 /// Asks for a run of every closed day that has raw requests and no finished run, once, however many ask.
 pub async fn request_missing(db: &Database, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
@@ -51,11 +38,13 @@ pub async fn request_missing(db: &Database, today: NaiveDate) -> Result<Vec<Roll
 /// Past so many tenants of a day, the whole day is rolled up instead of each.
 const LATE_TENANTS: i64 = 100;
 
-/// Asks for a run of what requests came late for: closed days with marks that have been rolled up before. The cost is
-/// that of the marks, whatever the number of requests.
+/// Asks for a run of what requests came late for: closed days that have been rolled up before and have marks, or that were
+/// rolled up before all of their requests could be seen. The cost is that of the marks, whatever the number of requests.
 pub async fn request_late(db: &Database, today: NaiveDate) -> Result<Vec<RollupRun>, sqlx::Error> {
     let mut transaction = db.begin().await?;
     lock_schedule(&mut transaction).await?;
+    let held = days_held(&mut transaction).await?;
+    note_horizons(&mut transaction, &held).await?;
     let late = sqlx::query!(
         r#"WITH late AS (
                SELECT DISTINCT m.day, m.tenant_id FROM rollup_marks m
@@ -75,7 +64,10 @@ pub async fn request_late(db: &Database, today: NaiveDate) -> Result<Vec<RollupR
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let asked = late.into_iter().map(|row| (row.day, row.tenant_id)).collect();
+    let unsettled = find_unsettled(&mut transaction).await?;
+    let marked = late.into_iter().map(|row| (row.day, row.tenant_id));
+    let asked = marked.filter(|(day, _)| !unsettled.contains(day));
+    let asked = asked.chain(unsettled.iter().map(|day| (*day, None))).collect();
     let runs = insert_scheduled(&mut transaction, asked).await?;
     transaction.commit().await?;
     Ok(runs)
@@ -113,24 +105,14 @@ async fn insert_scheduled(
     Ok(rows.into_iter().map(RollupRun::from).collect())
 }
 
-/// The days before `oldest` whose raw requests are still held and have been rolled up.
-pub async fn days_to_detach(db: &PgPool, oldest: NaiveDate) -> Result<Vec<NaiveDate>, sqlx::Error> {
-    let mut connection = db.acquire().await?;
-    let mut settled = Vec::new();
-    for day in days_held(&mut connection).await?.into_iter().filter(|day| *day < oldest) {
-        if is_settled(&mut connection, day).await? {
-            settled.push(day);
-        }
-    }
-    Ok(settled)
-}
-
-/// Whether all of a day's requests are in its usage: it has a finished run, no open one, and no mark.
+/// Whether all of a day's requests are in its usage: it has a finished run that could see them all, no open one, and no
+/// mark.
 pub async fn is_settled(db: &mut PgConnection, day: NaiveDate) -> Result<bool, sqlx::Error> {
     let settled = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND tenant_id IS NULL AND state = 'succeeded')
               AND NOT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND state IN ('queued', 'running'))
-              AND NOT EXISTS (SELECT FROM rollup_marks WHERE day = $1) AS "settled!""#,
+              AND NOT EXISTS (SELECT FROM rollup_marks WHERE day = $1)
+              AND EXISTS (SELECT FROM rollup_days WHERE day = $1 AND settled) AS "settled!""#,
         day,
     );
     settled.fetch_one(db).await
@@ -148,9 +130,4 @@ pub async fn lag_days(db: &PgPool, today: NaiveDate) -> Result<i64, sqlx::Error>
         today,
     );
     lag.fetch_one(db).await
-}
-
-/// The name of a day's partition, as the migrations make it.
-pub fn partition(day: NaiveDate) -> String {
-    format!("agent_requests_{}", day.format("%Y%m%d"))
 }

@@ -9,11 +9,11 @@ mod schedule;
 use chrono::{Days, NaiveDate, Utc};
 use painel_shared::{
     ids::TenantId,
-    rollup::{self, RollupRun, RunClaim},
+    rollup::{self, Horizon, RollupRun, RunClaim},
     trace::TraceContext,
 };
-use painel_tests::stack::Stack;
-use painel_workers::rollup::{Rolled, roll_up};
+use painel_tests::{stack::Stack, wait::eventually};
+use painel_workers::rollup::{Limits, Rolled, roll_up};
 use std::time::Duration;
 
 /// A lease that no test outlasts.
@@ -68,12 +68,22 @@ async fn ask(stack: &Stack, day: NaiveDate, tenant: Option<TenantId>) -> RollupR
     runs.into_iter().next().unwrap()
 }
 
+/// Waits until all that was inserted on a day can be seen: other tests' transactions may be in the way.
+async fn all_seen(stack: &Stack, day: NaiveDate) {
+    eventually("all of the day to be seen", LONG, || async {
+        let horizon = rollup::horizon(&stack.stores.db.service(), day).await.unwrap();
+        matches!(horizon, Horizon::Open | Horizon::Passed).then_some(())
+    })
+    .await;
+}
+
 /// Asks for a run of that day, claims it and carries it out.
 async fn roll(stack: &Stack, day: NaiveDate, tenant: Option<TenantId>) -> Rolled {
+    all_seen(stack, day).await;
     let pool = &stack.stores.db.service();
     let asked = ask(stack, day, tenant).await;
     match rollup::claim(pool, asked.id, LONG).await.unwrap() {
-        RunClaim::Held(run, holder) => roll_up(&stack.stores.db, &run, holder).await.unwrap(),
+        RunClaim::Held(run, holder) => roll_up(&stack.stores.db, &run, holder, Limits::of(LONG)).await.unwrap(),
         other => panic!("{other:?}"),
     }
 }

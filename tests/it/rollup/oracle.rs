@@ -12,7 +12,7 @@ use painel_tests::{
     stack::{Stack, with_stack},
     wait::eventually,
 };
-use painel_workers::rollup::roll_up;
+use painel_workers::rollup::{Limits, roll_up};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -145,14 +145,14 @@ impl World {
         let asked = ask(self.stack, day, None).await;
         let claimed = rollup::claim(pool, asked.id, Duration::from_millis(1)).await.unwrap();
         let RunClaim::Held(run, holder) = claimed else { panic!("{claimed:?}") };
-        let doomed = roll_up(&self.stack.stores.db, &run, holder);
+        let doomed = roll_up(&self.stack.stores.db, &run, holder, Limits::of(LONG));
         if tokio::time::timeout(after, doomed).await.is_ok() {
             return;
         }
         eventually("the lease to pass", Duration::from_secs(5), || async {
             match rollup::claim(pool, asked.id, LONG).await.unwrap() {
                 RunClaim::Held(run, holder) => {
-                    roll_up(&self.stack.stores.db, &run, holder).await.unwrap();
+                    roll_up(&self.stack.stores.db, &run, holder, Limits::of(LONG)).await.unwrap();
                     Some(())
                 }
                 // It had come to its end, and died before it could say so.

@@ -11,7 +11,7 @@ use painel_tests::{
     stack::{Stack, with_stack, with_stack_and},
     wait::eventually,
 };
-use painel_workers::rollup::{Rolled, RollupError, roll_up};
+use painel_workers::rollup::{Limits, Rolled, RollupError, roll_up};
 
 use super::{LONG, ask, days_ago, hold, insert, roll, shown};
 
@@ -24,18 +24,18 @@ async fn run_count(stack: &Stack) -> i64 {
 fn every_closed_day_is_asked_for_once_however_many_schedulers_there_are() {
     with_stack(|stack| async move {
         let nightly = stack.nightly();
-        let nights = futures::future::join_all((0..6).map(|_| nightly.night())).await;
+        let nights = futures::future::join_all((0..6).map(|_| nightly.ask_for_missing())).await;
         let asked: usize = nights.into_iter().map(|night| night.unwrap().len()).sum();
         // The demo data holds requests of three closed days.
         assert_eq!(asked, 3);
         stack.work_rollups();
         let succeeded = "SELECT count(*) FROM rollup_runs WHERE state = 'succeeded'";
-        eventually("the days to be rolled up", Duration::from_secs(20), || async {
+        eventually("the days to be rolled up", LONG, || async {
             let count: i64 = sqlx::query_scalar(succeeded).fetch_one(&stack.stores.db.service()).await.unwrap();
             (count == 3).then_some(())
         })
         .await;
-        assert!(nightly.night().await.unwrap().is_empty(), "what is done is not asked for again");
+        assert!(nightly.ask_for_missing().await.unwrap().is_empty(), "what is done is not asked for again");
         assert_eq!(run_count(stack).await, 3);
     });
 }
@@ -106,7 +106,7 @@ fn a_worker_that_lost_its_lease_writes_nothing() {
             matches!(claimed, rollup::RunClaim::Held(..)).then_some(())
         })
         .await;
-        assert_eq!(roll_up(&stack.stores.db, &run, zombie).await.unwrap(), Rolled::LostLease);
+        assert_eq!(roll_up(&stack.stores.db, &run, zombie, Limits::of(LONG)).await.unwrap(), Rolled::LostLease);
         assert_eq!(shown(stack, day).await, before);
     });
 }
@@ -121,13 +121,13 @@ fn old_raw_requests_are_detached_once_rolled_up_and_never_counted_to_zero() {
         insert(stack, old, 4).await;
         insert(stack, late, 4).await;
         let held = || async { rollup::days_held(&mut pool.acquire().await.unwrap()).await.unwrap() };
-        stack.nightly().night().await.unwrap();
+        stack.nightly().keep_partitions().await.unwrap();
         assert!(held().await.contains(&old), "it has not been rolled up");
         roll(stack, old, None).await;
         roll(stack, late, None).await;
         // These came late: they must be counted first.
         insert(stack, late, 1).await;
-        stack.nightly().night().await.unwrap();
+        stack.nightly().keep_partitions().await.unwrap();
         assert!(!held().await.contains(&old));
         assert!(held().await.contains(&late));
         // What is gone cannot be counted, and stays as it was counted.
@@ -137,7 +137,7 @@ fn old_raw_requests_are_detached_once_rolled_up_and_never_counted_to_zero() {
             panic!("not claimed")
         };
         assert!(
-            matches!(roll_up(&stack.stores.db, &run, holder).await, Err(RollupError::NoPartition(day)) if day == old)
+            matches!(roll_up(&stack.stores.db, &run, holder, Limits::of(LONG)).await, Err(RollupError::NoPartition(day)) if day == old)
         );
         assert_eq!(shown(stack, old).await, usage);
     });
@@ -160,7 +160,7 @@ fn a_run_of_a_day_that_is_gone_fails_for_good_and_is_no_dead_letter() {
 fn partitions_are_made_ahead_and_requests_go_through_the_table_only() {
     with_stack(|stack| async move {
         let pool = &stack.stores.db.service();
-        stack.nightly().night().await.unwrap();
+        stack.nightly().keep_partitions().await.unwrap();
         let held = rollup::days_held(&mut pool.acquire().await.unwrap()).await.unwrap();
         let ahead = chrono::Utc::now().date_naive() + chrono::Days::new(7);
         assert_eq!(held.last(), Some(&ahead));

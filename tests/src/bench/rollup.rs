@@ -10,7 +10,7 @@ use painel_shared::{
     rollup::{self, RunClaim, RunState},
     trace::TraceContext,
 };
-use painel_workers::rollup::{Rolled, roll_up};
+use painel_workers::rollup::{Limits, Rolled, roll_up};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolCopyExt};
 
 use super::median;
@@ -257,7 +257,7 @@ impl Bench {
         let began = Instant::now();
         let claimed = rollup::claim(&pool, runs[0].id, LONG).await.unwrap();
         let RunClaim::Held(run, holder) = claimed else { panic!("{claimed:?}") };
-        let rolled = roll_up(&self.database, &run, holder).await.unwrap();
+        let rolled = roll_up(&self.database, &run, holder, Limits::of(LONG)).await.unwrap();
         let took = began.elapsed();
         let Rolled::Done { rows_read, .. } = rolled else { panic!("{rolled:?}") };
         assert_eq!(rows_read.unsigned_abs(), self.load.rows_per_day);

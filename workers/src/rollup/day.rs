@@ -4,18 +4,20 @@
 //! statement sees what was committed when it began: a request whose mark was deleted is counted, and one that comes
 //! later leaves its mark for the next run. So the last run equals a recount.
 
+use std::time::Duration;
+
 use chrono::{Datelike, NaiveDate};
-use futures::{TryStreamExt, future::try_join_all};
+use futures::future::try_join_all;
 use painel_shared::{
     command::{CommandError, Holder},
     db::{Database, READERS},
-    rollup::{self, RollupRun},
+    rollup::{self, Horizon, RollupRun},
 };
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use super::{
-    scan::{Buckets, Pieces, Usage, Whose, read, tables},
+    scan::{Buckets, Pieces, Usage, tables},
     write::{BATCH, Moves, move_counters, remove_others, write},
 };
 
@@ -38,6 +40,8 @@ pub enum Rolled {
     },
     /// The run had passed to another; nothing was written.
     LostLease,
+    /// Some of the day's requests cannot be seen yet; nothing was written.
+    NotYet,
 }
 
 /// Why a day was not rolled up. Nothing was written.
@@ -64,11 +68,35 @@ impl RollupError {
     }
 }
 
+/// How much a rollup may take up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// PostgreSQL ends the transaction of one that says nothing for so long: its worker was stopped, or is gone.
+    pub silence: Duration,
+    /// How many requests of one agent are read at once.
+    pub at_once: i64,
+}
+
+impl Limits {
+    /// Those of a worker whose lease lasts so long.
+    pub fn of(lease: Duration) -> Self {
+        // 72 MB of samples: a day of more than twice as many requests costs a look for agents that have so many.
+        Self { silence: lease * 2, at_once: 8_000_000 }
+    }
+}
+
 /// Rolls up the run's day, and ends the run in the same transaction.
-pub async fn roll_up(database: &Database, run: &RollupRun, holder: Holder) -> Result<Rolled, RollupError> {
+pub async fn roll_up(
+    database: &Database,
+    run: &RollupRun,
+    holder: Holder,
+    limits: Limits,
+) -> Result<Rolled, RollupError> {
     let partition = rollup::partition(run.day);
+    // Looked at before anything is counted.
+    let sees_all = rollup::horizon(&database.service(), run.day).await? == Horizon::Passed;
     let mut transaction = database.begin().await?;
-    prepare(&mut transaction, run).await?;
+    prepare(&mut transaction, run, limits).await?;
     let tables = tables(&mut transaction, &partition).await?;
     if tables.is_empty() {
         return Err(RollupError::NoPartition(run.day));
@@ -76,36 +104,64 @@ pub async fn roll_up(database: &Database, run: &RollupRun, holder: Holder) -> Re
     forget_marks(&mut transaction, run).await?;
     let mut found = Found::default();
     let buckets = Buckets::new();
+    let pieces = Pieces::cut(&mut transaction, &tables, run.tenant_id, limits.at_once).await?;
     // A tenant's part of a day is small.
     if let (None, Some(beside)) = (run.tenant_id, database.beside()) {
-        let pieces = Pieces::cut(&mut transaction, &tables).await?;
         let (batches, mut to_write) = mpsc::channel::<Vec<Usage>>(BATCHES_AHEAD);
         let write = async {
-            while let Some(batch) = to_write.recv().await {
-                found.write(&mut transaction, run.day, &batch).await?;
+            loop {
+                match tokio::time::timeout(limits.silence / 4, to_write.recv()).await {
+                    Ok(Some(batch)) => found.write(&mut transaction, run.day, &batch).await?,
+                    Ok(None) => return Ok(()),
+                    // There is nothing to write yet.
+                    Err(_) => drop(sqlx::query("SELECT 1").execute(&mut *transaction).await?),
+                }
             }
-            Ok(())
         };
         let reads = try_join_all((0..READERS).map(|_| pieces.read(&beside, &buckets, BATCH, batches.clone())));
         drop(batches);
         tokio::try_join!(reads, write)?;
     } else {
         // What is read over the connection that writes is held until it has been read.
-        let whose = run.tenant_id.map_or(Whose::All, Whose::Tenant);
-        let usages: Vec<_> = read(&mut transaction, &partition, whose, &buckets).try_collect().await?;
+        let usages = pieces.read_all(&mut transaction, &buckets).await?;
         for batch in usages.chunks(BATCH) {
             found.write(&mut transaction, run.day, batch).await?;
         }
     }
+    for batch in pieces.parts().chunks(BATCH) {
+        found.write(&mut transaction, run.day, batch).await?;
+    }
     lock(&mut transaction, COUNTERS).await?;
     move_counters(&mut transaction, &found.moves).await?;
     remove_others(&mut transaction, run.day, run.tenant_id).await?;
+    if sees_all && run.tenant_id.is_none() {
+        rollup::settle(&mut transaction, run.day).await?;
+    }
     let groups_written = found.moves.len();
     if !rollup::succeed(&mut transaction, run.id, holder, found.requests, groups_written).await? {
         return Ok(Rolled::LostLease);
     }
     transaction.commit().await?;
     Ok(Rolled::Done { rows_read: found.requests, groups_written })
+}
+
+/// How long a run waits for transactions that may have inserted on its day, before it makes room for another.
+const WAIT: Duration = Duration::from_secs(2);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Waits until all that was inserted on the run's day can be seen; false where that takes longer. Where it cannot be
+/// waited for, the day is rolled up as it is, and again when it can be seen.
+pub async fn wait_for_all(database: &Database, run: &RollupRun) -> Result<bool, sqlx::Error> {
+    let looking = async {
+        loop {
+            match rollup::horizon(&database.service(), run.day).await? {
+                Horizon::Ahead => tokio::time::sleep(LOOK).await,
+                Horizon::Open | Horizon::Stuck | Horizon::Passed => return Ok(()),
+            }
+        }
+    };
+    tokio::time::timeout(WAIT, looking).await.map_or(Ok(false), |looked| looked.map(|()| true))
 }
 
 /// What has been written.
@@ -122,12 +178,20 @@ impl Found {
     }
 }
 
-/// Takes the lock on the day; others at it wait. The transaction may take as long as it must.
-async fn prepare(db: &mut PgConnection, run: &RollupRun) -> Result<(), sqlx::Error> {
+/// How long a rollup waits for another that is under way: longer than that one can keep its locks without a sign of life.
+const PREDECESSOR: Duration = Duration::from_secs(180);
+
+/// Takes the lock on the day; others at it wait. The transaction may take as long as a run may.
+async fn prepare(db: &mut PgConnection, run: &RollupRun, limits: Limits) -> Result<(), sqlx::Error> {
     // Compiling these statements takes longer than running them.
-    let set =
-        "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off";
-    sqlx::raw_sql(set).execute(&mut *db).await?;
+    let set = format!(
+        "SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {};
+         SET LOCAL lock_timeout = {}; SET LOCAL jit = off",
+        rollup::TIMEOUT.as_millis(),
+        limits.silence.as_millis(),
+        PREDECESSOR.as_millis(),
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *db).await?;
     lock(db, run.day.num_days_from_ce()).await
 }
 

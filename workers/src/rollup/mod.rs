@@ -11,6 +11,6 @@ mod work;
 mod write;
 
 pub use self::{
-    day::{Rolled, RollupError, roll_up},
+    day::{Limits, Rolled, RollupError, roll_up, wait_for_all},
     work::{RollupExecutor, RunWork},
 };

@@ -11,13 +11,16 @@ use painel_shared::{
 };
 use sqlx::PgPool;
 
-use super::day::{Rolled, RollupError, roll_up};
+use super::day::{Limits, Rolled, RollupError, roll_up, wait_for_all};
 use crate::{
     execute::Frame,
     settle::{Decision, Standing, decide},
     supervise::Ended,
     work::{Claimed, Held, Recorded, Work, WorkError},
 };
+
+/// How long a run is put off that cannot see all of its day's requests.
+const NOT_YET: Duration = Duration::from_secs(15);
 
 /// Executes rollup jobs.
 pub type RollupExecutor = Frame<RunWork>;
@@ -38,6 +41,11 @@ pub struct RunWork {
 impl RunWork {
     fn db(&self) -> PgPool {
         self.stores.db.service()
+    }
+
+    async fn release(&self, held: &Held<RollupRun>, delay: Duration) -> Result<bool, sqlx::Error> {
+        let Held { stored: run, holder } = held;
+        self.stores.db.step(async || rollup::release(&self.db(), run.id, *holder, delay).await).await
     }
 
     /// Stores that an attempt failed; false where the run had passed to another.
@@ -102,7 +110,15 @@ impl Work for RunWork {
 
     fn run(&self, held: &Held<RollupRun>) -> impl Future<Output = Self::Output> + Send + 'static {
         let (database, run, holder) = (self.stores.db.clone(), held.stored.clone(), held.holder);
-        async move { database.watch(roll_up(&database, &run, holder)).await }
+        let limits = Limits::of(self.lease());
+        let rolling = async move {
+            match wait_for_all(&database, &run).await? {
+                true => roll_up(&database, &run, holder, limits).await,
+                false => Ok(Rolled::NotYet),
+            }
+        };
+        let watched = self.stores.db.clone();
+        async move { watched.watch(rolling).await }
     }
 
     /// While a pool of one is in the rollup's own hands this fails; then nobody else can take the run either.
@@ -119,17 +135,15 @@ impl Work for RunWork {
         held: &Held<RollupRun>,
         ended: Ended<Self::Output>,
     ) -> Result<Recorded<RollupRun>, WorkError> {
-        let Held { stored: run, holder } = held;
+        let run = &held.stored;
         let (outcome, written) = match ended {
             Ended::Returned(Ok(Rolled::Done { rows_read, .. })) => {
                 metrics::counter!("painel_rollup_rows_total").increment(rows_read.unsigned_abs());
                 ("success", true)
             }
             Ended::Returned(Ok(Rolled::LostLease)) | Ended::LostLease => ("lease_lost", false),
-            Ended::Drained => (
-                "released",
-                self.stores.db.step(async || rollup::release(&self.db(), run.id, *holder).await).await?,
-            ),
+            Ended::Returned(Ok(Rolled::NotYet)) => ("not_yet", self.release(held, NOT_YET).await?),
+            Ended::Drained => ("released", self.release(held, Duration::ZERO).await?),
             Ended::Returned(Err(error)) => {
                 if let RollupError::Database(error) = &error {
                     self.stores.db.learn(error);

@@ -1,11 +1,12 @@
 //! The nightly rollup: which days are rolled up when, and which raw requests are held.
 //!
 //! Several schedulers may run: what is to be done is found and stored in one statement under a lock, so that each
-//! run is asked for once.
+//! run is asked for once. To ask for runs, to keep the partitions and to look for what came late are three things: none
+//! waits for another.
 
 use std::time::Duration;
 
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, Utc};
 use painel_shared::{
     db::Database,
     dispatch,
@@ -13,13 +14,14 @@ use painel_shared::{
     stores::Stores,
     time::today,
 };
-use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RollupConfig;
 
 /// For how many days ahead there are partitions.
-const AHEAD: Days = Days::new(7);
+const AHEAD: u64 = 7;
+/// How long to wait after something was not done. Who comes back to a table in use gets in the way of those who use it.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Has days rolled up when it is time.
 #[derive(Clone, Debug)]
@@ -35,62 +37,58 @@ impl Nightly {
     }
 
     /// Goes on until `shutdown`: at once, and then at each time of the schedule, every closed day without a finished
-    /// run is rolled up; in between, days that requests came late for.
+    /// run is rolled up, and the partitions are looked after; in between, days that requests came late for are found.
     pub async fn run(&self, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(self.go_on()).await;
+        let nightly = || self.config.schedule.find_next_occurrence(&Utc::now(), false).ok();
+        let often = || Some(Utc::now() + self.config.late_pause);
+        let all = async {
+            tokio::join!(
+                repeat("days were not asked for", nightly, || async { self.ask_for_missing().await.map(drop) }),
+                repeat("the partitions were not looked after", nightly, || self.keep_partitions()),
+                repeat("late days were not looked for", often, || async { self.catch_up().await.map(drop) }),
+            )
+        };
+        shutdown.run_until_cancelled(all).await;
     }
 
-    async fn go_on(&self) {
-        let mut due = Some(Utc::now());
-        loop {
-            if due.is_some_and(|due| due <= Utc::now()) {
-                due = match self.night().await {
-                    Ok(_) => self.next_time(),
-                    Err(error) => {
-                        tracing::warn!(%error, "PostgreSQL did not answer; the nightly work is tried again");
-                        due
-                    }
-                };
-            } else if let Err(error) = self.catch_up().await {
-                tracing::warn!(%error, "PostgreSQL did not answer; late days are looked for again");
-            }
-            tokio::time::sleep(self.pause(due)).await;
-        }
-    }
-
-    fn next_time(&self) -> Option<chrono::DateTime<Utc>> {
-        self.config.schedule.find_next_occurrence(&Utc::now(), false).ok()
-    }
-
-    /// Until the next time of the schedule, but no longer than until the next look for late requests.
-    fn pause(&self, due: Option<chrono::DateTime<Utc>>) -> Duration {
-        let until = due.and_then(|due| (due - Utc::now()).to_std().ok());
-        // A failed night is tried again after a moment.
-        until.map_or(Duration::from_secs(1), |until| {
-            until.min(self.config.late_pause).max(Duration::from_millis(10))
-        })
-    }
-
-    /// The nightly work: partitions for the coming days, runs for closed days without one, old partitions detached.
-    pub async fn night(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
-        let (db, today) = (&self.stores.db, today());
-        rollup::ensure_partitions(db, today, today + AHEAD).await?;
-        let runs = rollup::request_missing(db, today).await?;
+    /// Runs for closed days without one.
+    pub async fn ask_for_missing(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
+        let runs = self.db().step(async || rollup::request_missing(self.db(), today()).await).await?;
         self.publish(&runs).await;
-        for day in rollup::days_to_detach(&db.service(), today - self.config.retention).await? {
-            detach(db, day).await?;
-        }
         Ok(runs)
+    }
+
+    /// Partitions for the coming days; those that are older than the retention detached. Each for itself: the first error,
+    /// once all have been tried.
+    pub async fn keep_partitions(&self) -> Result<(), sqlx::Error> {
+        let mut first = Ok(());
+        for ahead in 0..=AHEAD {
+            let day = today() + Days::new(ahead);
+            first = first.and(self.db().step(async || rollup::ensure_partition(self.db(), day).await).await);
+        }
+        let oldest = today() - self.config.retention;
+        for day in self.db().step(async || rollup::days_to_detach(self.db(), oldest).await).await? {
+            let detached = self.db().step(async || rollup::detach(self.db(), day).await).await;
+            first = first.and(detached.map(|done| {
+                if done {
+                    tracing::info!(%day, "raw requests were detached: they are older than the retention");
+                }
+            }));
+        }
+        first
     }
 
     /// Runs for what came late to days that had been rolled up: of the tenants it came for, and no others.
     pub async fn catch_up(&self) -> Result<Vec<RollupRun>, sqlx::Error> {
-        let (db, today) = (&self.stores.db, today());
-        let late = rollup::request_late(db, today).await?;
+        let late = self.db().step(async || rollup::request_late(self.db(), today()).await).await?;
         self.publish(&late).await;
-        let lag = rollup::lag_days(&db.service(), today).await?;
+        let lag = self.db().step(async || rollup::lag_days(&self.db().service(), today()).await).await?;
         metrics::gauge!("painel_rollup_lag_days").set(u32::try_from(lag).unwrap_or(u32::MAX));
         Ok(late)
+    }
+
+    fn db(&self) -> &Database {
+        &self.stores.db
     }
 
     async fn publish(&self, runs: &[RollupRun]) {
@@ -102,15 +100,38 @@ impl Nightly {
     }
 }
 
-/// Takes a day's raw requests out of the table, if it is still rolled up when nobody can add to it any more.
-async fn detach(db: &Database, day: NaiveDate) -> Result<(), sqlx::Error> {
-    let mut transaction = db.begin().await?;
-    sqlx::query("LOCK TABLE agent_requests IN ACCESS EXCLUSIVE MODE").execute(&mut *transaction).await?;
-    if rollup::is_settled(&mut transaction, day).await? {
-        let partition = rollup::partition(day);
-        let sql = format!("ALTER TABLE agent_requests DETACH PARTITION {partition}");
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
-        tracing::info!(partition, "raw requests were detached: they are older than the retention");
+/// Does something at once and at each time that `next` gives; what was not done, again after a while. That is logged once.
+async fn repeat<F: Future<Output = Result<(), sqlx::Error>>>(
+    failure: &'static str,
+    next: impl Fn() -> Option<DateTime<Utc>>,
+    work: impl Fn() -> F,
+) {
+    let mut failing = false;
+    loop {
+        match work().await {
+            Ok(()) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("{failure}; now they were");
+                }
+                until(next()).await;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "{failure}; it is tried again each minute");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
     }
-    transaction.commit().await
+}
+
+/// Waits until that time by the clock, which may be set meanwhile.
+async fn until(time: Option<DateTime<Utc>>) {
+    loop {
+        let left = time.map_or(AGAIN, |time| (time - Utc::now()).to_std().unwrap_or_default());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(AGAIN)).await;
+    }
 }

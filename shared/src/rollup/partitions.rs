@@ -1,0 +1,68 @@
+//! The partitions that a day's raw requests are in: made ahead, and taken out of the table when they are old.
+//!
+//! Whoever inserts a request never waits for this: what has to lock the table of all requests waits for its lock no longer
+//! than inserts may wait behind it, and is tried again later.
+
+use chrono::NaiveDate;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::schedule::is_settled;
+use crate::db::Database;
+
+/// The days whose raw requests are held, oldest first: each has a partition.
+pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Error> {
+    let days = sqlx::query_scalar!(
+        r#"SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS "day!"
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+           WHERE i.inhparent = 'agent_requests'::regclass ORDER BY 1"#,
+    );
+    days.fetch_all(db).await
+}
+
+/// Makes the partition of a day where it is missing, in a transaction of its own. An error where those who use the tables
+/// were in the way: it has to be tried again.
+pub async fn ensure_partition(db: &Database, day: NaiveDate) -> Result<(), sqlx::Error> {
+    let mut transaction = db.begin().await?;
+    wait_shortly(&mut transaction).await?;
+    // Another scheduler that is at it does the same.
+    sqlx::query("SELECT ensure_agent_requests_partition($1)").bind(day).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// The days before `oldest` whose raw requests are still held and have been rolled up.
+pub async fn days_to_detach(db: &Database, oldest: NaiveDate) -> Result<Vec<NaiveDate>, sqlx::Error> {
+    let mut connection = db.service().acquire().await?;
+    let mut settled = Vec::new();
+    for day in days_held(&mut connection).await?.into_iter().filter(|day| *day < oldest) {
+        if is_settled(&mut connection, day).await? {
+            settled.push(day);
+        }
+    }
+    Ok(settled)
+}
+
+/// Takes a day's raw requests out of the table, if it is still rolled up when nobody can add to it any more: whether it
+/// was. An error where those who use the table were in the way: it has to be tried again.
+pub async fn detach(db: &Database, day: NaiveDate) -> Result<bool, sqlx::Error> {
+    let mut transaction = db.begin().await?;
+    wait_shortly(&mut transaction).await?;
+    let sql = format!("ALTER TABLE agent_requests DETACH PARTITION {}", partition(day));
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+    if !is_settled(&mut transaction, day).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Who waits for a lock on the table has all that insert wait behind it.
+async fn wait_shortly(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SET LOCAL lock_timeout = '30ms'").execute(db).await?;
+    Ok(())
+}
+
+/// The name of a day's partition, as the migrations make it.
+pub fn partition(day: NaiveDate) -> String {
+    format!("agent_requests_{}", day.format("%Y%m%d"))
+}
