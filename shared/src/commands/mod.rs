@@ -111,7 +111,8 @@ type FindMissing = for<'a> fn(
 ) -> BoxFuture<'a, Result<Option<FieldError>, sqlx::Error>>;
 
 impl Definition {
-    const fn of<P: Parameters>() -> Self {
+    /// That of a command type with these parameters.
+    pub const fn of<P: Parameters>() -> Self {
         Self {
             name: P::NAME,
             queue: P::QUEUE,

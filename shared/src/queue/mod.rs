@@ -127,6 +127,14 @@ impl Queue {
         }))
     }
 
+    /// How long a message may be hidden that was in the hands of a process which was stopped.
+    pub fn hidden_at_most(&self) -> Duration {
+        match self {
+            Self::Sqs(sqs) => sqs.visibility(),
+            Self::RabbitMq(_) => rabbitmq::GONE,
+        }
+    }
+
     /// Waits until what was dropped unsettled so far has been given back.
     pub async fn all_given_back(&self) {
         let tasks = match self {

@@ -188,6 +188,10 @@ impl Sqs {
         self.limited(request.send()).await?.map(|_| ()).map_err(unavailable)
     }
 
+    pub(super) fn visibility(&self) -> Duration {
+        self.0.visibility
+    }
+
     /// Where what was dropped unsettled is given back.
     pub(super) fn giving_back(&self) -> &TaskTracker {
         &self.0.giving_back

@@ -80,7 +80,7 @@ pub(super) async fn find_unsettled(db: &mut PgConnection) -> Result<Vec<NaiveDat
 }
 
 /// In the transaction of a run of all tenants that began to count when the day's horizon had passed.
-pub async fn settle(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
+pub async fn note_settled(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE rollup_days SET settled = true WHERE day = $1 AND NOT settled", day).execute(db).await?;
     Ok(())
 }

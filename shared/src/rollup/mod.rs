@@ -19,7 +19,7 @@ use chrono::NaiveDate;
 use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
 
 pub use self::{
-    horizon::{Horizon, horizon, settle},
+    horizon::{Horizon, horizon, note_settled},
     partitions::{days_held, days_to_detach, detach, ensure_partition, partition},
     schedule::{is_settled, lag_days, request_late, request_missing},
 };
@@ -458,10 +458,16 @@ pub async fn publish_failed(db: &PgPool, ids: &[RunId]) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// The failed runs whose messages were dead-lettered before `before`, oldest first, at most `limit`.
+/// The failed runs whose messages were dead-lettered before `before`, and whose days have no open run; oldest first, at
+/// most `limit`.
 pub async fn find_dead(db: &PgPool, before: Timestamp, limit: i64) -> Result<Vec<RunId>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
-        "SELECT id FROM rollup_runs WHERE dead_letter AND finished_at < $1 ORDER BY finished_at LIMIT $2",
+        "SELECT id FROM rollup_runs dead
+         WHERE dead_letter AND finished_at < $1
+           AND NOT EXISTS (SELECT FROM rollup_runs other
+                           WHERE other.day = dead.day AND other.tenant_id IS NOT DISTINCT FROM dead.tenant_id
+                             AND other.state IN ('queued', 'running'))
+         ORDER BY finished_at LIMIT $2",
         before,
         limit,
     )

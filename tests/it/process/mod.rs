@@ -2,6 +2,7 @@
 
 mod fleet;
 mod hosts;
+mod rollup;
 mod storm;
 
 use std::{

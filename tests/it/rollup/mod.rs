@@ -1,5 +1,7 @@
 //! The rollup: right to the last request, whatever happens meanwhile.
 
+mod night;
+mod open_day;
 mod operators;
 mod oracle;
 mod pieces;
@@ -79,11 +81,15 @@ async fn all_seen(stack: &Stack, day: NaiveDate) {
 
 /// Asks for a run of that day, claims it and carries it out.
 async fn roll(stack: &Stack, day: NaiveDate, tenant: Option<TenantId>) -> Rolled {
+    roll_within(stack, day, tenant, Limits::of(LONG)).await
+}
+
+async fn roll_within(stack: &Stack, day: NaiveDate, tenant: Option<TenantId>, limits: Limits) -> Rolled {
     all_seen(stack, day).await;
     let pool = &stack.stores.db.service();
     let asked = ask(stack, day, tenant).await;
     match rollup::claim(pool, asked.id, LONG).await.unwrap() {
-        RunClaim::Held(run, holder) => roll_up(&stack.stores.db, &run, holder, Limits::of(LONG)).await.unwrap(),
+        RunClaim::Held(run, holder) => roll_up(&stack.stores.db, &run, holder, limits).await.unwrap(),
         other => panic!("{other:?}"),
     }
 }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use painel_shared::{
+    commands,
+    rollup::{self, RunState},
+};
 use painel_tests::{
     client::{Answer, Client},
     stack::with_stack,
@@ -12,7 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{days_ago, insert, shown};
+use super::{ask, days_ago, insert, shown};
 
 const AGGREGATIONS: &str = "/internal/operations/aggregations";
 
@@ -83,6 +87,23 @@ fn everything_wrong_is_named_and_nothing_is_asked_for() {
             let answer = client.get(&format!("{AGGREGATIONS}?{query}")).await;
             assert_eq!((answer.status.as_u16(), answer.fields()), (400, vec![field]), "{query}");
         }
+    });
+}
+
+#[test]
+fn a_dead_rollup_whose_dead_letter_was_lost_is_reprocessed_all_the_same() {
+    with_stack(|stack| async move {
+        let run = ask(stack, days_ago(1), None).await;
+        let kill = "UPDATE rollup_runs SET state = 'failed', dead_letter = true, finished_at = now() - interval '1 minute'";
+        sqlx::query(kill).execute(&stack.stores.db.service()).await.unwrap();
+        let asked = json!({"queue_name": "painel.metrics-rollup"});
+        let command = stack.send::<commands::ReprocessQueue>(None, asked).await;
+        stack.step(&stack.executor::<ReprocessQueue>()).await;
+        let result = stack.stored(&command).await.result.unwrap();
+        assert_eq!((&result["moved"], &result["skipped"]), (&json!(1), &json!(0)));
+        let run = rollup::find(&stack.stores.db.service(), run.id).await.unwrap().unwrap();
+        assert_eq!((run.state, run.dead_letter), (RunState::Queued, false));
+        assert_eq!(stack.stores.queue.depth(rollup::QUEUE).await.unwrap().ready, 1);
     });
 }
 

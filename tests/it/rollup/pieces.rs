@@ -7,10 +7,10 @@ use painel_tests::{
     stack::{Stack, with_stack, with_stack_and},
     wait::eventually,
 };
-use painel_workers::rollup::Rolled;
+use painel_workers::rollup::{Limits, Rolled};
 use sqlx::AssertSqlSafe;
 
-use super::{days_ago, roll};
+use super::{LONG, days_ago, insert, roll, roll_within};
 
 /// Enough for many pages.
 const REQUESTS: i64 = 300_000;
@@ -119,4 +119,29 @@ fn one_connection_gives_the_same() {
         roll(stack, day, Some(stack.example.tenant)).await;
         compare(stack, day).await;
     });
+}
+
+#[test]
+fn agents_with_very_many_requests_are_read_in_parts_and_equal_a_recount() {
+    for connections in ["10", "1"] {
+        with_stack_and(&[("PAINEL_DATABASE_POOL", connections)], |stack| async move {
+            let day = days_ago(0);
+            fill(stack, day).await;
+            insert(stack, day, 20_000).await;
+            // The others have fewer.
+            let limits = Limits { at_once: 15_000, ..Limits::of(LONG) };
+            let rolled = roll_within(stack, day, None, limits).await;
+            assert!(
+                matches!(rolled, Rolled::Done { rows_read, .. } if rows_read == REQUESTS + 20_000),
+                "{rolled:?}"
+            );
+            compare(stack, day).await;
+            // Now all of them have more.
+            let limits = Limits { at_once: 1_000, ..limits };
+            roll_within(stack, day, None, limits).await;
+            compare(stack, day).await;
+            roll_within(stack, day, Some(stack.example.tenant), limits).await;
+            compare(stack, day).await;
+        });
+    }
 }

@@ -122,6 +122,19 @@ fn what_lives_is_skipped_and_its_dead_letter_removed_and_what_cannot_be_read_sta
 }
 
 #[test]
+fn dead_letters_that_are_equal_hide_no_other() {
+    with_stack(|stack| async move {
+        for _ in 0..4 {
+            stack.stores.queue.publish_raw(restarts(), "not a job").await.unwrap();
+            stack.next(restarts()).await.dead_letter("unreadable").await.unwrap();
+        }
+        let (died, _) = dead(stack, true).await;
+        assert_eq!(counts(&reprocess(stack, json!({})).await), (1, 4, 4));
+        assert_eq!(stack.stored(&died).await.status, Status::Pending);
+    });
+}
+
+#[test]
 fn an_attempt_that_was_interrupted_is_gone_on_with() {
     with_stack(|stack| async move {
         // The first attempt had taken one command and given it its new state, but no new job.

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt, future::join_all, stream};
 use painel_shared::{
     command::{Command, CommandKey, Status},
     command_store::ReadOn,
@@ -31,8 +32,8 @@ use crate::{
 const BATCH: usize = 10;
 /// How long the dead-letter queue is waited on before it counts as empty.
 const WAIT: Duration = Duration::from_secs(1);
-/// How long messages may be hidden that an earlier attempt had in hand when it was stopped.
-const HIDDEN: Duration = Duration::from_secs(45);
+/// How many dead letters are given back at once.
+const AT_ONCE: usize = 16;
 
 /// The handler.
 #[derive(Debug)]
@@ -69,8 +70,10 @@ impl Handler for ReprocessQueue {
         }
         let run = Run { stores: &self.stores, attempt, parameters: &parameters };
         run.finish_taken().await?;
-        let unreadable = run.move_dead_letters().await?;
-        run.move_dead_commands().await?;
+        let (unreadable, full) = run.move_dead_letters().await?;
+        if !full {
+            run.move_those_without_letters().await?;
+        }
         let (moved, skipped) = run.counts().await?;
         let remaining = self.stores.queue.depth(parameters.queue_name).await?.dead;
         match effects::begin(&self.stores.db, attempt).await? {
@@ -93,14 +96,15 @@ struct Scan {
     named: Vec<JobId>,
     unreadable: u64,
     seen_again: usize,
+    full: bool,
 }
 
 impl Scan {
-    /// Takes deliveries in hand. One that was in hand before, and came back because its hold ran out,
-    /// takes its old place.
+    /// Takes deliveries in hand. A message that was in hand before, and came back because its hold ran out, takes its old
+    /// place; one that nothing tells from the others cannot come back while it is in hand.
     fn add(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            match self.left.iter_mut().find(|known| known.body == delivery.body) {
+            match self.left.iter_mut().find(|known| known.id.is_some() && known.id == delivery.id) {
                 Some(known) => {
                     *known = delivery;
                     self.seen_again += 1;
@@ -149,27 +153,32 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Goes through the dead-letter queue once; how many messages could not be read.
-    async fn move_dead_letters(&self) -> Result<u64, HandlerError> {
+    /// Goes through the dead-letter queue once; how many messages could not be read, and whether as many were moved as were
+    /// asked for.
+    async fn move_dead_letters(&self) -> Result<(u64, bool), HandlerError> {
         let mut scan = Scan::default();
         let scanned = self.scan(&mut scan).await;
         // What is left is given back whatever came of the scan; a hold that has run out needs no giving back.
-        for delivery in scan.left {
-            if let Err(error) = delivery.release().await {
-                tracing::debug!(%error, "a dead letter was not given back; it comes back by itself");
-            }
-        }
-        scanned.map(|()| scan.unreadable)
+        stream::iter(scan.left)
+            .for_each_concurrent(AT_ONCE, |delivery| async {
+                if let Err(error) = delivery.release().await {
+                    tracing::debug!(%error, "a dead letter was not given back; it comes back by itself");
+                }
+            })
+            .await;
+        scanned.map(|()| (scan.unreadable, scan.full))
     }
 
     async fn scan(&self, scan: &mut Scan) -> Result<(), HandlerError> {
         let queue = self.parameters.queue_name;
+        // What an earlier attempt had in hand when it was stopped is hidden for so long.
+        let hidden = self.stores.queue.hidden_at_most() + WAIT;
         let mut receiver = self.stores.queue.receiver(queue, Side::DeadLetters, 1).await?;
         let mut last_new = Instant::now();
-        loop {
+        while !scan.full {
             let deliveries = receiver.receive(BATCH, WAIT).await?;
             if deliveries.is_empty() {
-                let seen = self.all_named_seen(scan) || last_new.elapsed() > HIDDEN;
+                let seen = self.all_named_seen(scan) || last_new.elapsed() > hidden;
                 if seen || self.stores.queue.depth(queue).await?.dead <= scan.left.len() as u64 {
                     return Ok(());
                 }
@@ -179,25 +188,42 @@ impl Run<'_> {
             if scan.seen_again > scan.left.len() {
                 return Ok(());
             }
-            while let Some(delivery) = scan.left.get(scan.looked_at) {
+            if scan.looked_at < scan.left.len() {
                 last_new = Instant::now();
-                let taken = match Job::decode(&delivery.body) {
-                    Ok(job) => {
-                        scan.named.push(job.job_id);
-                        self.take_job(&job).await?
-                    }
-                    Err(_) => {
-                        scan.unreadable += 1;
-                        Taken::Left
-                    }
-                };
-                match taken {
-                    Taken::Moved | Taken::Skipped => scan.left.swap_remove(scan.looked_at).acknowledge().await?,
-                    Taken::Left => scan.looked_at += 1,
-                    Taken::Full => return Ok(()),
+            }
+            let mut done = Vec::new();
+            let looked = self.look_through(scan, &mut done).await;
+            // What is done with is so also where the next one was not looked at.
+            let settled = join_all(done.into_iter().map(Delivery::acknowledge)).await;
+            looked?;
+            settled.into_iter().collect::<Result<(), _>>()?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what is in hand and has not been looked at; what is done with is taken out.
+    async fn look_through(&self, scan: &mut Scan, done: &mut Vec<Delivery>) -> Result<(), HandlerError> {
+        while let Some(delivery) = scan.left.get(scan.looked_at) {
+            let taken = match Job::decode(&delivery.body) {
+                Ok(job) => {
+                    scan.named.push(job.job_id);
+                    self.take_job(&job).await?
+                }
+                Err(_) => {
+                    scan.unreadable += 1;
+                    Taken::Left
+                }
+            };
+            match taken {
+                Taken::Moved | Taken::Skipped => done.push(scan.left.swap_remove(scan.looked_at)),
+                Taken::Left => scan.looked_at += 1,
+                Taken::Full => {
+                    scan.full = true;
+                    return Ok(());
                 }
             }
         }
+        Ok(())
     }
 
     /// Whether ids were given and a message of each has been seen.
@@ -256,11 +282,28 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Goes through the commands that died and whose message is gone.
-    async fn move_dead_commands(&self) -> Result<(), HandlerError> {
+    /// Goes through what died and whose message is gone.
+    async fn move_those_without_letters(&self) -> Result<(), HandlerError> {
         if self.parameters.message_ids.is_some() {
             return Ok(());
         }
+        match self.parameters.queue_name == rollup::QUEUE {
+            true => self.move_dead_runs().await,
+            false => self.move_dead_commands().await,
+        }
+    }
+
+    async fn move_dead_runs(&self) -> Result<(), HandlerError> {
+        let limit = i64::from(self.parameters.message_count);
+        for run in rollup::find_dead(&self.stores.db.service(), self.began(), limit).await? {
+            if matches!(self.take_run(run).await?, Taken::Full) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn move_dead_commands(&self) -> Result<(), HandlerError> {
         let mut from = ReadOn::default();
         loop {
             let (dead, on) = self.stores.commands.find_dead(self.parameters.queue_name, self.began(), from).await?;

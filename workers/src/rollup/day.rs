@@ -135,7 +135,7 @@ pub async fn roll_up(
     move_counters(&mut transaction, &found.moves).await?;
     remove_others(&mut transaction, run.day, run.tenant_id).await?;
     if sees_all && run.tenant_id.is_none() {
-        rollup::settle(&mut transaction, run.day).await?;
+        rollup::note_settled(&mut transaction, run.day).await?;
     }
     let groups_written = found.moves.len();
     if !rollup::succeed(&mut transaction, run.id, holder, found.requests, groups_written).await? {

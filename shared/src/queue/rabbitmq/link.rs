@@ -39,6 +39,9 @@ const TEAR_DOWN: Duration = Duration::from_secs(1);
 /// In seconds. A broker that says nothing for twice as long is taken for gone.
 const HEARTBEAT: u16 = 10;
 
+/// After so long a broker takes a client for gone that says nothing.
+pub(in super::super) const GONE: Duration = Duration::from_secs(2 * HEARTBEAT as u64);
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {

@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub(super) use self::link::GONE;
 use self::link::{Link, Purpose};
 pub(super) use self::receiver::{RabbitReceipt, RabbitReceiver};
 pub use self::window::{Acknowledgement, Window};
