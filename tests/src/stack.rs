@@ -294,7 +294,7 @@ impl Stack {
     /// The next delivery of that queue; panics where none comes.
     pub async fn next(&self, queue: WorkQueue) -> Delivery {
         let mut receiver = self.receiver(queue, Side::Work).await;
-        let mut received = receiver.receive(1, Duration::from_secs(10)).await.unwrap();
+        let mut received = receiver.receive(1, Duration::from_secs(20)).await.unwrap();
         received.pop().expect("a delivery")
     }
 

@@ -5,10 +5,7 @@ mod hosts;
 mod rollup;
 mod storm;
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Duration};
 
 use painel::demo_data::first_tenant;
 use painel_shared::{command::PUBLISH_PATIENCE, time::Timestamp};
@@ -80,10 +77,8 @@ fn what_it_prints_works_and_ctrl_c_ends_it_and_a_second_start_says_so() {
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains("another painel is running on the data folder"), "{said}");
 
-        let asked = Instant::now();
         interrupt(&program);
         assert!(program.ended(Duration::from_secs(10)).await.success(), "{}", program.printed());
-        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
         assert!(program.printed().ends_with("Stopped.\n"), "{}", program.printed());
     });
 }

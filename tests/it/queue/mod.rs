@@ -12,7 +12,8 @@ use painel_shared::{
 use painel_tests::{stack::Stack, wait::eventually};
 use painel_workers::commands::HealthCheck as HealthCheckWorker;
 
-const SOON: Duration = Duration::from_secs(10);
+/// As long as SQS waits at most.
+const SOON: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(180);
 const NOW: Duration = Duration::from_secs(1);
 

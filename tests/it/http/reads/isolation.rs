@@ -1,9 +1,11 @@
 //! Tenant isolation stands in PostgreSQL itself, also where a query forgets to ask for it.
 
+use painel::services::issuer::Role;
+use painel_shared::stores::Stores;
 use painel_tests::stack::with_stack;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
-use super::other_tenant;
+use super::{other_tenant, reads};
 
 /// The tables that hold rows of tenants, from PostgreSQL's own catalogue.
 const OF_TENANTS: &str = "
@@ -123,20 +125,34 @@ fn a_scope_leaves_nothing_behind_on_its_connection() {
 
 #[test]
 fn the_api_asks_in_scopes_only() {
-    let api = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/src");
-    let mut folders = vec![api];
-    let mut seen = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            assert!(!text.contains(".service()"), "{} goes past the scopes", path.display());
-            seen += 1;
+    with_stack(|stack| async move {
+        // Of itself this role may read nothing; it may take the two roles that the scopes take.
+        let role = format!("probe_{}", uuid::Uuid::new_v4().simple());
+        let sql = format!(
+            "CREATE ROLE {role} LOGIN NOINHERIT PASSWORD 'probe';
+             GRANT painel_tenant, painel_internal TO {role};
+             GRANT USAGE ON SCHEMA public TO {role};
+             GRANT EXECUTE ON FUNCTION find_member(text) TO {role}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&stack.stores.db.service()).await.unwrap();
+        let url = stack.vars.text("PAINEL_DATABASE_URL").unwrap().replace("postgres@", &format!("{role}:probe@"));
+        let vars = stack.vars.clone().overridden_by([("PAINEL_DATABASE_URL", url)]);
+        let stores = Stores::from_vars(&vars).await.unwrap();
+        let direct = sqlx::query("SELECT FROM tenants").execute(&stores.db.service()).await.unwrap_err();
+        let code = direct.as_database_error().and_then(|error| error.code()).unwrap().into_owned();
+        let client = stack.serve_on(stores.clone()).await;
+        let own = client.with_token(Some(stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap()));
+        let mut answers = Vec::new();
+        for path in reads(stack.example.tenant) {
+            let asker = if path.starts_with("/tenant/") { &own } else { &client };
+            answers.push((asker.get(&path).await.status.as_u16(), path));
         }
-    }
-    assert!(seen > 20, "only {seen} files were read");
+        stores.db.close().await;
+        let sql = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&stack.stores.db.service()).await.unwrap();
+        assert_eq!(code, "42501");
+        for (status, path) in answers {
+            assert_eq!(status, 200, "{path} goes past the scopes");
+        }
+    });
 }
