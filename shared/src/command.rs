@@ -26,6 +26,8 @@ use crate::{
 
 /// How long a PENDING command may wait for a worker before it is published again.
 pub const PUBLISH_PATIENCE: Duration = Duration::from_secs(15);
+/// The same for a RUNNING one whose lease has passed: it waits for nothing else, and there are few of them.
+pub const TAKE_OVER_PATIENCE: Duration = Duration::from_secs(2);
 /// The longest wait between two publishings of the same command.
 pub const PUBLISH_PATIENCE_CAP: Duration = Duration::from_secs(300);
 /// The wait after a publishing that failed.
@@ -445,7 +447,8 @@ impl Command {
             return Err(NotAllowed);
         }
         let doublings = (self.republished + 1).min(16);
-        let patience = PUBLISH_PATIENCE.saturating_mul(1 << doublings).min(PUBLISH_PATIENCE_CAP);
+        let first = if self.status == Status::Running { TAKE_OVER_PATIENCE } else { PUBLISH_PATIENCE };
+        let patience = first.saturating_mul(1 << doublings).min(PUBLISH_PATIENCE_CAP);
         Ok(Self { next_publish_at: Some(now + patience), republished: self.republished + 1, ..self.clone() })
     }
 

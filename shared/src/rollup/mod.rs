@@ -24,7 +24,7 @@ pub use self::{
     schedule::{is_settled, lag_days, request_late, request_missing},
 };
 use crate::{
-    command::{Holder, PUBLISH_AGAIN, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP},
+    command::{Holder, PUBLISH_AGAIN, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP, TAKE_OVER_PATIENCE},
     db::Database,
     ids::{LeaseOwner, RunId, TenantId},
     retry::RetryPolicy,
@@ -424,7 +424,9 @@ pub async fn take_overdue(db: &PgPool, limit: i64) -> Result<Vec<RollupRun>, sql
     let rows = sqlx::query_as!(
         Row,
         r#"UPDATE rollup_runs
-           SET next_publish_at = now() + LEAST($1::interval * (2 ^ LEAST(republished + 1, 16)), $2::interval), republished = republished + 1
+           SET next_publish_at = now() + LEAST((CASE state WHEN 'running' THEN $4::interval ELSE $1::interval END)
+                                               * (2 ^ LEAST(republished + 1, 16)), $2::interval),
+               republished = republished + 1
            WHERE id IN (
                SELECT id FROM rollup_runs
                WHERE state IN ('queued', 'running') AND (next_publish_at IS NULL OR next_publish_at <= now())
@@ -438,6 +440,7 @@ pub async fn take_overdue(db: &PgPool, limit: i64) -> Result<Vec<RollupRun>, sql
         interval(PUBLISH_PATIENCE),
         interval(PUBLISH_PATIENCE_CAP),
         limit,
+        interval(TAKE_OVER_PATIENCE),
     )
     .fetch_all(db)
     .await?;

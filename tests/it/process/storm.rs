@@ -16,6 +16,7 @@ fn small(transport: Transport) -> Weather {
         worker_stops: 2,
         api_kills: 1,
         broker_restarts: usize::from(rabbitmq),
+        broker_blocks: 0,
         postgres_restarts: 1,
         purges: 2,
         duplicates: 10,

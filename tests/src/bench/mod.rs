@@ -1,5 +1,7 @@
 //! Measurements, each of everything that it compares in one run, by turns.
 
+pub mod night;
+pub mod reconcile;
 pub mod rollup;
 
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! `bench`: measures the product beside what it is compared with, in one run.
 
 use clap::{Parser, Subcommand};
-use painel_tests::bench::rollup;
+use painel_tests::bench::{night, reconcile, rollup};
 
-/// Measurements, each with a PostgreSQL of its own. Build with --release.
+/// Measurements, each with services of its own. Build with --release.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -14,10 +14,17 @@ struct Arguments {
 enum What {
     /// The rollup of a day, beside the plain design and the bare reading of its requests.
     Rollup(rollup::Load),
+    /// The longest wait of an insert while the night's work is done, beside the plain way of doing it.
+    Night(night::Load),
+    /// One round of the reconciler over many open commands, of which few are due.
+    Reconcile(reconcile::Load),
 }
 
 fn main() {
     painel_shared::process::install_tls();
-    let Arguments { what: What::Rollup(load) } = Arguments::parse();
-    rollup::run(load);
+    match Arguments::parse().what {
+        What::Rollup(load) => rollup::run(load),
+        What::Night(load) => night::run(load),
+        What::Reconcile(load) => reconcile::run(load),
+    }
 }

@@ -4,15 +4,21 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use painel_shared::planted::Bug;
-use painel_tests::storm::planted::{look_for, run_process};
+use painel_tests::storm::{
+    Transport,
+    planted::{exists_on, look_for, run_process},
+};
 
-/// For each planted bug two storms of 300 commands over RabbitMQ, one with it and one without; exit 1 if
+/// For each planted bug two storms of 300 commands, one with it and one without; exit 1 if
 /// a bug was not seen, or something was seen where there was none.
 #[derive(Parser)]
 struct Arguments {
     /// Only this bug, such as `no-effect-key`.
     #[arg(long, value_parser = bug)]
     bug: Option<Bug>,
+    /// What carries the jobs. Some bugs are RabbitMQ's alone.
+    #[arg(long, value_enum, default_value = "rabbitmq")]
+    transport: Transport,
     /// What the order of things is drawn from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -28,12 +34,13 @@ enum Action {
 }
 
 fn main() -> ExitCode {
-    let Arguments { bug, seed, action } = Arguments::parse();
+    let Arguments { bug, transport, seed, action } = Arguments::parse();
     if let Some(Action::Process { binary }) = action {
         return run_process(&binary);
     }
     let bugs = bug.map_or(Bug::ALL.to_vec(), |bug| vec![bug]);
-    let findings: Vec<_> = bugs.into_iter().map(|bug| look_for(bug, seed)).collect();
+    let there = bugs.into_iter().filter(|bug| exists_on(*bug, transport));
+    let findings: Vec<_> = there.map(|bug| look_for(bug, transport, seed)).collect();
     for finding in &findings {
         println!("{finding}");
     }

@@ -10,11 +10,16 @@ use painel_shared::{
     queue::{Side, WorkQueue},
 };
 
-use super::{LEASE, POSTERS, WORKERS, Weather};
+use super::{LEASE, POSTERS, RESTARTS, WORKERS, Weather};
 use crate::{broker::Broker, fleet::Fleet, postgres::Postgres, random::Random, stack::Stack, wait::eventually};
 
 /// How long the sending may take from one blow to the next.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How many commands are sent before the broker is blocked: enough of them are restarts that are refused.
+const BLOCKED: usize = 120;
+/// As many refused restarts as two workers take in hand, and some.
+const REFUSED: u64 = 16;
 
 #[derive(Clone, Copy, Debug)]
 enum Blow {
@@ -22,6 +27,7 @@ enum Blow {
     StopWorker,
     KillApi,
     RestartBroker,
+    BlockBroker,
     CrashPostgres,
     Purge,
     Duplicate,
@@ -45,7 +51,7 @@ impl Targets<'_> {
         let (count, mut stopped) = (blows.len(), Vec::new());
         for (n, blow) in blows.into_iter().enumerate() {
             self.until_posted(weather.commands * (n + 1) / (count + 2)).await;
-            let worker = WORKERS[random.below(3)];
+            let worker = WORKERS[random.below(4)];
             match blow {
                 Blow::KillWorker => self.kill(worker, random.number()),
                 // A zombie: it wakes up when its lease has long been another's. One of its kind at a time,
@@ -57,6 +63,7 @@ impl Targets<'_> {
                 }
                 Blow::KillApi => self.kill("painel-api", 0),
                 Blow::RestartBroker => self.restart_broker(weather.commands).await,
+                Blow::BlockBroker => self.block_broker(weather.commands).await,
                 Blow::CrashPostgres => tokio::task::block_in_place(|| self.postgres.crash_and_start()),
                 Blow::Purge => self.purge(random.below(3)).await,
                 Blow::Duplicate => self.duplicate().await,
@@ -99,6 +106,24 @@ impl Targets<'_> {
         });
     }
 
+    /// The broker takes nothing while it hands out jobs that must be tried again: none of them can be settled.
+    async fn block_broker(&mut self, total: usize) {
+        let Some(broker) = self.broker.as_ref() else { return };
+        self.fleet.signal(RESTARTS, "STOP");
+        let due = self.posted.load(Ordering::SeqCst) + BLOCKED;
+        self.until_posted(due.min(total)).await;
+        self.stack.refuse_restarts(u32::MAX).await;
+        tokio::task::block_in_place(|| broker.control(&["set_vm_memory_high_watermark", "absolute", "1MiB"]));
+        let before = self.stack.restart_calls().await;
+        self.fleet.signal(RESTARTS, "CONT");
+        eventually("the jobs to be tried", PATIENCE, || async {
+            (self.stack.restart_calls().await >= before + REFUSED).then_some(())
+        })
+        .await;
+        self.stack.refuse_restarts(0).await;
+        tokio::task::block_in_place(|| broker.control(&["set_vm_memory_high_watermark", "0.6"]));
+    }
+
     /// A queue forgets what it holds.
     async fn purge(&self, choice: usize) {
         let Some(queue) = WorkQueue::all().nth(choice) else { return };
@@ -133,6 +158,7 @@ fn order(random: &mut Random, weather: &Weather) -> Vec<Blow> {
         (Blow::StopWorker, weather.worker_stops),
         (Blow::KillApi, weather.api_kills),
         (Blow::RestartBroker, weather.broker_restarts),
+        (Blow::BlockBroker, weather.broker_blocks),
         (Blow::CrashPostgres, weather.postgres_restarts),
         (Blow::Purge, weather.purges),
         (Blow::Duplicate, weather.duplicates),

@@ -44,6 +44,8 @@ pub struct Count {
     pub unlawful: usize,
     /// Jobs that the queue had taken, and that no worker ever claimed.
     pub jobs_lost: usize,
+    /// Rows of daily usage that differ from a recount.
+    pub rollups_wrong: usize,
     /// From a lost holder's last sign of life to the next holder's claim: the 99th percentile in seconds.
     /// A killed worker may have lived for up to a third of its lease after that sign.
     pub recovery_p99_s: f64,
@@ -52,7 +54,8 @@ pub struct Count {
 impl Count {
     /// Whether the promise held.
     pub fn is_clean(&self) -> bool {
-        [self.lost, self.stuck, self.double_effects, self.audit_missing, self.unlawful] == [0; 5]
+        [self.lost, self.stuck, self.double_effects, self.audit_missing, self.unlawful, self.rollups_wrong]
+            == [0; 6]
     }
 
     /// The count as one line of JSON.
@@ -62,6 +65,7 @@ impl Count {
             "stuck": self.stuck, "calls": self.calls, "effects": self.effects,
             "double_effects": self.double_effects, "audit_missing": self.audit_missing,
             "unlawful": self.unlawful, "jobs_lost": self.jobs_lost,
+            "rollups_wrong": self.rollups_wrong,
             "recovery_p99_s": self.recovery_p99_s, "seed": seed,
         })
     }

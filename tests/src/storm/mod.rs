@@ -8,6 +8,7 @@ mod count;
 mod history;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod rollups;
 
 use std::{
     collections::BTreeSet,
@@ -38,10 +39,12 @@ const LEASE: Duration = Duration::from_secs(5);
 /// How long everything may take to end once the storm is over.
 const CALM: Duration = Duration::from_secs(180);
 const POSTERS: usize = 6;
-const WORKERS: [&str; 4] = [
+const RESTARTS: &str = "painel-restart-agent-worker";
+const WORKERS: [&str; 5] = [
     "painel-health-check-worker",
     "painel-reset-token-worker",
-    "painel-restart-agent-worker",
+    RESTARTS,
+    "painel-metrics-rollup-worker",
     "painel-reprocess-queue-worker",
 ];
 
@@ -75,6 +78,9 @@ pub struct Weather {
     /// How often RabbitMQ hangs, is killed and started again.
     #[arg(long, default_value_t = 0)]
     pub broker_restarts: usize,
+    /// How often RabbitMQ takes no messages for a while, and hands out those that it has.
+    #[arg(long, default_value_t = 0)]
+    pub broker_blocks: usize,
     /// How often PostgreSQL is crashed and started again.
     #[arg(long, default_value_t = 0)]
     pub postgres_restarts: usize,
@@ -118,6 +124,7 @@ pub fn run(weather: Weather) -> Count {
         ("PAINEL_RECONCILE_MS", "1000"),
         ("PAINEL_WORKER_CONCURRENCY", concurrency.as_str()),
         ("PAINEL_DATABASE_POOL", "4"),
+        ("PAINEL_ROLLUP_LATE_SECONDS", "1"),
     ];
     if weather.transport == Transport::Rabbitmq {
         set.push(crate::stack::RABBITMQ);
@@ -138,6 +145,9 @@ async fn pass(
     postgres: &Postgres,
     address: &str,
 ) -> Count {
+    if weather.scheduler {
+        rollups::fill(stack, weather.commands).await;
+    }
     let mut fleet = Fleet::of(stack, weather.programs);
     fleet.set("PAINEL_LOG", "warn");
     fleet.start("painel-api");
@@ -154,11 +164,20 @@ async fn pass(
         (0..POSTERS).map(|poster| post(stack, &client, &posted, weather.commands, poster)),
     );
     let mut targets = Targets { stack, fleet, broker, postgres, posted: &posted };
-    let (accepted, ()) = tokio::join!(posters, targets.strike(&weather));
+    let days = async {
+        if weather.scheduler {
+            rollups::ask(stack, &client, &posted, weather.commands).await;
+        }
+    };
+    let (accepted, (), ()) = tokio::join!(posters, targets.strike(&weather), days);
     let accepted: Vec<CommandId> = accepted.into_iter().flatten().collect();
     let commands = calm(stack, &accepted, weather.calm).await;
     let unpublished = unpublished(&targets.fleet);
-    Count::take(stack, &accepted, &commands, &unpublished).await
+    let mut count = Count::take(stack, &accepted, &commands, &unpublished).await;
+    if weather.scheduler {
+        count.rollups_wrong = rollups::wrong(stack, &client, weather.calm).await;
+    }
+    count
 }
 
 /// The commands whose jobs the API says were not published.

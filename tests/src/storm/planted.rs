@@ -35,10 +35,16 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Whether there is such a bug on that transport: SQS has neither confirms nor acknowledgements of its own, and gives back
+/// by itself what is not settled.
+pub fn exists_on(bug: Bug, transport: Transport) -> bool {
+    transport == Transport::Rabbitmq || !matches!(bug, Bug::AcknowledgeFirst | Bug::NoConfirm | Bug::DropsUnsettled)
+}
+
 /// Lets a storm pass over processes with that bug, and over processes without.
-pub fn look_for(bug: Bug, seed: u64) -> Finding {
+pub fn look_for(bug: Bug, transport: Transport, seed: u64) -> Finding {
     let over = |programs| {
-        let count = run(Weather { programs, seed, ..weather(bug) });
+        let count = run(Weather { programs, seed, transport, ..weather(bug) });
         eprintln!(
             "{}: {}",
             if programs == Programs::Planted(None) { "whole" } else { bug.name() },
@@ -61,6 +67,7 @@ fn weather(bug: Bug) -> Weather {
         worker_stops: 0,
         api_kills: 0,
         broker_restarts: 0,
+        broker_blocks: 0,
         postgres_restarts: 0,
         purges: 0,
         duplicates: 0,
@@ -80,7 +87,7 @@ fn weather(bug: Bug) -> Weather {
         Bug::NoConfirm => Weather { broker_restarts: 3, ..unattended },
         // A purge takes the copies that the broker would deliver again.
         Bug::ReconcilerSkipsRunning => Weather { worker_kills: 12, purges: 6, ..calm },
-        Bug::DropsUnsettled => Weather { broker_restarts: 3, ..unattended },
+        Bug::DropsUnsettled => Weather { broker_blocks: 1, ..calm },
     }
 }
 
@@ -102,6 +109,7 @@ pub fn run_process(binary: &str) -> ExitCode {
         "painel-health-check-worker" => workers::worker::<commands::HealthCheck>("painel-health-check-worker"),
         "painel-reset-token-worker" => workers::worker::<commands::ResetToken>("painel-reset-token-worker"),
         "painel-restart-agent-worker" => workers::worker::<commands::RestartAgent>("painel-restart-agent-worker"),
+        "painel-metrics-rollup-worker" => workers::rollup_worker(),
         "painel-reprocess-queue-worker" => {
             workers::worker::<commands::ReprocessQueue>("painel-reprocess-queue-worker")
         }
