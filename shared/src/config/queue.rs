@@ -18,7 +18,8 @@ pub enum Transport {
     RabbitMq {
         /// `PAINEL_RABBITMQ_URL`, required then: `amqp://user:password@host/vhost`.
         url: SecretString,
-        /// `PAINEL_RABBITMQ_PREFETCH`, default 32: jobs that the broker hands a worker ahead.
+        /// `PAINEL_RABBITMQ_PREFETCH`, default 32: jobs that the broker hands a worker at most; half as many again as it
+        /// executes at once, if that is less.
         prefetch: u16,
     },
 }
