@@ -33,7 +33,8 @@ pub fn start_metrics(config: &TelemetryConfig) -> anyhow::Result<()> {
 
 /// Starts logging to standard error.
 pub fn start_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter)
+    // A connection that fails is reported by whoever needed it; the driver's own words come on top where they are asked for.
+    let filter = EnvFilter::try_new(format!("lapin=off,{}", config.filter))
         .map_err(|error| ConfigError::new("PAINEL_LOG", format!("is no log filter: {error}")))?;
     let terminal = std::io::stderr().is_terminal();
     let text = config.format.map_or(terminal, |format| format == LogFormat::Text);

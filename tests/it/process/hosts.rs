@@ -127,3 +127,51 @@ ill! {
     dynamodb: "PAINEL_DYNAMODB_ENDPOINT" [] None,
     postgresql: "PAINEL_DATABASE_URL" [] None,
 }
+
+/// A worker whose queue's host vanishes takes jobs again from the one that replaces it.
+async fn a_worker_goes_on(stack: &'static Stack, variable: &'static str) {
+    let (host, url) = through_a_host(stack, variable).await;
+    let mut fleet = Fleet::new(stack);
+    fleet.set(variable, &url);
+    fleet.start("painel-health-check-worker");
+    let done = async || {
+        let command = stack.send::<HealthCheck>(None, json!({})).await;
+        eventually("a command to be executed", LONG, || async {
+            stack.stored(&command).await.status.is_final().then_some(())
+        })
+        .await;
+    };
+    done().await;
+    host.be_replaced();
+    done().await;
+}
+
+#[test]
+fn a_worker_whose_brokers_host_vanished_goes_on() {
+    with_stack_and(&[RABBITMQ], |stack| a_worker_goes_on(stack, "PAINEL_RABBITMQ_URL"));
+}
+
+#[test]
+fn a_worker_whose_sqs_host_vanished_goes_on() {
+    let set = [("PAINEL_QUEUE", "sqs"), ("PAINEL_QUEUE_VISIBILITY_SECONDS", "3")];
+    with_stack_and(&set, |stack| a_worker_goes_on(stack, "PAINEL_SQS_ENDPOINT"));
+}
+
+#[test]
+fn migrate_ends_with_a_line_whatever_says_nothing() {
+    with_stack_and(&[RABBITMQ], |stack| async move {
+        for variable in ["PAINEL_DATABASE_URL", "PAINEL_DYNAMODB_ENDPOINT", "PAINEL_RABBITMQ_URL"] {
+            let (host, url) = through_a_host(stack, variable).await;
+            host.become_so(Health::Silent).await;
+            let mut fleet = Fleet::new(stack);
+            fleet.set(variable, &url);
+            fleet.set("PAINEL_LOG", "error");
+            let mut command = fleet.command("painel");
+            let ended = tokio::task::spawn_blocking(move || command.arg("migrate").output().unwrap());
+            let output = tokio::time::timeout(LONG, ended).await.expect("it ends by itself").unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(!output.status.success(), "{variable}: {said}");
+            assert_eq!(said.lines().count(), 1, "{variable}: {said}");
+        }
+    });
+}
