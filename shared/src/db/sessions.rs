@@ -53,11 +53,11 @@ impl Sessions {
         std::mem::take(&mut self.known().has_vanished)
     }
 
-    /// Draws the conclusion from a pool that has had no connection to give for so long: where meanwhile none has moved,
-    /// those that it has are waiting for a host that has vanished.
-    pub(super) fn learn_of_none_to_be_had(&self, waited: Duration) {
+    /// Draws the conclusion from a pool that had no connection to give. A server that lives ends a statement by its time
+    /// limit: where none has moved for three times as long, those that there are wait for a host that has vanished.
+    pub(super) fn learn_of_none_to_be_had(&self, limit: Duration) {
         let mut known = self.known();
-        if known.in_use_at.is_some_and(|at| at.elapsed() >= waited) {
+        if known.in_use_at.is_some_and(|at| at.elapsed() >= limit * 3) {
             known.has_vanished = true;
             // The next pool gets as much time.
             known.in_use_at = None;
