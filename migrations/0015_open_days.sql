@@ -1,6 +1,6 @@
 -- A mark for each statement that inserts a request is a row a request where they come one by one. On the day that is
 -- open none is needed, if the day's run can be sure that all transactions that inserted on it have ended: once the day
--- is over, the next transaction id is noted, and when none below it is left running, all that was inserted without a
+-- is over, a fresh transaction id is noted, and when none below it is left running, all that was inserted without a
 -- mark has been committed, or never will be.
 
 -- The day that is open now, by PostgreSQL's own clock.
@@ -17,10 +17,11 @@ CREATE TABLE rollup_days (
 );
 -- Until now every request has left a mark.
 INSERT INTO rollup_days (day, horizon, settled)
-SELECT DISTINCT day, pg_snapshot_xmax(pg_current_snapshot()), true
+SELECT DISTINCT day, pg_current_xact_id(), true
 FROM rollup_runs WHERE tenant_id IS NULL AND state = 'succeeded' AND day < rollup_open_day();
 
--- The clock is read after the rows have been inserted: whatever leaves no mark has its transaction id before the day is over.
+-- The clock is read after the rows have been inserted: whatever leaves no mark has its transaction id before the day is
+-- over.
 CREATE OR REPLACE FUNCTION mark_rollup_days() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     open_since timestamptz := rollup_open_day()::timestamp AT TIME ZONE 'UTC';

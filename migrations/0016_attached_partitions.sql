@@ -1,8 +1,8 @@
--- A day's partition is made beside the table and then attached: to make it as a part of the table would wait for whoever
--- reads requests, and all that insert would wait behind it.
+-- A day's partition is made beside the table and then attached: to make it as a part of the table would wait for
+-- whoever reads requests, and all that insert would wait behind it.
 
--- Makes the partition of a day where it is missing, in one transaction; false where another session is at it. The caller
--- says by `lock_timeout` how long it may wait for those who hold the tables.
+-- Makes the partition of a day where it is missing, in one transaction; false where another session is at it. The
+-- caller says by `lock_timeout` how long it may wait for those who hold the tables.
 CREATE FUNCTION ensure_agent_requests_partition(day date) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE

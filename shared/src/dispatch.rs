@@ -97,13 +97,12 @@ pub async fn dispatch_aggregation(
     asked: &Aggregation,
     origin: Origin,
 ) -> Result<Vec<RollupRun>, DispatchError> {
-    let db = &stores.db.service();
     let days: Vec<NaiveDate> = asked.from.iter_days().take_while(|day| *day <= asked.to).collect();
-    if let Some(wrong) = stores.db.step(|| find_wrong(db, asked, &days)).await? {
+    if let Some(wrong) = stores.db.step(async || find_wrong(&stores.db.service(), asked, &days).await).await? {
         return Err(DispatchError::Invalid(wrong));
     }
     let requested = Event::aggregation_requested(asked, origin);
-    stores.db.step(async || events::record(&mut *db.acquire().await?, &requested).await).await?;
+    stores.db.step(async || events::record(&mut *stores.db.service().acquire().await?, &requested).await).await?;
     let request = || rollup::request(&stores.db, &days, asked.tenant_id, &asked.requested_by, asked.traceparent);
     let runs = stores.db.step(request).await?;
     stream::iter(&runs)

@@ -97,13 +97,19 @@ impl<W: Work> Frame<W> {
         Ok(stored)
     }
 
-    /// Renews lease and delivery at each third of the lease; returns when the lease has been lost.
+    /// Renews lease and delivery at each third of the lease; returns when the lease has been lost, or has passed without
+    /// the store having answered: then the work is another's to take, and what it waits for may never come.
     async fn keep_lease(&self, held: &Held<W::Stored>, delivery: &Delivery) {
+        let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(self.work.lease() / 3).await;
             match self.work.renew(held).await {
-                Ok(true) => {}
+                Ok(true) => renewed = Instant::now(),
                 Ok(false) => return,
+                Err(error) if renewed.elapsed() > self.work.lease() => {
+                    tracing::warn!(%error, "the lease has passed without being renewed");
+                    return;
+                }
                 Err(error) => tracing::warn!(%error, "the lease was not renewed; trying again"),
             }
             if let Err(error) = delivery.extend().await {

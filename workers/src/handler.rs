@@ -8,6 +8,7 @@ use painel_shared::{
     command_store::StoreError,
     commands::{CommandType, FieldError, Parameters, read},
     config::{ConfigError, Vars},
+    db,
     ids::TenantId,
     queue::QueueError,
     stores::Stores,
@@ -93,18 +94,12 @@ impl HandlerError {
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        match refused(&error) {
+        match db::is_permanent(&error) {
             true => Self::permanent("database_refused", "PostgreSQL refused the command's data or rights"),
             false => Self::retryable("database_unavailable", "PostgreSQL did not answer"),
         }
         .because(error)
     }
-}
-
-/// Whether PostgreSQL will refuse it each time: wrong data (class 22), a broken constraint (23), missing rights (42501).
-fn refused(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "42501")
 }
 
 impl From<StoreError> for HandlerError {

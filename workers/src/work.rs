@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use painel_shared::{
     command::Holder,
     command_store::StoreError,
+    db,
     job::{Job, JobKind},
 };
 
@@ -103,6 +104,9 @@ pub enum WorkError {
 impl WorkError {
     /// Whether another delivery would end the same.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_permanent())
+        match self {
+            Self::Store(error) => error.is_permanent(),
+            Self::Database(error) => db::is_permanent(error),
+        }
     }
 }

@@ -234,6 +234,6 @@ impl RecentCreations {
     pub(super) fn unindexed(&self) -> Vec<Command> {
         let since = now() - INDEX_LAG;
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().take_while(|command| command.key.created_at > since).cloned().collect()
+        all.iter().filter(|command| command.key.created_at > since).cloned().collect()
     }
 }

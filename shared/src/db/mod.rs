@@ -169,6 +169,12 @@ impl Pools {
     }
 }
 
+/// Whether PostgreSQL will refuse it each time: wrong data (class 22), a broken constraint (23), missing rights (42501).
+pub fn is_permanent(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "42501")
+}
+
 fn pools(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions) -> Pools {
     let connections = config.max_connections;
     let of = |connections| pool(config, options, sessions, connections);

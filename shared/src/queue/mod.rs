@@ -226,6 +226,14 @@ impl Delivery {
         }
     }
 
+    /// Takes the place of an earlier delivery of the same message, which needs no settlement any more.
+    pub fn replace(self, earlier: &mut Self) {
+        if let Receipt::Sqs(receipt) = &mut earlier.receipt {
+            receipt.forget();
+        }
+        *earlier = self;
+    }
+
     /// The message stays in these hands for another while.
     pub async fn extend(&self) -> Result<(), QueueError> {
         match &self.receipt {
@@ -261,7 +269,7 @@ const RETURN: RetryPolicy =
     RetryPolicy { max_attempts: u32::MAX, base: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
 /// How long a message waits that has come back `returns` times before.
-fn return_pause(returns: u32) -> Duration {
+pub fn return_pause(returns: u32) -> Duration {
     let attempt = returns.saturating_add(1);
     RETURN.ceiling(attempt) / 2 + RETURN.delay(attempt) / 2
 }

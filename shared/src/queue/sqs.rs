@@ -359,6 +359,11 @@ impl SqsReceipt {
         self.set_visibility(self.sqs.0.visibility).await
     }
 
+    /// There is a later delivery of the same message.
+    pub(super) fn forget(&mut self) {
+        self.settled = true;
+    }
+
     /// What has been dropped: how it comes again, unless it is done with. Where this fails, its visibility runs out.
     pub(super) fn come_again(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let receipt = self.clone();

@@ -1,9 +1,12 @@
 //! When all that was inserted on a day can be seen.
 //!
 //! On the day that is open a request leaves no mark. Whoever inserted one had a transaction id before the day was over. So
-//! once it is, the next id that PostgreSQL will give is noted as the day's horizon; and when no transaction below it is
-//! left running, all that was inserted without a mark has been committed, or never will be. What is inserted from then on
-//! leaves a mark.
+//! once it is, a fresh transaction id is taken and noted as the day's horizon: all ids given before are below it. When no
+//! transaction below it is left running, all that was inserted without a mark has been committed, or never will be. What
+//! is inserted from then on leaves a mark.
+//!
+//! A snapshot's `xmax` would not do as a horizon: it follows the last transaction that has ended, and not the last id that
+//! has been given, so that transactions which run may lie beyond it.
 
 use chrono::NaiveDate;
 use sqlx::{PgConnection, PgPool};
@@ -41,9 +44,10 @@ pub async fn horizon(db: &PgPool, day: NaiveDate) -> Result<Horizon, sqlx::Error
     })
 }
 
-/// Notes the horizon of each of these days that is over and has none.
+/// Notes the horizon of each of these days that is over and has none. The caller's transaction must not have written
+/// anything before: its id would be too old.
 pub(super) async fn note_horizons(db: &mut PgConnection, days: &[NaiveDate]) -> Result<(), sqlx::Error> {
-    // A statement's snapshot is older than what its clock says: so the clock is read by a statement before.
+    // The id must be given after the clock has been read: by a statement of its own.
     let over = sqlx::query_scalar!(
         r#"SELECT day AS "day!" FROM unnest($1::date[]) AS asked (day)
            WHERE day < rollup_open_day() AND NOT EXISTS (SELECT FROM rollup_days d WHERE d.day = asked.day)"#,
@@ -56,7 +60,7 @@ pub(super) async fn note_horizons(db: &mut PgConnection, days: &[NaiveDate]) -> 
     }
     sqlx::query!(
         "INSERT INTO rollup_days (day, horizon)
-         SELECT day, pg_snapshot_xmax(pg_current_snapshot()) FROM unnest($1::date[]) AS over (day)
+         SELECT day, pg_current_xact_id() FROM unnest($1::date[]) AS over (day)
          ON CONFLICT DO NOTHING",
         &over,
     )
@@ -83,4 +87,17 @@ pub(super) async fn find_unsettled(db: &mut PgConnection) -> Result<Vec<NaiveDat
 pub async fn note_settled(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE rollup_days SET settled = true WHERE day = $1 AND NOT settled", day).execute(db).await?;
     Ok(())
+}
+
+/// Whether all of a day's requests are in its usage: it has a finished run that could see them all, no open one, and no
+/// mark.
+pub async fn is_settled(db: &mut PgConnection, day: NaiveDate) -> Result<bool, sqlx::Error> {
+    let settled = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND tenant_id IS NULL AND state = 'succeeded')
+              AND NOT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND state IN ('queued', 'running'))
+              AND NOT EXISTS (SELECT FROM rollup_marks WHERE day = $1)
+              AND EXISTS (SELECT FROM rollup_days WHERE day = $1 AND settled) AS "settled!""#,
+        day,
+    );
+    settled.fetch_one(db).await
 }

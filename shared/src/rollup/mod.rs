@@ -16,12 +16,12 @@ mod schedule;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
+use sqlx::{PgConnection, PgPool, error::DatabaseError, postgres::types::PgInterval};
 
 pub use self::{
-    horizon::{Horizon, horizon, note_settled},
+    horizon::{Horizon, horizon, is_settled, note_settled},
     partitions::{days_held, days_to_detach, detach, ensure_partition, partition},
-    schedule::{is_settled, lag_days, request_late, request_missing},
+    schedule::{lag_days, request_late, request_missing},
 };
 use crate::{
     command::{Holder, PUBLISH_AGAIN, PUBLISH_PATIENCE, PUBLISH_PATIENCE_CAP, TAKE_OVER_PATIENCE},
@@ -269,24 +269,28 @@ pub async fn find(db: &PgPool, id: RunId) -> Result<Option<RollupRun>, sqlx::Err
 /// **claim** under a fresh owner: queued and due, or running with an expired lease and an attempt left.
 pub async fn claim(db: &PgPool, id: RunId, lease: Duration) -> Result<RunClaim, sqlx::Error> {
     let owner = LeaseOwner::fresh();
-    let taken = sqlx::query!(
-        "UPDATE rollup_runs
-         SET state = 'running', attempt = attempt + 1, fence = fence + 1, lease_owner = $2, lease_expires_at = now() + $3,
-             started_at = now(), next_publish_at = NULL, republished = 0
-         WHERE id = $1 AND attempt < max_attempts
-           AND ((state = 'queued' AND not_before <= now()) OR (state = 'running' AND lease_expires_at <= now()))",
+    let row = sqlx::query_as!(
+        Row,
+        r#"UPDATE rollup_runs
+           SET state = 'running', attempt = attempt + 1, fence = fence + 1, lease_owner = $2,
+               lease_expires_at = now() + $3, started_at = now(), next_publish_at = NULL, republished = 0
+           WHERE id = $1 AND attempt < max_attempts
+             AND ((state = 'queued' AND not_before <= now()) OR (state = 'running' AND lease_expires_at <= now()))
+           RETURNING id, day, tenant_id, state, attempt, max_attempts, fence, lease_owner,
+                  ceil(extract(epoch FROM not_before - now()) * 1000)::bigint AS "due_in_ms!",
+                  (state = 'running' AND lease_expires_at <= now()) AS "lease_expired!",
+                  rows_read, groups_written, duration_ms, error, dead_letter, requested_by, created_at, started_at, finished_at,
+                  traceparent"#,
         id.uuid(),
         owner.uuid(),
         interval(lease),
-    )
-    .execute(db)
-    .await?
-    .rows_affected();
-    let Some(run) = find(db, id).await? else { return Ok(RunClaim::Missing) };
-    match run.holder().filter(|holder| taken == 1 && holder.owner == owner) {
-        Some(holder) => Ok(RunClaim::Held(run, holder)),
-        None => Ok(RunClaim::Refused(run)),
+    );
+    if let Some(run) = row.fetch_optional(db).await?.map(RollupRun::from)
+        && let Some(holder) = run.holder()
+    {
+        return Ok(RunClaim::Held(run, holder));
     }
+    Ok(find(db, id).await?.map_or(RunClaim::Missing, RunClaim::Refused))
 }
 
 /// **renew**: the holder keeps its lease for longer; false where it has lost it.
@@ -414,7 +418,12 @@ pub async fn requeue(db: &PgPool, id: RunId) -> Result<bool, sqlx::Error> {
         id.uuid(),
         interval(PUBLISH_PATIENCE),
     );
-    Ok(queued.execute(db).await?.rows_affected() == 1)
+    match queued.execute(db).await {
+        Ok(done) => Ok(done.rows_affected() == 1),
+        // Somebody has asked for the day at this moment.
+        Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes at most `limit` runs that have waited too long, so that of several replicas one publishes each: running ones
@@ -461,16 +470,18 @@ pub async fn publish_failed(db: &PgPool, ids: &[RunId]) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// The failed runs whose messages were dead-lettered before `before`, and whose days have no open run; oldest first, at
-/// most `limit`.
+/// Of the failed runs whose messages were dead-lettered before `before`, the last one of each day that has no open run;
+/// oldest first, at most `limit`.
 pub async fn find_dead(db: &PgPool, before: Timestamp, limit: i64) -> Result<Vec<RunId>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
-        "SELECT id FROM rollup_runs dead
-         WHERE dead_letter AND finished_at < $1
-           AND NOT EXISTS (SELECT FROM rollup_runs other
-                           WHERE other.day = dead.day AND other.tenant_id IS NOT DISTINCT FROM dead.tenant_id
-                             AND other.state IN ('queued', 'running'))
-         ORDER BY finished_at LIMIT $2",
+        "SELECT id FROM (
+             SELECT DISTINCT ON (day, tenant_id) id, finished_at FROM rollup_runs dead
+             WHERE dead_letter AND finished_at < $1
+               AND NOT EXISTS (SELECT FROM rollup_runs other
+                               WHERE other.day = dead.day AND other.tenant_id IS NOT DISTINCT FROM dead.tenant_id
+                                 AND other.state IN ('queued', 'running'))
+             ORDER BY day, tenant_id, finished_at DESC
+         ) AS last ORDER BY finished_at LIMIT $2",
         before,
         limit,
     )

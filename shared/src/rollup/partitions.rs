@@ -6,7 +6,7 @@
 use chrono::NaiveDate;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::schedule::is_settled;
+use super::horizon::is_settled;
 use crate::db::Database;
 
 /// The days whose raw requests are held, oldest first: each has a partition.
@@ -19,14 +19,16 @@ pub async fn days_held(db: &mut PgConnection) -> Result<Vec<NaiveDate>, sqlx::Er
     days.fetch_all(db).await
 }
 
-/// Makes the partition of a day where it is missing, in a transaction of its own. An error where those who use the tables
-/// were in the way: it has to be tried again.
-pub async fn ensure_partition(db: &Database, day: NaiveDate) -> Result<(), sqlx::Error> {
+/// Makes the partition of a day where it is missing, in a transaction of its own; whether it is there: another scheduler
+/// may be at it. That, and an error where those who use the tables were in the way, have to be looked at again.
+pub async fn ensure_partition(db: &Database, day: NaiveDate) -> Result<bool, sqlx::Error> {
     let mut transaction = db.begin().await?;
     wait_shortly(&mut transaction).await?;
-    // Another scheduler that is at it does the same.
-    sqlx::query("SELECT ensure_agent_requests_partition($1)").bind(day).execute(&mut *transaction).await?;
-    transaction.commit().await
+    let made =
+        sqlx::query_scalar("SELECT ensure_agent_requests_partition($1)").bind(day).fetch_one(&mut *transaction);
+    let made = made.await?;
+    transaction.commit().await?;
+    Ok(made)
 }
 
 /// The days before `oldest` whose raw requests are still held and have been rolled up.

@@ -1,4 +1,4 @@
-//! Which days are to be rolled up by themselves, and whose raw requests are held.
+//! Which days are to be rolled up by themselves.
 //!
 //! Several schedulers may ask at the same time: each looks and stores in one transaction under a lock.
 
@@ -103,19 +103,6 @@ async fn insert_scheduled(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(RollupRun::from).collect())
-}
-
-/// Whether all of a day's requests are in its usage: it has a finished run that could see them all, no open one, and no
-/// mark.
-pub async fn is_settled(db: &mut PgConnection, day: NaiveDate) -> Result<bool, sqlx::Error> {
-    let settled = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND tenant_id IS NULL AND state = 'succeeded')
-              AND NOT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND state IN ('queued', 'running'))
-              AND NOT EXISTS (SELECT FROM rollup_marks WHERE day = $1)
-              AND EXISTS (SELECT FROM rollup_days WHERE day = $1 AND settled) AS "settled!""#,
-        day,
-    );
-    settled.fetch_one(db).await
 }
 
 /// How many closed days with raw requests have no finished run.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use painel_shared::retry::RetryPolicy;
+use painel_shared::{queue::return_pause, retry::RetryPolicy};
 use proptest::prelude::*;
 
 proptest! {
@@ -33,4 +33,14 @@ fn the_jitter_is_full() {
     let mean = delays.iter().sum::<f64>() / 2_000.0;
     assert!((0.45..0.55).contains(&mean), "the mean of delays up to 1 s is {mean}");
     assert!(delays.iter().any(|delay| *delay < 0.05) && delays.iter().any(|delay| *delay > 0.95));
+}
+
+#[test]
+fn what_cannot_be_settled_comes_again_after_a_pause_that_grows_to_half_a_minute() {
+    let seconds = |returns| return_pause(returns).as_secs_f64();
+    for returns in 0..40 {
+        let longest = f64::from(2_u32.saturating_pow(returns).min(30));
+        let pause = seconds(returns);
+        assert!((longest / 2.0..=longest).contains(&pause), "after {returns} returns: {pause} s");
+    }
 }

@@ -119,6 +119,38 @@ fn a_memory_alarm_blocks_publishing_within_its_limit_and_consuming_goes_on() {
 }
 
 #[test]
+fn what_cannot_even_be_copied_is_held_and_no_delivery_is_counted() {
+    let broker = Broker::start();
+    let url = broker.url();
+    let set = [RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str()), ("PAINEL_QUEUE_TIMEOUT_MS", "500")];
+    with_stack_and(&set, |stack| async move {
+        stack.stores.queue.publish_raw(queue(), "held").await.unwrap();
+        let mut receiver = stack.receiver(queue(), Side::Work).await;
+        let control = |arguments: &[&str]| tokio::task::block_in_place(|| broker.control(arguments));
+        control(&["set_vm_memory_high_watermark", "absolute", "1MiB"]);
+        eventually("publishing to be blocked", Duration::from_secs(10), || async {
+            stack.stores.queue.publish_raw(queue(), "another").await.err()
+        })
+        .await;
+        let mut received = receiver.receive(1, Duration::from_secs(20)).await.unwrap();
+        drop(received.pop().expect("it is there"));
+        // It would come at once if it were given back.
+        assert!(receiver.receive(1, Duration::from_secs(3)).await.unwrap().iter().all(|one| one.body != "held"));
+        control(&["set_vm_memory_high_watermark", "0.6"]);
+        let mut came_again = false;
+        while !came_again {
+            let received = receiver.receive(1, Duration::from_secs(60)).await.unwrap();
+            assert!(!received.is_empty(), "it has not come again");
+            for one in received {
+                came_again |= one.body == "held";
+                one.acknowledge().await.unwrap();
+            }
+        }
+        assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().dead, 0);
+    });
+}
+
+#[test]
 fn a_queue_with_other_arguments_is_named_with_what_differs_and_left_alone() {
     with_stack_and(&[RABBITMQ], |stack| async move {
         let prefix = format!("{}-other", stack.vars.text("PAINEL_QUEUE_PREFIX").unwrap());

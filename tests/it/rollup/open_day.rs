@@ -3,10 +3,11 @@
 use chrono::NaiveDate;
 use painel_shared::{
     dispatch,
-    rollup::{self, RunState},
+    rollup::{self, Horizon, RunState},
 };
 use painel_tests::{
-    stack::{Stack, with_stack},
+    postgres::Postgres,
+    stack::{POSTGRES_VARIABLE, Stack, with_stack, with_stack_and},
     wait::eventually,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -50,12 +51,14 @@ async fn commit(mut connection: PgConnection) {
 #[test]
 fn a_request_leaves_a_mark_on_a_closed_day_only() {
     with_stack(|stack| async move {
+        let (closed, today) = (days_ago(1), days_ago(0));
+        open(stack, today).await;
         let before = marks(stack).await;
         for _ in 0..20 {
-            insert(stack, days_ago(0), 1).await;
+            insert(stack, today, 1).await;
         }
         assert_eq!(marks(stack).await, before);
-        insert(stack, days_ago(1), 5).await;
+        insert(stack, closed, 5).await;
         assert_eq!(marks(stack).await, before + 1);
     });
 }
@@ -86,6 +89,32 @@ fn what_was_inserted_before_midnight_and_is_committed_later_is_waited_for_and_co
         assert_eq!(shown(stack, day).await.unwrap(), recount(stack, day).await);
         assert!(rollup::is_settled(&mut pool.acquire().await.unwrap(), day).await.unwrap());
         assert!(stack.nightly().catch_up().await.unwrap().is_empty());
+    });
+}
+
+/// Nothing else is done on this server: the late transaction's id is the last one that was given.
+#[test]
+fn a_transaction_that_is_the_last_to_have_begun_before_midnight_is_waited_for() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    with_stack_and(&[(POSTGRES_VARIABLE, url.as_str())], |stack| async move {
+        let (day, pool) = (days_ago(1), &stack.stores.db.service());
+        // A clock at which midnight comes by itself: to set it would take a transaction.
+        let midnight = chrono::Utc::now() + chrono::TimeDelta::seconds(3);
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION rollup_open_day() RETURNS date LANGUAGE sql AS
+             $$ SELECT CASE WHEN clock_timestamp() < '{}' THEN date '{day}' ELSE date '{day}' + 1 END $$",
+            midnight.to_rfc3339()
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap();
+        let late = inserting(stack, day).await;
+        assert!(chrono::Utc::now() < midnight, "the machine is too slow for this clock");
+        eventually("midnight", LONG, || async { (chrono::Utc::now() > midnight).then_some(()) }).await;
+        for _ in 0..3 {
+            assert_eq!(rollup::horizon(pool, day).await.unwrap(), Horizon::Ahead);
+        }
+        commit(late).await;
+        assert_eq!(rollup::horizon(pool, day).await.unwrap(), Horizon::Passed);
     });
 }
 

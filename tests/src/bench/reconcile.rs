@@ -19,6 +19,7 @@ use painel_workers::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    host::{Health, Host},
     lossy::Lossy,
     stack::{Stack, with_stack},
 };
@@ -72,7 +73,13 @@ async fn measure(stack: &Stack, load: Load, queue: Queue) {
     let proxy = Lossy::before(&dynamodb).await;
     let mut vars = stack.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", proxy.url())]);
     if queue == Queue::Away {
-        vars = vars.overridden_by([("PAINEL_QUEUE_PREFIX", "nowhere".to_owned())]);
+        let (_, sqs) = stack.aws_urls();
+        let host = Host::before(sqs.strip_prefix("http://").unwrap().parse().unwrap()).await;
+        host.become_so(Health::Silent).await;
+        vars = vars.overridden_by([
+            ("PAINEL_SQS_ENDPOINT", format!("http://{}", host.address())),
+            ("PAINEL_QUEUE_TIMEOUT_MS", "500".to_owned()),
+        ]);
     }
     let stores = Stores::from_vars(&vars).await.unwrap();
     let reconciler = Reconciler::new(stores, ReconcilerConfig::from_vars(&vars).unwrap());

@@ -106,7 +106,7 @@ impl Scan {
         for delivery in deliveries {
             match self.left.iter_mut().find(|known| known.id.is_some() && known.id == delivery.id) {
                 Some(known) => {
-                    *known = delivery;
+                    delivery.replace(known);
                     self.seen_again += 1;
                 }
                 None => self.left.push(delivery),
@@ -266,20 +266,29 @@ impl Run<'_> {
         if !self.reserve(key, "taken").await? {
             return Ok(Taken::Full);
         }
-        self.revive_run(run_id).await?;
-        self.note(key, "moved").await?;
-        Ok(Taken::Moved)
+        Ok(match self.revive_run(run_id).await? {
+            true => {
+                self.note(key, "moved").await?;
+                Taken::Moved
+            }
+            // Its day has another open run, which does the same.
+            false => {
+                self.note(key, "skipped").await?;
+                Taken::Skipped
+            }
+        })
     }
 
-    /// Gives a failed run new attempts and a new job.
-    async fn revive_run(&self, run_id: RunId) -> Result<(), HandlerError> {
+    /// Gives a failed run new attempts and a new job; whether it has them.
+    async fn revive_run(&self, run_id: RunId) -> Result<bool, HandlerError> {
         let db = &self.stores.db.service();
         rollup::requeue(db, run_id).await?;
-        if let Some(run) = rollup::find(db, run_id).await?.filter(|run| run.state == RunState::Queued) {
+        let Some(run) = rollup::find(db, run_id).await? else { return Ok(false) };
+        if run.state == RunState::Queued {
             // What the queue does not take now, the reconciler publishes.
             dispatch::publish_run(self.stores, &run).await;
         }
-        Ok(())
+        Ok(run.state != RunState::Failed)
     }
 
     /// Goes through what died and whose message is gone.

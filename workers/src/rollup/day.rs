@@ -40,7 +40,7 @@ pub enum Rolled {
     },
     /// The run had passed to another; nothing was written.
     LostLease,
-    /// Some of the day's requests cannot be seen yet; nothing was written.
+    /// Some of the day's requests cannot be seen yet, or another rollup of the day is under way; nothing was written.
     NotYet,
 }
 
@@ -94,9 +94,12 @@ pub async fn roll_up(
 ) -> Result<Rolled, RollupError> {
     let partition = rollup::partition(run.day);
     // Looked at before anything is counted.
-    let sees_all = rollup::horizon(&database.service(), run.day).await? == Horizon::Passed;
+    let look = async || rollup::horizon(&database.service(), run.day).await;
+    let sees_all = database.step(look).await? == Horizon::Passed;
     let mut transaction = database.begin().await?;
-    prepare(&mut transaction, run, limits).await?;
+    if !prepare(&mut transaction, run, limits).await? {
+        return Ok(Rolled::NotYet);
+    }
     let tables = tables(&mut transaction, &partition).await?;
     if tables.is_empty() {
         return Err(RollupError::NoPartition(run.day));
@@ -155,7 +158,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub async fn wait_for_all(database: &Database, run: &RollupRun) -> Result<bool, sqlx::Error> {
     let looking = async {
         loop {
-            match rollup::horizon(&database.service(), run.day).await? {
+            match database.step(async || rollup::horizon(&database.service(), run.day).await).await? {
                 Horizon::Ahead => tokio::time::sleep(LOOK).await,
                 Horizon::Open | Horizon::Stuck | Horizon::Passed => return Ok(()),
             }
@@ -181,8 +184,9 @@ impl Found {
 /// How long a rollup waits for another that is under way: longer than that one can keep its locks without a sign of life.
 const PREDECESSOR: Duration = Duration::from_secs(180);
 
-/// Takes the lock on the day; others at it wait. The transaction may take as long as a run may.
-async fn prepare(db: &mut PgConnection, run: &RollupRun, limits: Limits) -> Result<(), sqlx::Error> {
+/// Takes the lock on the day; false where another rollup of it has not ended in that time. The transaction may take as
+/// long as a run may.
+async fn prepare(db: &mut PgConnection, run: &RollupRun, limits: Limits) -> Result<bool, sqlx::Error> {
     // Compiling these statements takes longer than running them.
     let set = format!(
         "SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {};
@@ -192,7 +196,17 @@ async fn prepare(db: &mut PgConnection, run: &RollupRun, limits: Limits) -> Resu
         PREDECESSOR.as_millis(),
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *db).await?;
-    lock(db, run.day.num_days_from_ce()).await
+    // PostgreSQL's documentation, Appendix A.
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    match lock(db, run.day.num_days_from_ce()).await {
+        Ok(()) => Ok(true),
+        Err(error)
+            if error.as_database_error().and_then(|said| said.code()).as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Locks until the transaction ends.

@@ -9,7 +9,8 @@
 //! stand, and their agents are gathered by hashing.
 //!
 //! PostgreSQL makes no string of more than a gigabyte, and neither it nor this process should hold one. So of a large
-//! table, agents with very many requests are read by ranges of pages, and added up here.
+//! table that is read in order, agents with very many requests are read by ranges of pages, and added up here; one that
+//! is hashed is read so as a whole.
 
 use std::{
     collections::BTreeMap,
@@ -102,6 +103,13 @@ pub(super) struct Table {
     reads_in_order: bool,
 }
 
+impl Table {
+    /// Whether it may hold more than so many requests.
+    fn is_larger_than(&self, requests: i64) -> bool {
+        self.pages.saturating_mul(REQUESTS_A_PAGE) > requests
+    }
+}
+
 /// No page holds more requests: each takes 60 bytes, and 4 of the page's own.
 const REQUESTS_A_PAGE: i64 = 8_192 / 64;
 
@@ -180,6 +188,16 @@ impl Pieces {
         };
         let mut pieces = Vec::new();
         for table in tables {
+            // Hashed, the samples of all agents are in memory at once.
+            if !in_order && table.is_larger_than(at_once) {
+                let all = tenant.map_or(Which::All, Which::Tenant).condition();
+                pieces.extend(ranges(table.pages, at_once).into_iter().map(|range| Piece {
+                    table: table.name.clone(),
+                    condition: format!("{all} AND {range}"),
+                    is_part: true,
+                }));
+                continue;
+            }
             let heavy = heavy_agents(db, table, tenant, at_once).await?;
             let list = heavy.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             for part in &parts {
@@ -310,7 +328,7 @@ async fn heavy_agents(
     tenant: Option<TenantId>,
     requests: i64,
 ) -> Result<Vec<i32>, sqlx::Error> {
-    if table.pages.saturating_mul(REQUESTS_A_PAGE) <= requests {
+    if !table.is_larger_than(requests) {
         return Ok(Vec::new());
     }
     let condition = tenant.map_or(Which::All, Which::Tenant).condition();

@@ -121,13 +121,14 @@ impl Work for RunWork {
         async move { watched.watch(rolling).await }
     }
 
-    /// While a pool of one is in the rollup's own hands this fails; then nobody else can take the run either.
+    /// While a pool of one is in the rollup's own hands it cannot be asked; then nobody else can take the run either.
     async fn renew(&self, held: &Held<RollupRun>) -> Result<bool, WorkError> {
-        Ok(self
-            .stores
-            .db
-            .step(async || rollup::renew(&self.db(), held.stored.id, held.holder, self.lease()).await)
-            .await?)
+        let Held { stored: run, holder } = held;
+        let renew = async || rollup::renew(&self.db(), run.id, *holder, self.lease()).await;
+        match self.stores.db.step(renew).await {
+            Err(sqlx::Error::PoolTimedOut) if self.stores.db.beside().is_none() => Ok(true),
+            renewed => Ok(renewed?),
+        }
     }
 
     async fn record(

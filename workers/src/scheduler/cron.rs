@@ -1,6 +1,6 @@
 //! The nightly rollup: which days are rolled up when, and which raw requests are held.
 //!
-//! Several schedulers may run: what is to be done is found and stored in one statement under a lock, so that each
+//! Several schedulers may run: what is to be done is found and stored in one transaction under a lock, so that each
 //! run is asked for once. To ask for runs, to keep the partitions and to look for what came late are three things: none
 //! waits for another.
 
@@ -20,6 +20,10 @@ use crate::config::RollupConfig;
 
 /// For how many days ahead there are partitions.
 const AHEAD: u64 = 7;
+/// The longest that partitions are not looked after.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+/// Between two days that are detached, so that all who wait to insert get their turn.
+const BREATH: Duration = Duration::from_millis(100);
 /// How long to wait after something was not done. Who comes back to a table in use gets in the way of those who use it.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -40,11 +44,13 @@ impl Nightly {
     /// run is rolled up, and the partitions are looked after; in between, days that requests came late for are found.
     pub async fn run(&self, shutdown: CancellationToken) {
         let nightly = || self.config.schedule.find_next_occurrence(&Utc::now(), false).ok();
+        // However seldom days are rolled up, requests have to be inserted.
+        let daily = || Some(nightly().map_or(Utc::now() + A_DAY, |time| time.min(Utc::now() + A_DAY)));
         let often = || Some(Utc::now() + self.config.late_pause);
         let all = async {
             tokio::join!(
                 repeat("days were not asked for", nightly, || async { self.ask_for_missing().await.map(drop) }),
-                repeat("the partitions were not looked after", nightly, || self.keep_partitions()),
+                repeat("the partitions were not looked after", daily, || self.keep_partitions()),
                 repeat("late days were not looked for", often, || async { self.catch_up().await.map(drop) }),
             )
         };
@@ -58,22 +64,24 @@ impl Nightly {
         Ok(runs)
     }
 
-    /// Partitions for the coming days; those that are older than the retention detached. Each for itself: the first error,
-    /// once all have been tried.
+    /// Partitions for the coming days; those that are older than the retention detached. The first error, once all have
+    /// been tried that can be.
     pub async fn keep_partitions(&self) -> Result<(), sqlx::Error> {
         let mut first = Ok(());
         for ahead in 0..=AHEAD {
             let day = today() + Days::new(ahead);
-            first = first.and(self.db().step(async || rollup::ensure_partition(self.db(), day).await).await);
+            let made = self.db().step(async || rollup::ensure_partition(self.db(), day).await).await;
+            first = first.and(made.and_then(|made| if made { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }));
         }
         let oldest = today() - self.config.retention;
         for day in self.db().step(async || rollup::days_to_detach(self.db(), oldest).await).await? {
-            let detached = self.db().step(async || rollup::detach(self.db(), day).await).await;
-            first = first.and(detached.map(|done| {
-                if done {
-                    tracing::info!(%day, "raw requests were detached: they are older than the retention");
-                }
-            }));
+            match self.db().step(async || rollup::detach(self.db(), day).await).await {
+                Ok(true) => tracing::info!(%day, "raw requests were detached: they are older than the retention"),
+                Ok(false) => {}
+                // Who is in the way of this day is in the way of the others, too; and who inserts waits for each try.
+                Err(error) => return first.and(Err(error)),
+            }
+            tokio::time::sleep(BREATH).await;
         }
         first
     }

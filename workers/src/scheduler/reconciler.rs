@@ -111,18 +111,24 @@ impl Reconciler {
     }
 
     async fn go_on(&self) {
+        tokio::join!(self.adopt(), self.go_round());
+    }
+
+    /// Takes in what a build from before the index of what is due has left open, once.
+    async fn adopt(&self) {
         let mut delays = reconnect_delays();
-        let mut adopted = false;
+        let mut failures: u32 = 0;
+        while let Err(error) = self.stores.commands.adopt().await {
+            tracing::warn!(%error, "open commands were not looked through; it is tried again");
+            failures += 1;
+            // It reads all that is open: not to be done over and over.
+            tokio::time::sleep(delays.next().unwrap_or(self.config.pause) * failures.min(60)).await;
+        }
+    }
+
+    async fn go_round(&self) {
+        let mut delays = reconnect_delays();
         loop {
-            // What a build from before the index of what is due has left open.
-            if !adopted {
-                let adoption = self.stores.commands.adopt().await;
-                adopted = adoption
-                    .inspect_err(
-                        |error| tracing::warn!(%error, "open commands were not looked through; trying again"),
-                    )
-                    .is_ok();
-            }
             match self.round().await {
                 Ok(_) => {
                     delays = reconnect_delays();
@@ -204,8 +210,8 @@ impl Reconciler {
 
     /// Publishes rollup runs again that waited too long, by the same rules; how many.
     async fn publish_runs(&self, publishing: &Publishing) -> Result<u64, sqlx::Error> {
-        let db = &self.stores.db.service();
-        let runs = self.stores.db.step(|| rollup::take_overdue(db, RUNS)).await?;
+        let db = &self.stores.db;
+        let runs = db.step(async || rollup::take_overdue(&db.service(), RUNS).await).await?;
         let taken = runs.len();
         let refused = stream::iter(runs.into_iter().map(|run| self.publish_run(run, publishing)))
             .buffer_unordered(AT_ONCE)
@@ -213,7 +219,7 @@ impl Reconciler {
             .collect::<Vec<_>>()
             .await;
         if !refused.is_empty() {
-            self.stores.db.step(|| rollup::publish_failed(db, &refused)).await?;
+            db.step(async || rollup::publish_failed(&db.service(), &refused).await).await?;
         }
         Ok(u64::try_from(taken.saturating_sub(refused.len())).unwrap_or(u64::MAX))
     }
@@ -233,7 +239,15 @@ impl Reconciler {
     async fn write_owed_events(&self) -> Result<u64, WorkError> {
         let mut written = 0;
         for command in self.stores.commands.find_due(DueKind::Event, now(), COMMANDS).await? {
-            write_owed_event(&self.stores, &command).await?;
+            match write_owed_event(&self.stores, &command).await {
+                Ok(()) => {}
+                // It will be refused each time: the others are written all the same.
+                Err(error) if error.is_permanent() => {
+                    tracing::error!(%error, command.id = %command.id(), "an owed event was refused");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             metrics::counter!("painel_audit_events_recovered_total").increment(1);
             written += 1;
         }

@@ -110,8 +110,9 @@ impl Link {
                 return Ok(opened.clone());
             }
             match &state.attempt {
-                Some(under_way) => under_way.clone(),
-                None => {
+                Some(under_way) if under_way.peek().is_none() => under_way.clone(),
+                // None, or one that ended without a word.
+                _ => {
                     if let Some((until, error)) = &state.pause
                         && *until > Instant::now()
                     {

@@ -32,8 +32,8 @@ use crate::{
 const GATHERED: usize = 256;
 /// How often an empty dead-letter queue is looked at again.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a message that cannot even be copied is kept from the broker, and so from others.
-const HELD_AT_MOST: Duration = Duration::from_secs(5);
+/// By this header a quorum queue tells how often it has delivered a message before.
+const DELIVERY_COUNT: &str = "x-delivery-count";
 
 impl RabbitMq {
     /// The broker hands out half as many ahead as are worked on at once, and no more than is configured: what is held
@@ -92,8 +92,12 @@ impl RabbitReceiver {
         wait: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
         let received = match &mut self.source {
-            Source::Consumer(consumer) => next_of(consumer, max, wait).await?,
-            Source::Queue(name) => fetch(&self.settling.channel, name, max, wait).await?,
+            Source::Consumer(consumer) => next_of(consumer, &self.settling, max, wait).await?,
+            Source::Queue(name) => {
+                let limit = wait + self.rabbit.0.call_limit;
+                let fetching = tokio::time::timeout(limit, fetch(&self.settling, name, max, wait));
+                fetching.await.map_err(|_| QueueError::TimedOut(limit))??
+            }
         };
         if received.is_empty() && !self.settling.channel.status().connected() {
             return Err(QueueError::Unavailable("the channel was closed".to_owned()));
@@ -102,7 +106,6 @@ impl RabbitReceiver {
     }
 
     fn delivery(&self, message: Message) -> Delivery {
-        self.settling.window().deliver(message.delivery_tag);
         Delivery {
             body: String::from_utf8_lossy(&message.data).into_owned(),
             id: message.properties.message_id().as_ref().map(ToString::to_string),
@@ -119,13 +122,17 @@ impl RabbitReceiver {
     }
 }
 
-/// How often a message could not be settled.
+/// How often a message could not be settled: as a copy that says so, and as the broker has counted since.
 fn returns(properties: &BasicProperties) -> u32 {
-    let counted = properties.headers().as_ref().and_then(|headers| headers.inner().get(RETURNS));
-    match counted {
-        Some(AMQPValue::LongUInt(returns)) => *returns,
+    let Some(headers) = properties.headers() else { return 0 };
+    let count = |name: &str| match headers.inner().get(name) {
+        Some(AMQPValue::LongUInt(count)) => *count,
+        Some(AMQPValue::LongLongInt(count)) => u32::try_from(*count).unwrap_or(0),
+        Some(AMQPValue::LongInt(count)) => u32::try_from(*count).unwrap_or(0),
+        Some(AMQPValue::ShortShortUInt(count)) => u32::from(*count),
         _ => 0,
-    }
+    };
+    count(RETURNS).saturating_add(count(DELIVERY_COUNT))
 }
 
 impl Drop for RabbitReceiver {
@@ -144,6 +151,7 @@ impl Drop for RabbitReceiver {
             // Where this fails, the channel has died, and the broker gives everything back itself.
             let _ = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
             while let Some(Some(Ok(unseen))) = consumer.next().now_or_never() {
+                copy.settling.window().deliver(unseen.delivery_tag);
                 let _ = copy.delivery(unseen).release().await;
             }
         };
@@ -152,12 +160,20 @@ impl Drop for RabbitReceiver {
 }
 
 /// The first delivery within `wait`, and those that have already arrived behind it.
-async fn next_of(consumer: &mut Consumer, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+async fn next_of(
+    consumer: &mut Consumer,
+    settling: &Settling,
+    max: usize,
+    wait: Duration,
+) -> Result<Vec<Message>, QueueError> {
     let mut received = Vec::new();
     let mut next = tokio::time::timeout(wait, consumer.next()).await.ok();
     while let Some(arrived) = next {
         match arrived {
-            Some(Ok(message)) => received.push(message),
+            Some(Ok(message)) => {
+                settling.window().deliver(message.delivery_tag);
+                received.push(message);
+            }
             // What was received before goes first; the error comes again at the next call.
             Some(Err(_)) | None if !received.is_empty() => break,
             Some(Err(error)) => return Err(unavailable(error)),
@@ -168,13 +184,17 @@ async fn next_of(consumer: &mut Consumer, max: usize, wait: Duration) -> Result<
     Ok(received)
 }
 
-async fn fetch(channel: &Channel, queue: &str, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+async fn fetch(settling: &Settling, queue: &str, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
     let deadline = tokio::time::Instant::now() + wait;
     let mut received = Vec::new();
     while received.len() < max {
-        let found = channel.basic_get(queue.into(), BasicGetOptions::default()).await.map_err(unavailable)?;
+        let found =
+            settling.channel.basic_get(queue.into(), BasicGetOptions::default()).await.map_err(unavailable)?;
         match found {
-            Some(message) => received.push(message.delivery),
+            Some(message) => {
+                settling.window().deliver(message.delivery.delivery_tag);
+                received.push(message.delivery);
+            }
             None if received.is_empty() && tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK).await,
             None => break,
         }
@@ -325,7 +345,7 @@ impl RabbitReceipt {
         })
     }
 
-    /// Returns a message with a pause that grows: as a copy in a waiting room, or, where that is not taken, by holding it.
+    /// Returns a message after a pause that grows: as a copy in a waiting room, or, where that is not taken, once it is.
     async fn return_later(&mut self, body: &str) -> Result<(), QueueError> {
         if self.side == Side::DeadLetters {
             return self.give_back().await;
@@ -334,7 +354,16 @@ impl RabbitReceipt {
         if self.rabbit.send_again(self.queue, body, self.returns.saturating_add(1), pause).await.is_ok() {
             return self.acknowledge().await;
         }
-        tokio::time::sleep(pause.min(HELD_AT_MOST)).await;
-        self.give_back().await
+        // The broker counts how often a message is given back, and takes it for dead after some. So one that cannot even be
+        // copied is held, and tried again, for as long as copies are not taken.
+        let mut tries = self.returns;
+        while self.settling.channel.status().connected() {
+            tokio::time::sleep(return_pause(tries)).await;
+            tries = tries.saturating_add(1);
+            if self.rabbit.send_again(self.queue, body, tries, Duration::ZERO).await.is_ok() {
+                return self.acknowledge().await;
+            }
+        }
+        Ok(())
     }
 }
