@@ -47,7 +47,7 @@ impl<W: Work> Execute for Frame<W> {
         );
         let in_flight = metrics::gauge!("painel_jobs_in_flight", "kind" => kind);
         in_flight.increment(1);
-        self.work_on(delivery, key, drained).instrument(span).await;
+        Box::pin(self.work_on(delivery, key, drained)).instrument(span).await;
         in_flight.decrement(1);
     }
 }
@@ -84,7 +84,8 @@ impl<W: Work> Frame<W> {
     ) -> Result<Option<W::Stored>, WorkError> {
         let began = Instant::now();
         let ended =
-            supervise(self.work.run(held), self.work.limit(), self.keep_lease(held, delivery), drained).await;
+            supervise(Box::pin(self.work.run(held)), self.work.limit(), self.keep_lease(held, delivery), drained)
+                .await;
         let Recorded { outcome, stored, written } = self.work.record(held, ended).await?;
         let labels = [("kind", self.work.kind().name()), ("outcome", outcome)];
         metrics::counter!("painel_jobs_total", &labels).increment(1);

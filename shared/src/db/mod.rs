@@ -114,8 +114,9 @@ impl Database {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        match self.limited(step()).await {
-            Err(error) if self.sessions.learn(&error) => self.limited(step()).await,
+        // Boxed, as otherwise whoever awaits this would have room for the step twice.
+        match self.limited(Box::pin(step())).await {
+            Err(error) if self.sessions.learn(&error) => self.limited(Box::pin(step())).await,
             outcome => outcome,
         }
     }

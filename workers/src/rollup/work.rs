@@ -118,7 +118,7 @@ impl Work for RunWork {
             }
         };
         let watched = self.stores.db.clone();
-        async move { watched.watch(rolling).await }
+        async move { watched.watch(Box::pin(rolling)).await }
     }
 
     /// While a pool of one is in the rollup's own hands it cannot be asked; then nobody else can take the run either.
