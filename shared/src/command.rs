@@ -27,7 +27,7 @@ use crate::{
 /// How long a PENDING command may wait for a worker before it is published again.
 pub const PUBLISH_PATIENCE: Duration = Duration::from_secs(15);
 /// The same for a RUNNING one whose lease has passed: it waits for nothing else, and there are few of them.
-pub const TAKE_OVER_PATIENCE: Duration = Duration::from_secs(2);
+pub const TAKE_OVER_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest wait between two publishings of the same command.
 pub const PUBLISH_PATIENCE_CAP: Duration = Duration::from_secs(300);
 /// The wait after a publishing that failed.

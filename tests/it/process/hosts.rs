@@ -1,7 +1,10 @@
 //! A dependency's host that says nothing, or drops every packet: the API's process holds no more threads and files than
 //! before, and goes on by itself once the host is back.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream};
 use painel_shared::{
@@ -87,6 +90,7 @@ async fn falls_ill(stack: &'static Stack, variable: &'static str, health: Health
         assert!(host.most_open() <= links, "{} connections were tried at once", host.most_open());
     }
     host.become_so(Health::Well).await;
+    let back = Instant::now();
     let queue = CommandType::of::<HealthCheck>().queue();
     let waiting = async |queues: &Queue| queues.depth(queue).await.unwrap().ready;
     let ready = waiting(&stack.stores.queue).await;
@@ -95,6 +99,8 @@ async fn falls_ill(stack: &'static Stack, variable: &'static str, health: Health
         (accepted && waiting(&stack.stores.queue).await > ready).then_some(())
     })
     .await;
+    // To be read with `--nocapture`.
+    eprintln!("{variable} {health:?}: work went on {:.1} s after the host was back", back.elapsed().as_secs_f64());
     eventually("no more to be held than before", LONG, || async {
         post(&client, AT_ONCE).await;
         Held::by(process).is_no_more_than(before).then_some(())
