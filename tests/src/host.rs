@@ -58,7 +58,10 @@ impl Host {
         tokio::spawn(async move {
             let mut accepting = health.clone();
             loop {
-                accepting.wait_for(|health| *health != Health::Dropping).await.unwrap();
+                // Nobody needs it any more where this fails.
+                if accepting.wait_for(|health| *health != Health::Dropping).await.is_err() {
+                    return;
+                }
                 let (client, _) = listener.accept().await.unwrap();
                 let (health, mut age, open) = (health.clone(), age.clone(), Arc::clone(&open));
                 age.mark_unchanged();
@@ -111,7 +114,9 @@ async fn carry(
     let (up, going_up) = mpsc::unbounded_channel();
     let serve = async {
         let mut well = health.clone();
-        well.wait_for(|health| *health == Health::Well).await.unwrap();
+        if well.wait_for(|health| *health == Health::Well).await.is_err() {
+            return;
+        }
         let Ok(server) = TcpStream::connect(server).await else { return };
         let (from_server, to_server) = server.into_split();
         let (down, going_down) = mpsc::unbounded_channel();
@@ -151,8 +156,7 @@ async fn write(
     mut health: watch::Receiver<Health>,
 ) {
     while let Some(bytes) = coming.recv().await {
-        health.wait_for(|health| *health == Health::Well).await.unwrap();
-        if to.write_all(&bytes).await.is_err() {
+        if health.wait_for(|health| *health == Health::Well).await.is_err() || to.write_all(&bytes).await.is_err() {
             return;
         }
     }

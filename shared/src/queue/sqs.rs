@@ -368,7 +368,7 @@ impl SqsReceipt {
     pub(super) fn come_again(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let receipt = self.clone();
         let is_open = !std::mem::replace(&mut self.settled, true);
-        is_open.then(|| async move {
+        is_open.then_some(async move {
             let pause = return_pause(receipt.receives.saturating_sub(1));
             if let Err(error) = receipt.set_visibility(pause).await {
                 tracing::warn!(%error, "a message was not given back; it comes again when its visibility runs out");

@@ -48,6 +48,13 @@ pub async fn days_to_detach(db: &Database, oldest: NaiveDate) -> Result<Vec<Naiv
 pub async fn detach(db: &Database, day: NaiveDate) -> Result<bool, sqlx::Error> {
     let mut transaction = db.begin().await?;
     wait_shortly(&mut transaction).await?;
+    // While the table is locked nothing is to be waited for that can be done before or after: the question below has been
+    // planned, and a detaching that a crash makes undone is done again.
+    sqlx::raw_sql("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
+    if !is_settled(&mut transaction, day).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
     let sql = format!("ALTER TABLE agent_requests DETACH PARTITION {}", partition(day));
     sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     if !is_settled(&mut transaction, day).await? {

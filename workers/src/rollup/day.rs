@@ -117,7 +117,9 @@ pub async fn roll_up(
                     Ok(Some(batch)) => found.write(&mut transaction, run.day, &batch).await?,
                     Ok(None) => return Ok(()),
                     // There is nothing to write yet.
-                    Err(_) => drop(sqlx::query("SELECT 1").execute(&mut *transaction).await?),
+                    Err(_) => {
+                        sqlx::query("SELECT 1").execute(&mut *transaction).await?;
+                    }
                 }
             }
         };

@@ -327,7 +327,7 @@ impl RabbitReceipt {
             state,
             settling: self.settling.clone(),
         };
-        (state != State::Settled).then(|| async move {
+        (state != State::Settled).then_some(async move {
             if !receipt.settling.channel.status().connected() {
                 // The broker has it back already.
                 return;
