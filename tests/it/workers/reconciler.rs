@@ -276,13 +276,14 @@ fn a_long_queue_gets_no_copies_of_what_is_most_likely_in_it() {
 #[test]
 fn a_round_is_bounded_and_the_next_one_goes_on() {
     with_stack(|stack| async move {
-        let storing = stream::iter(0..1_100).map(|_| store(stack, PUBLISH_PATIENCE)).buffer_unordered(AT_ONCE);
-        assert_eq!(storing.count().await, 1_100);
+        // Many more than a round takes on, so that each shard of the index has its part of them.
+        let storing = stream::iter(0..1_400).map(|_| store(stack, PUBLISH_PATIENCE)).buffer_unordered(AT_ONCE);
+        assert_eq!(storing.count().await, 1_400);
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 1_000);
         // Room is made as a worker would.
         let queue = CommandType::of::<HealthCheck>().queue();
         stack.next(queue).await.acknowledge().await.unwrap();
-        assert_eq!(stack.reconciler().round().await.unwrap().republished, 100);
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 400);
         assert_eq!(stack.reconciler().round().await.unwrap().republished, 0);
     });
 }
