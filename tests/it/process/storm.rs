@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use painel_tests::{
     fleet::Programs,
-    storm::{self, Transport, Weather},
+    storm::{self, LEASE, Transport, Weather},
 };
 
 fn small(transport: Transport) -> Weather {
@@ -17,6 +17,7 @@ fn small(transport: Transport) -> Weather {
         api_kills: 1,
         broker_restarts: usize::from(rabbitmq),
         broker_blocks: 0,
+        visibility: LEASE,
         postgres_restarts: 1,
         purges: 2,
         duplicates: 10,

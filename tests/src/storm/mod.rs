@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// How long a claim lasts in a storm.
-const LEASE: Duration = Duration::from_secs(5);
+pub const LEASE: Duration = Duration::from_secs(5);
 /// How long everything may take to end once the storm is over.
 const CALM: Duration = Duration::from_secs(180);
 const POSTERS: usize = 6;
@@ -102,6 +102,9 @@ pub struct Weather {
     /// How long everything may take to end once the storm is over.
     #[arg(skip = CALM)]
     pub calm: Duration,
+    /// On SQS: how long a delivered job is hidden.
+    #[arg(skip = LEASE)]
+    pub visibility: Duration,
     /// Which programs run.
     #[arg(skip)]
     pub programs: Programs,
@@ -115,10 +118,11 @@ pub fn run(weather: Weather) -> Count {
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let (lease, concurrency) = (LEASE.as_secs().to_string(), weather.concurrency.to_string());
+    let visibility = weather.visibility.as_secs().to_string();
     let mut set = vec![
         (POSTGRES_VARIABLE, database.as_str()),
         ("PAINEL_LEASE_SECONDS", lease.as_str()),
-        ("PAINEL_QUEUE_VISIBILITY_SECONDS", lease.as_str()),
+        ("PAINEL_QUEUE_VISIBILITY_SECONDS", visibility.as_str()),
         ("PAINEL_QUEUE_TIMEOUT_MS", "500"),
         ("PAINEL_HTTP_ADDR", address.as_str()),
         ("PAINEL_RECONCILE_MS", "1000"),

@@ -8,7 +8,7 @@ use std::{fmt, process::ExitCode, time::Duration};
 use painel_shared::{planted::Bug, process};
 use painel_workers::{commands, process as workers};
 
-use super::{Count, Transport, Weather, run};
+use super::{Count, LEASE, Transport, Weather, run};
 use crate::fleet::Programs;
 
 /// A bug, and what came of it.
@@ -44,7 +44,7 @@ pub fn exists_on(bug: Bug, transport: Transport) -> bool {
 /// Lets a storm pass over processes with that bug, and over processes without.
 pub fn look_for(bug: Bug, transport: Transport, seed: u64) -> Finding {
     let over = |programs| {
-        let count = run(Weather { programs, seed, transport, ..weather(bug) });
+        let count = run(Weather { programs, seed, ..weather(bug, transport) });
         eprintln!(
             "{}: {}",
             if programs == Programs::Planted(None) { "whole" } else { bug.name() },
@@ -59,9 +59,9 @@ pub fn look_for(bug: Bug, transport: Transport, seed: u64) -> Finding {
 }
 
 /// The weather that brings a bug to light. Where the reconciler would make good what it does, there is none.
-fn weather(bug: Bug) -> Weather {
+fn weather(bug: Bug, transport: Transport) -> Weather {
     let calm = Weather {
-        transport: Transport::Rabbitmq,
+        transport,
         commands: 300,
         worker_kills: 0,
         worker_stops: 0,
@@ -75,16 +75,23 @@ fn weather(bug: Bug) -> Weather {
         concurrency: 4,
         scheduler: true,
         calm: Duration::from_secs(60),
+        visibility: LEASE,
         programs: Programs::Planted(None),
     };
     let unattended = Weather { scheduler: false, calm: Duration::from_secs(20), ..calm };
     match bug {
         Bug::AcknowledgeFirst => Weather { worker_kills: 12, concurrency: 1, ..unattended },
+        // On SQS a worker has no jobs ahead, so that a blow finds it at work less often.
+        Bug::NoFencingCheck if transport == Transport::Sqs => Weather { worker_stops: 40, commands: 600, ..calm },
         Bug::NoFencingCheck => Weather { worker_stops: 12, ..calm },
         Bug::NoClaimCondition => Weather { purges: 6, duplicates: 40, ..calm },
         Bug::NoEffectKey => Weather { worker_kills: 12, ..calm },
         Bug::NoReconciler => Weather { worker_kills: 12, purges: 4, ..calm },
         Bug::NoConfirm => Weather { broker_restarts: 3, ..unattended },
+        // SQS delivers again what a killed worker held; if so before its lease has passed, that copy is done with.
+        Bug::ReconcilerSkipsRunning if transport == Transport::Sqs => {
+            Weather { worker_kills: 20, visibility: Duration::from_secs(1), ..calm }
+        }
         // A purge takes the copies that the broker would deliver again.
         Bug::ReconcilerSkipsRunning => Weather { worker_kills: 12, purges: 6, ..calm },
         Bug::DropsUnsettled => Weather { broker_blocks: 1, ..calm },
