@@ -81,7 +81,7 @@ pub async fn dispatch(
         command = command.under(marker.target());
     }
     let requested = Event::requested(&command, origin);
-    stores.db.step(async || events::record(&mut *stores.db.service().acquire().await?, &requested).await).await?;
+    record(stores, &requested).await?;
     match stores.commands.create(&command, key).await? {
         Created::New => {}
         Created::Twin(command) => return Ok(Dispatched { command: *command, replayed: true }),
@@ -102,7 +102,7 @@ pub async fn dispatch_aggregation(
         return Err(DispatchError::Invalid(wrong));
     }
     let requested = Event::aggregation_requested(asked, origin);
-    stores.db.step(async || events::record(&mut *stores.db.service().acquire().await?, &requested).await).await?;
+    record(stores, &requested).await?;
     let request = || rollup::request(&stores.db, &days, asked.tenant_id, &asked.requested_by, asked.traceparent);
     let runs = stores.db.step(request).await?;
     stream::iter(&runs)
@@ -112,6 +112,11 @@ pub async fn dispatch_aggregation(
         })
         .await;
     Ok(runs)
+}
+
+/// Writes an event in a step of its own.
+async fn record(stores: &Stores, event: &Event) -> Result<(), sqlx::Error> {
+    stores.db.step(async || events::record(&mut *stores.db.service().acquire().await?, event).await).await
 }
 
 /// What is wrong with an aggregation: a tenant that is none, or a day without raw requests to count.

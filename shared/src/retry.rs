@@ -36,6 +36,12 @@ impl RetryPolicy {
         nth(&mut self.backoff(0.0), attempt) * 2
     }
 
+    /// How long to wait after `attempt` (from 1) failed, where it must not be at once: between half the ceiling and all of
+    /// it, as in "equal jitter" of the same source.
+    pub fn pause(&self, attempt: u32) -> Duration {
+        self.ceiling(attempt) / 2 + self.delay(attempt) / 2
+    }
+
     fn backoff(&self, randomization_factor: f64) -> ExponentialBackoff {
         let half = self.base / 2;
         ExponentialBackoff {
@@ -62,5 +68,5 @@ fn nth(backoff: &mut ExponentialBackoff, attempt: u32) -> Duration {
 pub fn reconnect_delays() -> impl Iterator<Item = Duration> {
     let policy =
         RetryPolicy { max_attempts: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(2) };
-    (1..=u32::MAX).map(move |attempt| policy.ceiling(attempt) / 2 + policy.delay(attempt) / 2)
+    (1..=u32::MAX).map(move |attempt| policy.pause(attempt))
 }

@@ -7,6 +7,7 @@ mod scope;
 mod sessions;
 
 use std::{
+    borrow::Cow,
     str::FromStr,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -15,6 +16,7 @@ use std::{
 use secrecy::ExposeSecret;
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres, SqlSafeStr, SqlStr, Transaction,
+    error::DatabaseError,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -170,10 +172,14 @@ impl Pools {
     }
 }
 
+/// The SQLSTATE of an error that PostgreSQL answered with: its documentation, Appendix A.
+pub fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code)
+}
+
 /// Whether PostgreSQL will refuse it each time: wrong data (class 22), a broken constraint (23), missing rights (42501).
 pub fn is_permanent(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "42501")
+    sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "42501")
 }
 
 fn pools(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions) -> Pools {

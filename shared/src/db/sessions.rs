@@ -15,6 +15,8 @@ use std::{
 
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
 
+use super::sqlstate;
+
 /// A session that was idle for less long is trusted unasked.
 const TRUSTED: Duration = Duration::from_secs(1);
 /// How long an idle session may take to answer.
@@ -139,14 +141,12 @@ impl Drop for Watch<'_> {
 /// Whether the session is to blame: a server that has become a standby, a plan from before a migration, or a server that
 /// is shutting down. In each case the statement has done nothing.
 fn is_of_useless_session(error: &sqlx::Error) -> bool {
-    // PostgreSQL's documentation, Appendix A.
     const READ_ONLY_SQL_TRANSACTION: &str = "25006";
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
     const ADMIN_SHUTDOWN: &str = "57P01";
-    let Some(said) = error.as_database_error() else { return false };
-    match said.code().as_deref() {
+    match sqlstate(error).as_deref() {
         Some(READ_ONLY_SQL_TRANSACTION | ADMIN_SHUTDOWN) => true,
-        Some(FEATURE_NOT_SUPPORTED) => said.message().contains("cached plan"),
+        Some(FEATURE_NOT_SUPPORTED) => error.to_string().contains("cached plan"),
         _ => false,
     }
 }

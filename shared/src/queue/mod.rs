@@ -252,14 +252,8 @@ impl Drop for Delivery {
         // Without a runtime the process is at its end: the broker sees that itself.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         match &mut self.receipt {
-            Receipt::Sqs(receipt) => {
-                let tasks = receipt.giving_back();
-                receipt.come_again().map(|again| tasks.spawn_on(again, &runtime));
-            }
-            Receipt::RabbitMq(receipt) => {
-                let (tasks, body) = (receipt.giving_back(), std::mem::take(&mut self.body));
-                receipt.come_again(body).map(|again| tasks.spawn_on(again, &runtime));
-            }
+            Receipt::Sqs(receipt) => receipt.come_again(&runtime),
+            Receipt::RabbitMq(receipt) => receipt.come_again(std::mem::take(&mut self.body), &runtime),
         }
     }
 }
@@ -270,8 +264,7 @@ const RETURN: RetryPolicy =
 
 /// How long a message waits that has come back `returns` times before.
 pub fn return_pause(returns: u32) -> Duration {
-    let attempt = returns.saturating_add(1);
-    RETURN.ceiling(attempt) / 2 + RETURN.delay(attempt) / 2
+    RETURN.pause(returns.saturating_add(1))
 }
 
 /// The most characters of a reason that leave the process: brokers limit what stands beside a message.

@@ -18,6 +18,7 @@ use aws_sdk_sqs::{
     },
 };
 use serde_json::json;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::{Delivery, Depth, QueueError, Receipt, Side, WorkQueue, group::Group, return_pause};
@@ -323,10 +324,6 @@ pub(super) struct SqsReceipt {
 }
 
 impl SqsReceipt {
-    pub(super) fn giving_back(&self) -> TaskTracker {
-        self.sqs.giving_back().clone()
-    }
-
     pub(super) async fn acknowledge(&mut self) -> Result<(), QueueError> {
         self.deletes.call(self.handle.clone()).await?;
         self.settled = true;
@@ -364,16 +361,19 @@ impl SqsReceipt {
         self.settled = true;
     }
 
-    /// What has been dropped: how it comes again, unless it is done with. Where this fails, its visibility runs out.
-    pub(super) fn come_again(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+    /// It has been dropped: it comes again, unless it is done with. Where this fails, its visibility runs out.
+    pub(super) fn come_again(&mut self, runtime: &Handle) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
         let receipt = self.clone();
-        let is_open = !std::mem::replace(&mut self.settled, true);
-        is_open.then_some(async move {
+        let again = async move {
             let pause = return_pause(receipt.receives.saturating_sub(1));
             if let Err(error) = receipt.set_visibility(pause).await {
                 tracing::warn!(%error, "a message was not given back; it comes again when its visibility runs out");
             }
-        })
+        };
+        self.sqs.giving_back().spawn_on(again, runtime);
     }
 
     async fn set_visibility(&self, visibility: Duration) -> Result<(), QueueError> {

@@ -10,7 +10,7 @@ use chrono::{Datelike, NaiveDate};
 use futures::future::try_join_all;
 use painel_shared::{
     command::{CommandError, Holder},
-    db::{Database, READERS},
+    db::{Database, READERS, sqlstate},
     rollup::{self, Horizon, RollupRun},
 };
 use sqlx::PgConnection;
@@ -198,15 +198,10 @@ async fn prepare(db: &mut PgConnection, run: &RollupRun, limits: Limits) -> Resu
         PREDECESSOR.as_millis(),
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *db).await?;
-    // PostgreSQL's documentation, Appendix A.
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     match lock(db, run.day.num_days_from_ce()).await {
         Ok(()) => Ok(true),
-        Err(error)
-            if error.as_database_error().and_then(|said| said.code()).as_deref() == Some(LOCK_NOT_AVAILABLE) =>
-        {
-            Ok(false)
-        }
+        Err(error) if sqlstate(&error).as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -22,6 +22,8 @@ use crate::config::RollupConfig;
 const AHEAD: u64 = 7;
 /// The longest that partitions are not looked after.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
+/// Why a partition is not known to be there.
+const ANOTHER: &str = "another scheduler is making partitions";
 /// Between two days that are detached, so that all who wait to insert get their turn.
 const BREATH: Duration = Duration::from_millis(100);
 /// How long to wait after something was not done. Who comes back to a table in use gets in the way of those who use it.
@@ -71,7 +73,9 @@ impl Nightly {
         for ahead in 0..=AHEAD {
             let day = today() + Days::new(ahead);
             let made = self.db().step(async || rollup::ensure_partition(self.db(), day).await).await;
-            first = first.and(made.and_then(|made| if made { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }));
+            first = first.and(
+                made.and_then(|made| if made { Ok(()) } else { Err(sqlx::Error::Protocol(ANOTHER.to_owned())) }),
+            );
         }
         let oldest = today() - self.config.retention;
         for day in self.db().step(async || rollup::days_to_detach(self.db(), oldest).await).await? {

@@ -43,6 +43,10 @@ const LONG_QUEUE: u64 = 1_000;
 /// After so many jobs that the queue did not take, a round stops publishing.
 const FAILURES: u32 = 4;
 
+/// Adoption reads all that is open: where it fails it is not to be done over and over.
+const ADOPTION: RetryPolicy =
+    RetryPolicy { max_attempts: u32::MAX, base: Duration::from_secs(1), cap: Duration::from_secs(120) };
+
 /// Looks after what got lost.
 #[derive(Clone, Debug)]
 pub struct Reconciler {
@@ -116,13 +120,11 @@ impl Reconciler {
 
     /// Takes in what a build from before the index of what is due has left open, once.
     async fn adopt(&self) {
-        let mut delays = reconnect_delays();
-        let mut failures: u32 = 0;
+        let mut failures = 0;
         while let Err(error) = self.stores.commands.adopt().await {
             tracing::warn!(%error, "open commands were not looked through; it is tried again");
             failures += 1;
-            // It reads all that is open: not to be done over and over.
-            tokio::time::sleep(delays.next().unwrap_or(self.config.pause) * failures.min(60)).await;
+            tokio::time::sleep(ADOPTION.pause(failures)).await;
         }
     }
 

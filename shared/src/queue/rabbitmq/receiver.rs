@@ -15,8 +15,7 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
-
-use tokio_util::task::TaskTracker;
+use tokio::runtime::Handle;
 
 use super::{
     super::{group::Group, return_pause},
@@ -55,8 +54,8 @@ impl RabbitMq {
             // Looked through by command, not consumed: each message is fetched.
             Side::DeadLetters => Source::Queue(name),
         };
-        let settling = Settling::new(channel);
-        Ok(RabbitReceiver { rabbit: self.clone(), queue, side, source, settling })
+        let hands = Hands { rabbit: self.clone(), queue, side, settling: Settling::new(channel) };
+        Ok(RabbitReceiver { source, hands })
     }
 }
 
@@ -72,10 +71,16 @@ async fn consume(channel: &Channel, name: &str, prefetch: u16) -> Result<Consume
 /// Receives from one queue. Dropped, it gives back what it holds and nobody has been handed.
 #[derive(Debug)]
 pub(in super::super) struct RabbitReceiver {
+    source: Source,
+    hands: Hands,
+}
+
+/// What turns the messages of a channel into deliveries.
+#[derive(Clone, Debug)]
+struct Hands {
     rabbit: RabbitMq,
     queue: WorkQueue,
     side: Side,
-    source: Source,
     settling: Settling,
 }
 
@@ -91,20 +96,23 @@ impl RabbitReceiver {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
+        let settling = &self.hands.settling;
         let received = match &mut self.source {
-            Source::Consumer(consumer) => next_of(consumer, &self.settling, max, wait).await?,
+            Source::Consumer(consumer) => next_of(consumer, settling, max, wait).await?,
             Source::Queue(name) => {
-                let limit = wait + self.rabbit.0.call_limit;
-                let fetching = tokio::time::timeout(limit, fetch(&self.settling, name, max, wait));
+                let limit = wait + self.hands.rabbit.0.call_limit;
+                let fetching = tokio::time::timeout(limit, fetch(settling, name, max, wait));
                 fetching.await.map_err(|_| QueueError::TimedOut(limit))??
             }
         };
-        if received.is_empty() && !self.settling.channel.status().connected() {
+        if received.is_empty() && !settling.channel.status().connected() {
             return Err(QueueError::Unavailable("the channel was closed".to_owned()));
         }
-        Ok(received.into_iter().map(|message| self.delivery(message)).collect())
+        Ok(received.into_iter().map(|message| self.hands.delivery(message)).collect())
     }
+}
 
+impl Hands {
     fn delivery(&self, message: Message) -> Delivery {
         Delivery {
             body: String::from_utf8_lossy(&message.data).into_owned(),
@@ -138,24 +146,17 @@ fn returns(properties: &BasicProperties) -> u32 {
 impl Drop for RabbitReceiver {
     fn drop(&mut self) {
         let Source::Consumer(consumer) = &self.source else { return };
-        let (mut consumer, channel) = (consumer.clone(), self.settling.channel.clone());
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let copy = Self {
-            rabbit: self.rabbit.clone(),
-            queue: self.queue,
-            side: self.side,
-            source: Source::Queue(String::new()),
-            settling: self.settling.clone(),
-        };
+        let (mut consumer, hands) = (consumer.clone(), self.hands.clone());
+        let Ok(runtime) = Handle::try_current() else { return };
         let give_back = async move {
             // Where this fails, the channel has died, and the broker gives everything back itself.
-            let _ = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
+            let _ = hands.settling.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
             while let Some(Some(Ok(unseen))) = consumer.next().now_or_never() {
-                copy.settling.window().deliver(unseen.delivery_tag);
-                let _ = copy.delivery(unseen).release().await;
+                hands.settling.window().deliver(unseen.delivery_tag);
+                let _ = hands.delivery(unseen).release().await;
             }
         };
-        self.rabbit.giving_back().spawn_on(give_back, &runtime);
+        self.hands.rabbit.giving_back().spawn_on(give_back, &runtime);
     }
 }
 
@@ -257,7 +258,7 @@ enum State {
 }
 
 /// By what one received message is settled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct RabbitReceipt {
     rabbit: RabbitMq,
     queue: WorkQueue,
@@ -269,10 +270,6 @@ pub(in super::super) struct RabbitReceipt {
 }
 
 impl RabbitReceipt {
-    pub(in super::super) fn giving_back(&self) -> TaskTracker {
-        self.rabbit.giving_back().clone()
-    }
-
     pub(in super::super) async fn acknowledge(&mut self) -> Result<(), QueueError> {
         if self.state == State::Settled {
             return Ok(());
@@ -312,27 +309,19 @@ impl RabbitReceipt {
         Ok(())
     }
 
-    /// What has been dropped: how it comes again, unless the broker knows that it is done with.
-    pub(in super::super) fn come_again(
-        &mut self,
-        body: String,
-    ) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let state = std::mem::replace(&mut self.state, State::Settled);
-        let mut receipt = Self {
-            rabbit: self.rabbit.clone(),
-            queue: self.queue,
-            side: self.side,
-            tag: self.tag,
-            returns: self.returns,
-            state,
-            settling: self.settling.clone(),
-        };
-        (state != State::Settled).then_some(async move {
+    /// It has been dropped: it comes again, unless the broker knows that it is done with.
+    pub(in super::super) fn come_again(&mut self, body: String, runtime: &Handle) {
+        if self.state == State::Settled {
+            return;
+        }
+        let mut receipt = self.clone();
+        self.state = State::Settled;
+        let again = async move {
             if !receipt.settling.channel.status().connected() {
                 // The broker has it back already.
                 return;
             }
-            if state == State::Open && receipt.return_later(&body).await.is_ok() {
+            if receipt.state == State::Open && receipt.return_later(&body).await.is_ok() {
                 return;
             }
             // Whether the broker has heard is not known: once the channel is closed, it gives back what is not settled.
@@ -342,7 +331,8 @@ impl RabbitReceipt {
             if let Err(error) = receipt.rabbit.limited(close).await {
                 tracing::warn!(%error, "a channel was not closed; its connection will be");
             }
-        })
+        };
+        self.rabbit.giving_back().spawn_on(again, runtime);
     }
 
     /// Returns a message after a pause that grows: as a copy in a waiting room, or, where that is not taken, once it is.
