@@ -49,6 +49,9 @@ pub struct Sqs(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     client: Client,
+    /// Long polls have connections of their own. One to a host that has vanished costs the whole wait before that shows;
+    /// among those of all other calls there may be many, each of which would be tried.
+    polling: Client,
     prefix: String,
     visibility: Duration,
     call_limit: Duration,
@@ -58,9 +61,10 @@ struct Shared {
 
 impl Sqs {
     pub(super) async fn new(aws: &AwsConfig, endpoint_url: Option<&str>, config: &QueueConfig) -> Self {
-        let sdk = aws.load(endpoint_url, MAX_WAIT + config.call_limit).await;
+        let client = async || Client::new(&aws.load(endpoint_url, MAX_WAIT + config.call_limit).await);
         Self(Arc::new(Shared {
-            client: Client::new(&sdk),
+            client: client().await,
+            polling: client().await,
             prefix: config.prefix.clone(),
             visibility: config.visibility,
             call_limit: config.call_limit,
@@ -275,7 +279,7 @@ impl SqsReceiver {
         let request = self
             .sqs
             .0
-            .client
+            .polling
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(i32::try_from(max.clamp(1, BATCH)).unwrap_or(1))
