@@ -346,7 +346,8 @@ impl Command {
             Status::Pending if self.attempt > 0 => (DueKind::Retry, next),
             Status::Pending => (DueKind::New, next),
             Status::Success | Status::Error if self.owes_event => {
-                (DueKind::Event, self.completed_at.unwrap_or(self.key.created_at) + EVENT_PATIENCE)
+                let first = self.completed_at.unwrap_or(self.key.created_at) + EVENT_PATIENCE;
+                (DueKind::Event, self.next_publish_at.map_or(first, |next| next.max(first)))
             }
             Status::Success | Status::Error => return None,
         };
@@ -470,6 +471,14 @@ impl Command {
             return Err(NotAllowed);
         }
         Ok(Self { owes_event: false, ..self.clone() })
+    }
+
+    /// **event refused**: that of its end; it is looked at again later.
+    pub fn event_refused(&self, now: Timestamp) -> Result<Self, NotAllowed> {
+        if !self.status.is_final() || !self.owes_event {
+            return Err(NotAllowed);
+        }
+        Ok(Self { next_publish_at: Some(now + PUBLISH_PATIENCE_CAP), ..self.clone() })
     }
 
     /// The same command, waiting for a worker from `not_before` on.

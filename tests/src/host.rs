@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use painel_shared::config::Vars;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -73,6 +74,17 @@ impl Host {
             }
         });
         host
+    }
+
+    /// One before the server that a variable names; the URL that leads through it.
+    pub async fn before_the_one_in(vars: &Vars, variable: &'static str) -> (Self, String) {
+        let url = vars.text(variable).unwrap();
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let authority = rest.split('/').next().unwrap();
+        let address = authority.rsplit('@').next().unwrap();
+        let host = Self::before(address.parse().unwrap()).await;
+        let behind = rest.replacen(address, &host.address.to_string(), 1);
+        (host, format!("{scheme}://{behind}"))
     }
 
     /// Where it listens.

@@ -16,6 +16,9 @@ use tokio::{
 /// What a query on an index that knows nothing answers.
 const NOTHING: &str = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
 
+/// What a call without the right to it is answered.
+const DENIED: &str = r#"{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"not authorized"}"#;
+
 /// The proxy. Its task ends with the runtime.
 pub struct Lossy {
     address: SocketAddr,
@@ -28,6 +31,7 @@ struct Told {
     indexes_hidden: AtomicBool,
     bytes: AtomicU64,
     refused: Mutex<Option<&'static str>>,
+    denied: Mutex<Option<&'static str>>,
     calls: Mutex<Vec<String>>,
 }
 
@@ -73,6 +77,11 @@ impl Lossy {
         *self.told.refused.lock().unwrap() = Some(operation);
     }
 
+    /// From now on that operation is denied, as to somebody without the right; none is where none is named.
+    pub fn deny(&self, operation: Option<&'static str>) {
+        *self.told.denied.lock().unwrap() = operation;
+    }
+
     /// How many calls of that operation there have been.
     pub fn calls(&self, operation: &str) -> usize {
         self.told.calls.lock().unwrap().iter().filter(|call| *call == operation).count()
@@ -95,7 +104,13 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, told: Arc<Told>) ->
         if *told.refused.lock().unwrap() == Some(operation.as_str()) {
             return None;
         }
+        let denied = *told.denied.lock().unwrap() == Some(operation.as_str());
         told.calls.lock().unwrap().push(operation);
+        if denied {
+            let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";
+            client.write_all(format!("{head} {}\r\n\r\n{DENIED}", DENIED.len()).as_bytes()).await.ok()?;
+            continue;
+        }
         told.bytes.fetch_add(request.body.len() as u64, Ordering::SeqCst);
         if on_index && told.indexes_hidden.load(Ordering::SeqCst) {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";

@@ -49,7 +49,7 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{client::Client, lossy::Lossy};
+use crate::{client::Client, lossy::Lossy, wait::for_a_day_that_lasts};
 
 /// The real PostgreSQL, where its own databases can be made.
 const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/postgres";
@@ -99,6 +99,7 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
         painel_shared::process::install_tls();
+        for_a_day_that_lasts().await;
         // A test's stack lives as long as the test's process: handing out `&'static` spares every test a clone.
         let stack: &'static Stack = Box::leak(Box::new(Stack::start(set).await.unwrap()));
         let outcome = std::panic::AssertUnwindSafe(test(stack)).catch_unwind().await;
@@ -395,15 +396,18 @@ impl Stack {
         answer.json::<Value>().await.unwrap()["calls"].as_u64().unwrap()
     }
 
-    /// Takes the dead-letter queue of that queue away, whatever the transport.
-    pub async fn take_dead_letters_away(&self, queue: WorkQueue) {
+    /// Takes one side of that queue away, whatever the transport.
+    pub async fn take_away(&self, queue: WorkQueue, side: Side) {
         let prefix = self.vars.text("PAINEL_QUEUE_PREFIX").unwrap();
-        let name = queue.name().replacen("painel", prefix, 1);
+        let mut name = queue.name().replacen("painel", prefix, 1);
+        if side == Side::DeadLetters {
+            name.push_str(".dead-letter");
+        }
         if self.vars.text("PAINEL_QUEUE") == Some(RABBITMQ.1) {
             let url = self.vars.text("PAINEL_RABBITMQ_URL").unwrap();
-            delete_queue(url, &format!("{name}.dead-letter")).await.unwrap();
+            delete_queue(url, &name).await.unwrap();
         } else {
-            let name = format!("{name}.dead-letter").replace('.', "-");
+            let name = name.replace('.', "-");
             let url = self.sqs_call("GetQueueUrl", json!({"QueueName": name})).await["QueueUrl"].take();
             self.sqs_call("DeleteQueue", json!({"QueueUrl": url})).await;
         }

@@ -70,27 +70,26 @@ pub enum Begun {
 /// A transaction in which an effect is made. Dropped uncommitted, nothing has happened.
 #[derive(Debug)]
 pub struct Effect {
+    db: Database,
     transaction: Transaction<'static, Postgres>,
 }
 
 /// Opens the transaction of the attempt's effect. Others at the same command wait until it ends.
 pub async fn begin(db: &Database, attempt: &Attempt) -> Result<Begun, HandlerError> {
     let mut transaction = db.begin().await?;
-    let taken = sqlx::query!(
+    let take = sqlx::query!(
         "INSERT INTO command_effects AS known (command_id, fence, outcome, result)
          VALUES ($1, $2, 'success', '{}')
          ON CONFLICT (command_id) DO UPDATE SET fence = excluded.fence, outcome = 'success'
          WHERE known.outcome = 'failed' AND known.fence < excluded.fence",
         attempt.stored.id().uuid(),
         fence(attempt.holder.fence),
-    )
-    .execute(&mut *transaction)
-    .await?
-    .rows_affected();
+    );
+    let taken = db.limited(take.execute(&mut *transaction)).await?.rows_affected();
     if taken == 1 || planted(Bug::NoEffectKey) {
-        return Ok(Begun::Fresh(Effect { transaction }));
+        return Ok(Begun::Fresh(Effect { db: db.clone(), transaction }));
     }
-    match find_success(&mut *transaction, attempt.stored.id()).await? {
+    match db.limited(find_success(&mut *transaction, attempt.stored.id())).await? {
         Some(result) => Ok(Begun::Done(Success::on_record(result))),
         None => Err(fenced_off()),
     }
@@ -105,30 +104,35 @@ impl Effect {
     /// Records the result and the audit event, and commits all of it.
     pub async fn commit(mut self, attempt: &Attempt, result: ResultMap) -> Result<Success, HandlerError> {
         let result = bounded(result)?;
-        sqlx::query!(
-            "UPDATE command_effects SET result = $2 WHERE command_id = $1",
-            attempt.stored.id().uuid(),
-            Value::Object(result.clone()),
-        )
-        .execute(self.connection())
-        .await?;
         let event = Event::succeeded(&attempt.stored, attempt.holder.fence, &result);
-        events::record(self.connection(), &event).await?;
-        self.transaction.commit().await?;
+        let committed = async {
+            sqlx::query!(
+                "UPDATE command_effects SET result = $2 WHERE command_id = $1",
+                attempt.stored.id().uuid(),
+                Value::Object(result.clone()),
+            )
+            .execute(&mut *self.transaction)
+            .await?;
+            events::record(&mut self.transaction, &event).await?;
+            self.transaction.commit().await
+        };
+        self.db.limited(committed).await?;
         Ok(Success::on_record(result))
     }
 }
 
 /// The recorded result of the attempt's command, if it has taken effect; an error where the command has
 /// been given up. For effects that are made outside of PostgreSQL: looked at before, recorded after.
-pub async fn find_standing(db: &PgPool, attempt: &Attempt) -> Result<Option<Success>, HandlerError> {
-    let row = sqlx::query!(
-        "SELECT fence, outcome, result FROM command_effects WHERE command_id = $1",
-        attempt.stored.id().uuid(),
-    )
-    .fetch_optional(db)
-    .await?;
-    match row {
+pub async fn find_standing(db: &Database, attempt: &Attempt) -> Result<Option<Success>, HandlerError> {
+    let look = async || {
+        sqlx::query!(
+            "SELECT fence, outcome, result FROM command_effects WHERE command_id = $1",
+            attempt.stored.id().uuid(),
+        )
+        .fetch_optional(&db.service())
+        .await
+    };
+    match db.step(look).await? {
         _ if planted(Bug::NoEffectKey) => Ok(None),
         Some(row) if row.outcome == "success" => Ok(Some(Success::on_record(into_map(row.result)))),
         Some(row) if row.fence >= fence(attempt.holder.fence) => Err(fenced_off()),

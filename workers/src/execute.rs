@@ -136,12 +136,7 @@ impl<W: Work> Frame<W> {
                     Ok(next) => stored = next,
                     Err(error) => return self.postpone(delivery, &error).await,
                 },
-                Settlement::Acknowledge => {
-                    if let Err(error) = delivery.acknowledge().await {
-                        tracing::warn!(%error, "the delivery was not acknowledged; it will come again");
-                    }
-                    return;
-                }
+                Settlement::Acknowledge => return acknowledge(delivery).await,
                 Settlement::RetryLater(delay) => return retry_later(delivery, delay).await,
                 Settlement::DeadLetter(reason) => return self.dead_letter(delivery, &reason).await,
             }
@@ -149,18 +144,26 @@ impl<W: Work> Frame<W> {
         retry_later(delivery, STORE_DOWN).await;
     }
 
-    /// Has a delivery wait for a store; or, where the store will not do its part however long it waits, keeps it for
-    /// an operator.
+    /// Has a delivery wait for a store. Where the store will not do its part however long it waits, the delivery is done
+    /// with: nothing is lost with it, for the work still stands as open, and is published again less and less often.
     async fn postpone(&self, delivery: Delivery, error: &WorkError) {
-        if error.is_permanent() {
-            return self.dead_letter(delivery, &error.to_string()).await;
+        if !error.is_permanent() {
+            tracing::warn!(%error, "a store did not answer; the delivery waits");
+            return retry_later(delivery, STORE_DOWN).await;
         }
-        tracing::warn!(%error, "a store did not answer; the delivery waits");
-        retry_later(delivery, STORE_DOWN).await;
+        tracing::error!(%error, "a store refused its part; the work stays open, and is tried again later");
+        metrics::counter!("painel_jobs_refused_total", "kind" => self.work.kind().name()).increment(1);
+        acknowledge(delivery).await;
     }
 
     async fn dead_letter(&self, delivery: Delivery, reason: &str) {
         send_to_dead_letters(delivery, self.queue(), reason).await;
+    }
+}
+
+async fn acknowledge(delivery: Delivery) {
+    if let Err(error) = delivery.acknowledge().await {
+        tracing::warn!(%error, "the delivery was not acknowledged; it will come again");
     }
 }
 

@@ -109,4 +109,9 @@ impl WorkError {
             Self::Database(error) => db::is_permanent(error),
         }
     }
+
+    /// Whether PostgreSQL refuses what was to be written, and would take other data.
+    pub fn is_about_data(&self) -> bool {
+        matches!(self, Self::Database(error) if db::is_about_data(error))
+    }
 }

@@ -38,7 +38,14 @@ impl CommandStore {
             match found {
                 Found::Command(command) => match command.due() {
                     Some(stands) if stands.kind == kind => due.push(*command),
-                    Some(_) => {}
+                    // An index that lags, or a build that does not know it has moved the command on: it stands here for
+                    // ever, and is published again by what it is now.
+                    Some(stands) if kind != DueKind::Event && stands.kind != DueKind::Event => {
+                        if stands.at <= at {
+                            due.push(*command);
+                        }
+                    }
+                    Some(_) => self.correct_due(*command).await?,
                     None => self.forget_due(&command).await?,
                 },
                 Found::Unreadable(key, error) => {

@@ -171,10 +171,19 @@ impl CommandStore {
         self.write(ended, ended.event_written(), UNHELD).await
     }
 
+    /// **event refused**.
+    pub async fn event_refused(&self, ended: &Command) -> Result<Write, StoreError> {
+        self.write(ended, ended.event_refused(now()), UNHELD).await
+    }
+
+    /// Has the index of what is due say again how the command stands.
+    pub(super) async fn correct_due(&self, found: Command) -> Result<(), StoreError> {
+        self.replace(&found, found.clone(), UNHELD).await.map(|_| ())
+    }
+
     /// Ends what stands under that key and cannot be read: in ERROR, if it has not ended. No attempt would help, and
-    /// nothing but its status is known of it.
+    /// nothing but its status is known of it. Where it has ended, nothing more can be done about it either.
     pub async fn condemn(&self, key: CommandKey) -> Result<(), StoreError> {
-        tracing::error!(command.id = %key.command_id, "a command cannot be read; it is ended");
         let why = CommandError::new("unreadable", "this version cannot read what is stored of the command", false);
         let open = |status: Status| AttributeValue::S(status.as_str().to_owned());
         let answer = self
@@ -196,7 +205,20 @@ impl CommandStore {
             .expression_attribute_values(":now", AttributeValue::S(to_text(now())))
             .send()
             .await;
-        done_or_refused(answer)
+        if answer.is_ok() {
+            tracing::error!(command.id = %key.command_id, "a command cannot be read; it was ended");
+            return Ok(());
+        }
+        done_or_refused(answer)?;
+        tracing::error!(command.id = %key.command_id, "an ended command cannot be read; what it owes is given up");
+        let forget = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(&key)))
+            .condition_expression("attribute_exists(command_id)")
+            .update_expression("REMOVE due_shard, due_at");
+        done_or_refused(forget.send().await)
     }
 
     /// Writes the next image where the transition is lawful; else tells what stands.

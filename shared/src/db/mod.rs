@@ -123,7 +123,8 @@ impl Database {
         }
     }
 
-    async fn limited<T>(&self, step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    /// The same, for what cannot be carried out twice: a part of a transaction.
+    pub async fn limited<T>(&self, step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
         let watched = tokio::time::timeout(STEP_LIMIT, self.watch(step)).await;
         let outcome = watched.map_err(|_| sqlx::Error::PoolTimedOut)?;
         if matches!(outcome, Err(sqlx::Error::PoolTimedOut)) {
@@ -177,9 +178,14 @@ pub fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
 }
 
-/// Whether PostgreSQL will refuse it each time: wrong data (class 22), a broken constraint (23), missing rights (42501).
+/// Whether PostgreSQL will refuse it each time: what was to be written, or for missing rights (42501).
 pub fn is_permanent(error: &sqlx::Error) -> bool {
-    sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "42501")
+    is_about_data(error) || sqlstate(error).is_some_and(|code| code == "42501")
+}
+
+/// Whether PostgreSQL will refuse to write this each time: wrong data (class 22) or a broken constraint (23).
+pub fn is_about_data(error: &sqlx::Error) -> bool {
+    sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 fn pools(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions) -> Pools {

@@ -89,15 +89,7 @@ pub async fn note_settled(db: &mut PgConnection, day: NaiveDate) -> Result<(), s
     Ok(())
 }
 
-/// Whether all of a day's requests are in its usage: it has a finished run that could see them all, no open one, and no
-/// mark.
+/// Whether all of a day's requests are in its usage.
 pub async fn is_settled(db: &mut PgConnection, day: NaiveDate) -> Result<bool, sqlx::Error> {
-    let settled = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND tenant_id IS NULL AND state = 'succeeded')
-              AND NOT EXISTS (SELECT FROM rollup_runs WHERE day = $1 AND state IN ('queued', 'running'))
-              AND NOT EXISTS (SELECT FROM rollup_marks WHERE day = $1)
-              AND EXISTS (SELECT FROM rollup_days WHERE day = $1 AND settled) AS "settled!""#,
-        day,
-    );
-    settled.fetch_one(db).await
+    sqlx::query_scalar!(r#"SELECT rollup_day_is_settled($1) AS "settled!""#, day).fetch_one(db).await
 }

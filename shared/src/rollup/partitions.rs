@@ -4,7 +4,7 @@
 //! than inserts may wait behind it, and is tried again later.
 
 use chrono::NaiveDate;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use super::horizon::is_settled;
 use crate::db::Database;
@@ -46,23 +46,7 @@ pub async fn days_to_detach(db: &Database, oldest: NaiveDate) -> Result<Vec<Naiv
 /// Takes a day's raw requests out of the table, if it is still rolled up when nobody can add to it any more: whether it
 /// was. An error where those who use the table were in the way: it has to be tried again.
 pub async fn detach(db: &Database, day: NaiveDate) -> Result<bool, sqlx::Error> {
-    let mut transaction = db.begin().await?;
-    wait_shortly(&mut transaction).await?;
-    // While the table is locked nothing is to be waited for that can be done before or after: the question below has been
-    // planned, and a detaching that a crash makes undone is done again.
-    sqlx::raw_sql("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
-    if !is_settled(&mut transaction, day).await? {
-        transaction.rollback().await?;
-        return Ok(false);
-    }
-    let sql = format!("ALTER TABLE agent_requests DETACH PARTITION {}", partition(day));
-    sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
-    if !is_settled(&mut transaction, day).await? {
-        transaction.rollback().await?;
-        return Ok(false);
-    }
-    transaction.commit().await?;
-    Ok(true)
+    sqlx::query_scalar!(r#"SELECT detach_agent_requests($1) AS "detached!""#, day).fetch_one(&db.service()).await
 }
 
 /// Who waits for a lock on the table has all that insert wait behind it.

@@ -55,20 +55,9 @@ async fn post(client: &Client, count: usize) {
     stream::iter(0..count).for_each_concurrent(AT_ONCE, |_| async { drop(client.post(&command).await) }).await;
 }
 
-/// The URL in that variable, with its host behind another.
-async fn through_a_host(stack: &Stack, variable: &'static str) -> (Host, String) {
-    let url = stack.vars.text(variable).unwrap();
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let authority = rest.split('/').next().unwrap();
-    let address = authority.rsplit('@').next().unwrap();
-    let host = Host::before(address.parse().unwrap()).await;
-    let behind = rest.replacen(address, &host.address().to_string(), 1);
-    (host, format!("{scheme}://{behind}"))
-}
-
 /// Runs an API whose dependency falls ill under load; `links` is how many connections to it may be tried at once.
 async fn falls_ill(stack: &'static Stack, variable: &'static str, health: Health, links: Option<usize>) {
-    let (host, url) = through_a_host(stack, variable).await;
+    let (host, url) = Host::before_the_one_in(&stack.vars, variable).await;
     let mut fleet = Fleet::new(stack);
     for (name, value) in [
         (variable, url.as_str()),
@@ -136,7 +125,7 @@ ill! {
 
 /// A worker whose queue's host vanishes takes jobs again from the one that replaces it.
 async fn a_worker_goes_on(stack: &'static Stack, variable: &'static str) {
-    let (host, url) = through_a_host(stack, variable).await;
+    let (host, url) = Host::before_the_one_in(&stack.vars, variable).await;
     let mut fleet = Fleet::new(stack);
     fleet.set(variable, &url);
     fleet.start("painel-health-check-worker");
@@ -167,7 +156,7 @@ fn a_worker_whose_sqs_host_vanished_goes_on() {
 fn migrate_ends_with_a_line_whatever_says_nothing() {
     with_stack_and(&[RABBITMQ], |stack| async move {
         for variable in ["PAINEL_DATABASE_URL", "PAINEL_DYNAMODB_ENDPOINT", "PAINEL_RABBITMQ_URL"] {
-            let (host, url) = through_a_host(stack, variable).await;
+            let (host, url) = Host::before_the_one_in(&stack.vars, variable).await;
             host.become_so(Health::Silent).await;
             let mut fleet = Fleet::new(stack);
             fleet.set(variable, &url);

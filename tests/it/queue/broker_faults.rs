@@ -5,10 +5,12 @@ use std::time::Duration;
 use painel_shared::{
     command::Status,
     command_store::Filter,
-    queue::{QueueError, Side},
+    queue::{Delivery, QueueError, Receiver, Side},
+    stores::Stores,
 };
 use painel_tests::{
     broker::Broker,
+    host::{Health, Host},
     stack::{RABBITMQ, Stack, with_stack_and},
     wait::eventually,
 };
@@ -118,6 +120,47 @@ fn a_memory_alarm_blocks_publishing_within_its_limit_and_consuming_goes_on() {
     });
 }
 
+/// The message "held"; what comes before it is acknowledged.
+async fn next_held(receiver: &mut Receiver, limit: Duration) -> Option<Delivery> {
+    let coming = async {
+        loop {
+            for one in receiver.receive(1, limit).await.unwrap() {
+                if one.body == "held" {
+                    return one;
+                }
+                one.acknowledge().await.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(limit, coming).await.ok()
+}
+
+#[test]
+fn a_copy_that_is_confirmed_too_late_is_the_only_one() {
+    with_stack_and(&[RABBITMQ], |stack| async move {
+        let (host, url) = Host::before_the_one_in(&stack.vars, "PAINEL_RABBITMQ_URL").await;
+        let behind = [("PAINEL_RABBITMQ_URL", url), ("PAINEL_QUEUE_TIMEOUT_MS", "1000".to_owned())];
+        let stores = Stores::from_vars(&stack.vars.clone().overridden_by(behind)).await.unwrap();
+        stores.queue.publish_raw(queue(), "unreadable").await.unwrap();
+        let mut receiver = stores.queue.receiver(queue(), Side::Work, 1).await.unwrap();
+        let mut received = receiver.receive(1, Duration::from_secs(60)).await.unwrap();
+        let delivery = received.pop().expect("it is there");
+        host.become_so(Health::Silent).await;
+        let error = delivery.dead_letter("it cannot be read").await.unwrap_err();
+        assert!(matches!(error, QueueError::TimedOut(_)), "{error}");
+        host.become_so(Health::Well).await;
+        // Until then it is in hand, and what is in hand is in no depth.
+        stores.queue.all_given_back().await;
+        drop(receiver);
+        stores.queue.all_given_back().await;
+        let depth = stack.stores.queue.depth(queue()).await.unwrap();
+        assert_eq!((depth.ready, depth.dead), (0, 1));
+        assert!(
+            stack.receiver(queue(), Side::Work).await.receive(1, Duration::from_secs(3)).await.unwrap().is_empty()
+        );
+    });
+}
+
 #[test]
 fn what_cannot_even_be_copied_is_held_and_no_delivery_is_counted() {
     let broker = Broker::start();
@@ -132,20 +175,12 @@ fn what_cannot_even_be_copied_is_held_and_no_delivery_is_counted() {
             stack.stores.queue.publish_raw(queue(), "another").await.err()
         })
         .await;
-        let mut received = receiver.receive(1, Duration::from_secs(20)).await.unwrap();
-        drop(received.pop().expect("it is there"));
+        drop(next_held(&mut receiver, Duration::from_secs(60)).await.expect("it is there"));
         // It would come at once if it were given back.
-        assert!(receiver.receive(1, Duration::from_secs(3)).await.unwrap().iter().all(|one| one.body != "held"));
+        assert!(next_held(&mut receiver, Duration::from_secs(3)).await.is_none());
         control(&["set_vm_memory_high_watermark", "0.6"]);
-        let mut came_again = false;
-        while !came_again {
-            let received = receiver.receive(1, Duration::from_secs(60)).await.unwrap();
-            assert!(!received.is_empty(), "it has not come again");
-            for one in received {
-                came_again |= one.body == "held";
-                one.acknowledge().await.unwrap();
-            }
-        }
+        let again = next_held(&mut receiver, Duration::from_secs(60)).await.expect("it comes again");
+        again.acknowledge().await.unwrap();
         assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().dead, 0);
     });
 }

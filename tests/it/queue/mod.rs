@@ -155,7 +155,7 @@ async fn what_cannot_be_settled_starves_nothing_behind_it(stack: &'static Stack)
     for _ in 0..POISONED {
         stack.stores.queue.publish_raw(queue(), "poison").await.unwrap();
     }
-    stack.take_dead_letters_away(queue()).await;
+    stack.take_away(queue(), Side::DeadLetters).await;
     stack.work::<HealthCheckWorker>();
     let behind = stack.send::<HealthCheck>(None, serde_json::json!({})).await;
     eventually("the command behind them", LONG, || async {

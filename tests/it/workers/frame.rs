@@ -21,8 +21,9 @@ use painel_tests::{
     wait::eventually,
 };
 use painel_workers::{
+    command_work::Executor,
     effects::Success,
-    handler::{Attempt, Handler, HandlerError, ResultMap},
+    handler::{AnyHandler, Attempt, Handler, HandlerError, ResultMap},
     runner::Execute,
 };
 use serde_json::json;
@@ -206,6 +207,39 @@ fn what_is_no_job_is_dead_lettered_and_the_worker_goes_on() {
         stack.send::<commands::HealthCheck>(None, json!({})).await;
         stack.step(&executor).await;
         assert_eq!(handler.runs.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn what_a_store_refuses_stays_open_without_dead_letters_and_is_done_once_it_is_allowed() {
+    with_stack(|stack| async move {
+        let (proxy, commands) = stack.behind_a_proxy().await;
+        let stores = Stores { commands, ..stack.stores.clone() };
+        let handler = scripted(Script::Succeed);
+        let executor = Executor::new(stores, AnyHandler::new(handler.clone()));
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        proxy.deny(Some("UpdateItem"));
+        stack.step(&executor).await;
+        let depth = stack.stores.queue.depth(queue()).await.unwrap();
+        assert_eq!(
+            (depth.ready, depth.in_flight.unwrap_or(0), depth.dead),
+            (0, 0, 0),
+            "it is not done over and over"
+        );
+        assert_eq!(
+            (stack.stored(&command).await.status, handler.runs.load(Ordering::SeqCst)),
+            (Status::Pending, 0)
+        );
+
+        proxy.deny(None);
+        let long_ago = json!({"S": "2026-01-01T00:00:00.000Z"});
+        stack.damage(&command, "SET #x = :x, due_at = :x", "next_publish_at", long_ago).await;
+        assert_eq!(stack.reconciler().round().await.unwrap().republished, 1, "nothing was lost with its job");
+        stack.step(&executor).await;
+        assert_eq!(
+            (stack.stored(&command).await.status, handler.runs.load(Ordering::SeqCst)),
+            (Status::Success, 1)
+        );
     });
 }
 

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use painel_shared::{
-    command::{Command, EVENT_PATIENCE, PUBLISH_AGAIN, PUBLISH_PATIENCE, Status},
+    command::{Command, EVENT_PATIENCE, NewCommand, PUBLISH_AGAIN, PUBLISH_PATIENCE, Status},
     command_store::Created,
-    commands::{CommandType, HealthCheck},
+    commands::{CommandType, HealthCheck, RestartAgent},
     ids::LeaseOwner,
-    queue::WorkQueue,
+    queue::{Side, WorkQueue},
+    rollup,
     stores::Stores,
-    time::{now, to_text},
+    time::{Timestamp, now, to_text, today},
     trace::TraceContext,
 };
 use painel_tests::{
@@ -19,6 +20,7 @@ use painel_tests::{
 };
 use painel_workers::{config::ReconcilerConfig, scheduler::Reconciler};
 use serde_json::json;
+use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
 use crate::pure::new_command;
@@ -119,7 +121,7 @@ fn a_note_of_an_owed_event_stays_until_its_command_has_ended_and_what_it_is_abou
         stack
             .damage(
                 &open,
-                "SET #x = :x, completed_at = created_at REMOVE due_shard, due_at",
+                "SET #x = :x, completed_at = created_at REMOVE due_shard, due_at, next_publish_at",
                 "status",
                 json!({"S": "ERROR"}),
             )
@@ -133,12 +135,10 @@ fn a_note_of_an_owed_event_stays_until_its_command_has_ended_and_what_it_is_abou
 #[test]
 fn a_run_is_published_again_while_the_command_store_is_away() {
     with_stack(|stack| async move {
-        let day = painel_shared::time::today() - chrono::Days::new(1);
+        let day = today() - chrono::Days::new(1);
         let days = [day];
         let db = &stack.stores.db.service();
-        painel_shared::rollup::request(&stack.stores.db, &days, None, "tester", TraceContext::root())
-            .await
-            .unwrap();
+        rollup::request(&stack.stores.db, &days, None, "tester", TraceContext::root()).await.unwrap();
         sqlx::query("UPDATE rollup_runs SET next_publish_at = now()").execute(db).await.unwrap();
         let nowhere = [("PAINEL_DYNAMODB_ENDPOINT", "http://127.0.0.1:9".to_owned())];
         let vars = stack.vars.clone().overridden_by(nowhere);
@@ -155,28 +155,109 @@ fn a_run_is_published_again_while_the_command_store_is_away() {
     });
 }
 
+/// A command that ended then, and whose event has not been written.
+async fn owing(stack: &Stack, ended: Timestamp) -> Command {
+    let command = Command {
+        status: Status::Success,
+        result: Some(Default::default()),
+        completed_at: Some(ended),
+        owes_event: true,
+        next_publish_at: None,
+        ..Command::accept(new_command(), ended)
+    };
+    stack.stores.commands.create(&command, None).await.unwrap();
+    command
+}
+
+#[test]
+fn an_event_that_is_refused_keeps_none_back_and_without_rights_none_is_given_up() {
+    with_stack(|stack| async move {
+        let long_ago = now() - EVENT_PATIENCE - Duration::from_secs(60);
+        let (refused, taken) = (owing(stack, long_ago).await, owing(stack, long_ago).await);
+        let pool = &stack.stores.db.service();
+        let denying = "CREATE FUNCTION deny() RETURNS trigger LANGUAGE plpgsql AS
+                           $$ BEGIN RAISE EXCEPTION 'denied' USING ERRCODE = '42501'; END $$;
+                       CREATE TRIGGER deny BEFORE INSERT ON operational_events EXECUTE FUNCTION deny()";
+        sqlx::raw_sql(denying).execute(pool).await.unwrap();
+        assert!(stack.reconciler().round().await.is_err());
+        assert!(stack.stored(&refused).await.due().unwrap().at <= now());
+
+        let check = format!(
+            "DROP TRIGGER deny ON operational_events;
+             ALTER TABLE operational_events ADD CHECK (resource_id <> '{}') NOT VALID",
+            refused.id()
+        );
+        sqlx::raw_sql(AssertSqlSafe(check)).execute(pool).await.unwrap();
+        assert_eq!(stack.reconciler().round().await.unwrap().audited, 1);
+        assert_eq!(stack.events(&taken, "command.succeeded").await, 1);
+        assert!(stack.stored(&refused).await.due().unwrap().at > now(), "it is not looked at in each round");
+    });
+}
+
+#[test]
+fn what_an_older_build_has_moved_on_is_found_where_it_stood_before() {
+    with_stack(|stack| async move {
+        let claimed = store(stack, PUBLISH_PATIENCE).await;
+        // It knows nothing of the index, and leaves its entry as it was.
+        let claim = "SET #x = :x, attempt = fence, lease_expires_at = created_at REMOVE next_publish_at";
+        stack.damage(&claimed, "SET #x = :x", "fence", json!({"N": "1"})).await;
+        stack.damage(&claimed, claim, "status", json!({"S": "RUNNING"})).await;
+        let reprocessed = store(stack, PUBLISH_PATIENCE).await;
+        stack.damage(&reprocessed, "SET #x = :x", "due_shard", json!({"S": "event#0"})).await;
+        let mut published = stack.reconciler().round().await.unwrap().republished;
+        published += stack.reconciler().round().await.unwrap().republished;
+        assert_eq!(published, 2);
+        assert_eq!(stack.item(&claimed).await["due_shard"]["S"].as_str().unwrap().split('#').next(), Some("held"));
+    });
+}
+
+#[test]
+fn queues_that_take_nothing_keep_the_others_jobs_from_nobody() {
+    with_stack(|stack| async move {
+        let restart = CommandType::of::<RestartAgent>();
+        // More than a round takes on, and all of them older than what has to get past them.
+        let storing = stream::iter(0..1_200).map(|_| async move {
+            let new = NewCommand { command_type: restart, ..new_command() };
+            let command = Command::accept(new, now() - PUBLISH_PATIENCE * 4);
+            stack.stores.commands.create(&command, None).await.unwrap();
+        });
+        storing.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+        let behind = store(stack, PUBLISH_PATIENCE).await;
+        let days: Vec<_> = (1..=6).map(|ago| today() - chrono::Days::new(ago)).collect();
+        let runs = rollup::request(&stack.stores.db, &days, None, "tester", TraceContext::root()).await.unwrap();
+        sqlx::query("UPDATE rollup_runs SET next_publish_at = now()")
+            .execute(&stack.stores.db.service())
+            .await
+            .unwrap();
+        for queue in [restart.queue(), rollup::QUEUE] {
+            stack.take_away(queue, Side::Work).await;
+        }
+        eventually("the command of the queue that is there", Duration::from_secs(60), || async {
+            assert_eq!(stack.reconciler().round().await.unwrap().runs_republished, 0);
+            (stack.stored(&behind).await.republished > 0).then_some(())
+        })
+        .await;
+        assert_eq!(stack.stores.queue.depth(behind.command_type.queue()).await.unwrap().ready, 1);
+
+        stack.stores.queue.migrate().await.unwrap();
+        eventually("the runs", Duration::from_secs(60), || async {
+            stack.reconciler().round().await.unwrap();
+            let ready = stack.stores.queue.depth(rollup::QUEUE).await.unwrap().ready;
+            (ready >= runs.len() as u64).then_some(())
+        })
+        .await;
+    });
+}
+
 #[test]
 fn an_event_that_is_owed_is_written_and_a_damaged_item_does_not_keep_it_back() {
     with_stack(|stack| async move {
         let long_ago = now() - EVENT_PATIENCE - Duration::from_secs(60);
-        let ends = [Some("not a number"), None, None];
-        let mut owed = Vec::new();
-        for damage in ends {
-            let command = Command {
-                status: Status::Success,
-                result: Some(Default::default()),
-                completed_at: Some(long_ago),
-                owes_event: true,
-                next_publish_at: None,
-                ..Command::accept(new_command(), long_ago)
-            };
-            stack.stores.commands.create(&command, None).await.unwrap();
-            match damage {
-                Some(damage) => stack.damage(&command, "SET #x = :x", "attempt", json!({"S": damage})).await,
-                None => owed.push(command),
-            }
-        }
+        let damaged = owing(stack, long_ago).await;
+        stack.damage(&damaged, "SET #x = :x", "attempt", json!({"S": "not a number"})).await;
+        let owed = [owing(stack, long_ago).await, owing(stack, long_ago).await];
         assert_eq!(stack.reconciler().round().await.unwrap().audited, 2);
+        assert!(stack.item(&damaged).await["due_at"].is_null(), "nothing can be done about it");
         for command in owed {
             assert_eq!(stack.events(&command, "command.succeeded").await, 1);
             assert_eq!(stack.stored(&command).await.due(), None);

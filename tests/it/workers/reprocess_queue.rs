@@ -6,6 +6,9 @@ use painel_shared::{
     commands,
     job::Job,
     queue::{Side, WorkQueue},
+    rollup,
+    time::today,
+    trace::TraceContext,
 };
 use painel_tests::stack::{Stack, with_stack, with_stack_and};
 use painel_workers::{
@@ -158,6 +161,40 @@ fn an_attempt_that_was_interrupted_is_gone_on_with() {
         assert_eq!(counts(&stored).0, 1, "what was taken before counts");
         assert_eq!(stack.stored(&other).await.status, Status::Error, "and nothing beyond the count was taken");
         assert_eq!(stack.stores.queue.depth(restarts()).await.unwrap().ready, 1, "it has its job");
+    });
+}
+
+#[test]
+fn a_run_that_an_interrupted_attempt_took_is_skipped_where_its_day_has_another() {
+    with_stack(|stack| async move {
+        let (pool, day) = (&stack.stores.db.service(), [today() - chrono::Days::new(1)]);
+        let ask = async || {
+            let runs = rollup::request(&stack.stores.db, &day, None, "tester", TraceContext::root()).await.unwrap();
+            runs[0].clone()
+        };
+        let died = ask().await;
+        sqlx::query(
+            "UPDATE rollup_runs SET state = 'failed', dead_letter = true, finished_at = now() - interval '1 minute'",
+        )
+        .execute(pool)
+        .await
+        .unwrap();
+        let other = ask().await;
+        assert_ne!(died.id, other.id);
+        let parameters = json!({"queue_name": "painel.metrics-rollup"});
+        let command = stack.send::<commands::ReprocessQueue>(None, parameters).await;
+        sqlx::query(
+            "INSERT INTO reprocessed_commands (command_id, target_command_id, target_created_at) VALUES ($1, $2, $3)",
+        )
+        .bind(command.id().uuid())
+        .bind(died.id.uuid())
+        .bind(died.created_at)
+        .execute(pool)
+        .await
+        .unwrap();
+        stack.step(&stack.executor::<ReprocessQueue>()).await;
+        let (moved, skipped, _) = counts(&stack.stored(&command).await);
+        assert_eq!((moved, skipped), (0, 1));
     });
 }
 

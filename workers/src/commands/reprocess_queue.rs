@@ -16,7 +16,7 @@ use painel_shared::{
     ids::{CommandId, JobId, RunId},
     job::{Job, Work},
     queue::{Delivery, Side},
-    rollup::{self, RunState},
+    rollup::{self, RollupRun, RunState},
     stores::Stores,
     time::Timestamp,
 };
@@ -65,7 +65,7 @@ impl Handler for ReprocessQueue {
         attempt: &Attempt,
         parameters: commands::ReprocessQueue,
     ) -> Result<Success, HandlerError> {
-        if let Some(success) = effects::find_standing(&self.stores.db.service(), attempt).await? {
+        if let Some(success) = effects::find_standing(&self.stores.db, attempt).await? {
             return Ok(success);
         }
         let run = Run { stores: &self.stores, attempt, parameters: &parameters };
@@ -84,6 +84,15 @@ impl Handler for ReprocessQueue {
             }
         }
     }
+}
+
+/// Whether a command may be taken.
+enum Reserved {
+    Yes,
+    /// As many have been taken as were asked for.
+    Full,
+    /// This attempt has been given up by others.
+    GivenUp,
 }
 
 /// A look through a dead-letter queue.
@@ -134,18 +143,23 @@ impl Run<'_> {
 
     /// Ends what an earlier attempt took and did not end.
     async fn finish_taken(&self) -> Result<(), HandlerError> {
-        let open = sqlx::query!(
-            "SELECT target_command_id, target_created_at FROM reprocessed_commands
-             WHERE command_id = $1 AND outcome = 'taken'",
-            self.id().uuid(),
-        )
-        .fetch_all(&self.stores.db.service())
-        .await?;
-        for row in open {
+        let db = &self.stores.db;
+        let open = async || {
+            sqlx::query!(
+                "SELECT target_command_id, target_created_at FROM reprocessed_commands
+                 WHERE command_id = $1 AND outcome = 'taken'",
+                self.id().uuid(),
+            )
+            .fetch_all(&db.service())
+            .await
+        };
+        for row in db.step(open).await? {
             let key = CommandKey { command_id: row.target_command_id.into(), created_at: row.target_created_at };
             if self.parameters.queue_name == rollup::QUEUE {
-                self.revive_run(row.target_command_id.into()).await?;
-            } else if let Some(target) = self.stores.commands.get_key(key).await? {
+                self.move_run(key, row.target_command_id.into()).await?;
+                continue;
+            }
+            if let Some(target) = self.stores.commands.get_key(key).await? {
                 self.revive(&target).await?;
             }
             self.note(key, "moved").await?;
@@ -254,41 +268,52 @@ impl Run<'_> {
 
     /// A rollup run counts like a command, under its own id.
     async fn take_run(&self, run_id: RunId) -> Result<Taken, HandlerError> {
-        let Some(run) = rollup::find(&self.stores.db.service(), run_id).await? else { return Ok(Taken::Left) };
+        let Some(run) = self.find_run(run_id).await? else { return Ok(Taken::Left) };
         let key = CommandKey { command_id: run.id.uuid().into(), created_at: run.created_at };
         if run.state != RunState::Failed {
             self.reserve(key, "skipped").await?;
             return Ok(Taken::Skipped);
         }
-        if run.finished_at.is_none_or(|at| at >= self.began()) {
+        if !self.run_died_before(&run) {
             return Ok(Taken::Left);
         }
         if !self.reserve(key, "taken").await? {
             return Ok(Taken::Full);
         }
-        Ok(match self.revive_run(run_id).await? {
-            true => {
-                self.note(key, "moved").await?;
-                Taken::Moved
-            }
-            // Its day has another open run, which does the same.
-            false => {
-                self.note(key, "skipped").await?;
-                Taken::Skipped
-            }
-        })
+        self.move_run(key, run_id).await
     }
 
-    /// Gives a failed run new attempts and a new job; whether it has them.
+    /// Moves a run that was taken; one whose day has another open run is skipped, for that one does the same.
+    async fn move_run(&self, key: CommandKey, run_id: RunId) -> Result<Taken, HandlerError> {
+        let moved = self.revive_run(run_id).await?;
+        self.note(key, if moved { "moved" } else { "skipped" }).await?;
+        Ok(if moved { Taken::Moved } else { Taken::Skipped })
+    }
+
+    /// Gives a dead run new attempts and a new job; whether it has them, or had and used them up.
     async fn revive_run(&self, run_id: RunId) -> Result<bool, HandlerError> {
-        let db = &self.stores.db.service();
-        rollup::requeue(db, run_id).await?;
-        let Some(run) = rollup::find(db, run_id).await? else { return Ok(false) };
+        let Some(mut run) = self.find_run(run_id).await? else { return Ok(false) };
+        if self.run_died_before(&run) {
+            let db = &self.stores.db;
+            db.step(async || rollup::requeue(&db.service(), run_id).await).await?;
+            let Some(again) = self.find_run(run_id).await? else { return Ok(false) };
+            run = again;
+        }
         if run.state == RunState::Queued {
             // What the queue does not take now, the reconciler publishes.
             dispatch::publish_run(self.stores, &run).await;
         }
-        Ok(run.state != RunState::Failed)
+        Ok(!self.run_died_before(&run))
+    }
+
+    async fn find_run(&self, run_id: RunId) -> Result<Option<RollupRun>, HandlerError> {
+        let db = &self.stores.db;
+        Ok(db.step(async || rollup::find(&db.service(), run_id).await).await?)
+    }
+
+    /// Whether a run is dead, and was before this command was sent.
+    fn run_died_before(&self, run: &RollupRun) -> bool {
+        run.state == RunState::Failed && run.finished_at.is_some_and(|at| at < self.began())
     }
 
     /// Goes through what died and whose message is gone.
@@ -304,7 +329,8 @@ impl Run<'_> {
 
     async fn move_dead_runs(&self) -> Result<(), HandlerError> {
         let limit = i64::from(self.parameters.message_count);
-        for run in rollup::find_dead(&self.stores.db.service(), self.began(), limit).await? {
+        let db = &self.stores.db;
+        for run in db.step(async || rollup::find_dead(&db.service(), self.began(), limit).await).await? {
             if matches!(self.take_run(run).await?, Taken::Full) {
                 break;
             }
@@ -365,7 +391,8 @@ impl Run<'_> {
             // The event comes first, as that of a request does: a crash leaves no change without one.
             let next_fence = Command { fence: target.fence + 1, ..target.clone() };
             let event = Event::reprocessed(&next_fence, self.id());
-            events::record(&mut *self.stores.db.service().acquire().await?, &event).await?;
+            let db = &self.stores.db;
+            db.step(async || events::record(&mut *db.service().acquire().await?, &event).await).await?;
             self.stores.commands.reprocess(target).await?.stored()
         } else {
             Some(target.clone())
@@ -380,6 +407,14 @@ impl Run<'_> {
     /// Writes down that a command is taken or skipped; false where as many are taken as were asked for.
     /// One that was written down before stays as it is.
     async fn reserve(&self, target: CommandKey, outcome: &str) -> Result<bool, HandlerError> {
+        match self.stores.db.step(async || self.try_reserve(target, outcome).await).await? {
+            Reserved::Yes => Ok(true),
+            Reserved::Full => Ok(false),
+            Reserved::GivenUp => Err(effects::fenced_off()),
+        }
+    }
+
+    async fn try_reserve(&self, target: CommandKey, outcome: &str) -> Result<Reserved, sqlx::Error> {
         let mut transaction = self.stores.db.begin().await?;
         // Another holder of this command, alive after all, must not count at the same time.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
@@ -400,10 +435,10 @@ impl Run<'_> {
         .fetch_one(&mut *transaction)
         .await?;
         if state.given_up {
-            return Err(effects::fenced_off());
+            return Ok(Reserved::GivenUp);
         }
         if !state.known && outcome == "taken" && state.taken >= i64::from(self.parameters.message_count) {
-            return Ok(false);
+            return Ok(Reserved::Full);
         }
         sqlx::query!(
             "INSERT INTO reprocessed_commands (command_id, target_command_id, target_created_at, outcome)
@@ -416,31 +451,39 @@ impl Run<'_> {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Reserved::Yes)
     }
 
     async fn note(&self, target: CommandKey, outcome: &str) -> Result<(), HandlerError> {
-        sqlx::query!(
-            "UPDATE reprocessed_commands SET outcome = $3 WHERE command_id = $1 AND target_command_id = $2",
-            self.id().uuid(),
-            target.command_id.uuid(),
-            outcome,
-        )
-        .execute(&self.stores.db.service())
-        .await?;
+        let db = &self.stores.db;
+        let note = async || {
+            sqlx::query!(
+                "UPDATE reprocessed_commands SET outcome = $3 WHERE command_id = $1 AND target_command_id = $2",
+                self.id().uuid(),
+                target.command_id.uuid(),
+                outcome,
+            )
+            .execute(&db.service())
+            .await
+        };
+        db.step(note).await?;
         Ok(())
     }
 
     /// How many commands were moved, and how many skipped.
     async fn counts(&self) -> Result<(u64, u64), HandlerError> {
-        let row = sqlx::query!(
-            r#"SELECT count(*) FILTER (WHERE outcome <> 'skipped') AS "moved!",
-                      count(*) FILTER (WHERE outcome = 'skipped') AS "skipped!"
-               FROM reprocessed_commands WHERE command_id = $1"#,
-            self.id().uuid(),
-        )
-        .fetch_one(&self.stores.db.service())
-        .await?;
+        let db = &self.stores.db;
+        let count = async || {
+            sqlx::query!(
+                r#"SELECT count(*) FILTER (WHERE outcome <> 'skipped') AS "moved!",
+                          count(*) FILTER (WHERE outcome = 'skipped') AS "skipped!"
+                   FROM reprocessed_commands WHERE command_id = $1"#,
+                self.id().uuid(),
+            )
+            .fetch_one(&db.service())
+            .await
+        };
+        let row = db.step(count).await?;
         Ok((row.moved.unsigned_abs(), row.skipped.unsigned_abs()))
     }
 }

@@ -41,7 +41,7 @@ impl Handler for RestartAgent {
     /// gives the same answer. So its effect can be recorded after it was made.
     async fn handle(&self, attempt: &Attempt, parameters: commands::RestartAgent) -> Result<Success, HandlerError> {
         let (tenant, agent) = (attempt.tenant()?, parameters.agent_id);
-        if let Some(success) = effects::find_standing(&self.stores.db.service(), attempt).await? {
+        if let Some(success) = effects::find_standing(&self.stores.db, attempt).await? {
             return Ok(success);
         }
         let began = Instant::now();

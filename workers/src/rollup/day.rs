@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use futures::future::try_join_all;
 use painel_shared::{
     command::{CommandError, Holder},
-    db::{Database, READERS, sqlstate},
+    db::{Database, READERS, is_permanent, sqlstate},
     rollup::{self, Horizon, RollupRun},
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::mpsc;
 
 use super::{
@@ -60,6 +60,10 @@ impl RollupError {
     pub fn to_stored(&self) -> CommandError {
         match self {
             Self::NoPartition(_) => CommandError::new("no_raw_requests", &self.to_string(), false),
+            Self::Database(error) if is_permanent(error) => {
+                tracing::warn!(%error, "PostgreSQL refused its part");
+                CommandError::new("database_refused", "PostgreSQL refused the day's usage or rights", false)
+            }
             Self::Database(error) => {
                 tracing::warn!(%error, "PostgreSQL did not do its part");
                 CommandError::new("database_unavailable", "PostgreSQL did not do its part", true)
@@ -92,14 +96,71 @@ pub async fn roll_up(
     holder: Holder,
     limits: Limits,
 ) -> Result<Rolled, RollupError> {
-    let partition = rollup::partition(run.day);
     // Looked at before anything is counted.
     let look = async || rollup::horizon(&database.service(), run.day).await;
     let sees_all = database.step(look).await? == Horizon::Passed;
     let mut transaction = database.begin().await?;
+    let session = database.limited(Session::of(&mut transaction)).await?;
+    let rolling = Box::pin(roll_up_in(transaction, database, run, holder, limits, sees_all));
+    tokio::select! {
+        rolled = rolling => rolled,
+        // Its statements have no limit of their own, and one to a host that has vanished is never answered.
+        () = session.ended(database, limits.silence / 6) => Err(sqlx::Error::PoolClosed.into()),
+    }
+}
+
+/// A session, as the server knows it.
+struct Session {
+    pid: i32,
+    began: DateTime<Utc>,
+}
+
+impl Session {
+    async fn of(db: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        sqlx::query_as!(
+            Self,
+            r#"SELECT pid AS "pid!", backend_start AS "began!" FROM pg_stat_activity WHERE pid = pg_backend_pid()"#
+        )
+        .fetch_one(db)
+        .await
+    }
+
+    /// Returns when the server says, over another session, that it does not have this one any more.
+    async fn ended(self, database: &Database, pause: Duration) {
+        if database.beside().is_none() {
+            // No other is to be had.
+            return std::future::pending().await;
+        }
+        let is_there = async || {
+            sqlx::query_scalar!(
+                r#"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2) AS "there!""#,
+                self.pid,
+                self.began,
+            )
+            .fetch_one(&database.service())
+            .await
+        };
+        loop {
+            tokio::time::sleep(pause).await;
+            if let Ok(false) = database.step(is_there).await {
+                return;
+            }
+        }
+    }
+}
+
+async fn roll_up_in(
+    mut transaction: Transaction<'static, Postgres>,
+    database: &Database,
+    run: &RollupRun,
+    holder: Holder,
+    limits: Limits,
+    sees_all: bool,
+) -> Result<Rolled, RollupError> {
     if !prepare(&mut transaction, run, limits).await? {
         return Ok(Rolled::NotYet);
     }
+    let partition = rollup::partition(run.day);
     let tables = tables(&mut transaction, &partition).await?;
     if tables.is_empty() {
         return Err(RollupError::NoPartition(run.day));

@@ -4,13 +4,13 @@
 //! that has passed, is given a new job. Of several replicas, the one whose conditional write moves the time of the next
 //! publishing publishes.
 //!
-//! A round costs what is due, not what is stored. It is bounded in what it takes on, and in what the queue can take:
-//! where that does not answer, a round stops after the first few. What lost its worker and what waits for another
+//! A round costs what is due, not what is stored. It is bounded in what it takes on, and in what each queue can take: on
+//! one that does not answer, a round publishes the first few, and moves some more out of the way of the other queues'. What lost its worker and what waits for another
 //! attempt is published whatever the queue holds. What waits for its first attempt while its queue is long is most
 //! likely in it: such a command is only put off, as new work must not stand behind copies of old work.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -40,8 +40,10 @@ const RUNS: i64 = 200;
 const AT_ONCE: usize = 16;
 /// A queue with so many jobs waiting gets no copies of what may be among them.
 const LONG_QUEUE: u64 = 1_000;
-/// After so many jobs that the queue did not take, a round stops publishing.
+/// After so many jobs that a queue did not take, a round publishes no more on it.
 const FAILURES: u32 = 4;
+/// How many commands of such queues a round moves out of the way of the others, which may be due after them.
+const ASIDE: u32 = 250;
 
 /// Adoption reads all that is open: where it fails it is not to be done over and over.
 const ADOPTION: RetryPolicy =
@@ -67,28 +69,50 @@ pub struct Round {
     pub audited: u64,
 }
 
-/// The state of the queue, as one round finds it.
+/// The state of the queues, as one round finds it.
 #[derive(Debug, Default)]
 struct Publishing {
-    long: HashSet<WorkQueue>,
-    failures: AtomicU32,
+    queues: HashMap<WorkQueue, QueueState>,
+    /// How many more may be put off because their queue takes nothing.
+    aside: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    /// None where it did not say.
+    ready: Option<u64>,
+    /// Jobs that it did not take.
+    refused: AtomicU32,
 }
 
 impl Publishing {
-    fn given_up(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) >= FAILURES
+    /// Whether a round publishes no more on that queue.
+    fn has_given_up(&self, queue: WorkQueue) -> bool {
+        self.queues.get(&queue).is_some_and(|state| state.refused.load(Ordering::Relaxed) >= FAILURES)
+    }
+
+    /// Whether none of the queues seems to be there.
+    fn is_away(&self) -> bool {
+        self.queues.values().all(|state| state.ready.is_none())
+            && self.queues.keys().any(|queue| self.has_given_up(*queue))
     }
 
     /// Whether a copy of that command's job would only stand in the way.
     fn is_most_likely_queued(&self, command: &Command) -> bool {
-        command.due().is_some_and(|due| due.kind == DueKind::New)
-            && self.long.contains(&command.command_type.queue())
+        let ready = self.queues.get(&command.command_type.queue()).and_then(|state| state.ready);
+        command.due().is_some_and(|due| due.kind == DueKind::New) && ready.is_some_and(|ready| ready >= LONG_QUEUE)
+    }
+
+    /// Whether there is a place left among what is put off because its queue takes nothing.
+    fn takes_aside(&self) -> bool {
+        let left = |left: u32| left.checked_sub(1);
+        self.aside.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
     }
 
     /// Notes whether the queue took a job.
-    fn took(&self, taken: bool) -> bool {
-        if !taken {
-            self.failures.fetch_add(1, Ordering::Relaxed);
+    fn took(&self, queue: WorkQueue, taken: bool) -> bool {
+        if let (false, Some(state)) = (taken, self.queues.get(&queue)) {
+            state.refused.fetch_add(1, Ordering::Relaxed);
         }
         taken
     }
@@ -150,7 +174,7 @@ impl Reconciler {
         if planted(Bug::NoReconciler) {
             return Ok(Round::default());
         }
-        let publishing = Publishing { long: self.survey_queues().await, ..Publishing::default() };
+        let publishing = Publishing { queues: self.survey_queues().await, aside: ASIDE.into() };
         let (commands, runs, audited) = tokio::join!(
             self.publish_commands(&publishing),
             self.publish_runs(&publishing),
@@ -166,7 +190,7 @@ impl Reconciler {
         let (mut published, mut put_off, mut found) = (0, 0, 0_u32);
         let mut oldest: Option<Timestamp> = None;
         for kind in [DueKind::Held, DueKind::Retry, DueKind::New] {
-            if publishing.given_up() || (kind == DueKind::Held && planted(Bug::ReconcilerSkipsRunning)) {
+            if publishing.is_away() || (kind == DueKind::Held && planted(Bug::ReconcilerSkipsRunning)) {
                 continue;
             }
             let due = self.stores.commands.find_due(kind, at, COMMANDS).await?;
@@ -191,7 +215,9 @@ impl Reconciler {
 
     /// Publishes a command again, if no other replica has: the write comes before the job.
     async fn republish(&self, found: Command, publishing: &Publishing) -> Result<Done, StoreError> {
-        if publishing.given_up() {
+        let queue = found.command_type.queue();
+        let given_up = publishing.has_given_up(queue);
+        if given_up && (publishing.is_away() || !publishing.takes_aside()) {
             return Ok(Done::Nothing);
         }
         let put_off = publishing.is_most_likely_queued(&found) || !found.command_type.is_known();
@@ -199,15 +225,20 @@ impl Reconciler {
         if put_off {
             return Ok(Done::PutOff);
         }
-        let kind = command.command_type.name();
-        tracing::info!(command.id = %command.id(), kind, status = command.status.as_str(), "publishing again");
-        metrics::counter!("painel_commands_republished_total", "kind" => kind).increment(1);
-        if publishing.took(dispatch::publish(&self.stores, &command).await) {
+        if !given_up && self.publish(&command, publishing).await {
             return Ok(Done::Published);
         }
         // The wait that was set is for a queue that has the job.
         self.stores.commands.publish_failed(&command).await?;
         Ok(Done::Nothing)
+    }
+
+    /// Whether the queue took the job.
+    async fn publish(&self, command: &Command, publishing: &Publishing) -> bool {
+        let kind = command.command_type.name();
+        tracing::info!(command.id = %command.id(), kind, status = command.status.as_str(), "publishing again");
+        metrics::counter!("painel_commands_republished_total", "kind" => kind).increment(1);
+        publishing.took(command.command_type.queue(), dispatch::publish(&self.stores, command).await)
     }
 
     /// Publishes rollup runs again that waited too long, by the same rules; how many.
@@ -228,12 +259,12 @@ impl Reconciler {
 
     /// The run's id where the queue did not take its job.
     async fn publish_run(&self, run: RollupRun, publishing: &Publishing) -> Option<RunId> {
-        if publishing.given_up() {
+        if publishing.has_given_up(rollup::QUEUE) {
             return Some(run.id);
         }
         tracing::info!(run.id = %run.id, run.day = %run.day, "publishing a rollup job again");
         metrics::counter!("painel_commands_republished_total", "kind" => rollup::KIND).increment(1);
-        let taken = publishing.took(dispatch::publish_run(&self.stores, &run).await);
+        let taken = publishing.took(rollup::QUEUE, dispatch::publish_run(&self.stores, &run).await);
         (!taken).then_some(run.id)
     }
 
@@ -243,9 +274,10 @@ impl Reconciler {
         for command in self.stores.commands.find_due(DueKind::Event, now(), COMMANDS).await? {
             match write_owed_event(&self.stores, &command).await {
                 Ok(()) => {}
-                // It will be refused each time: the others are written all the same.
-                Err(error) if error.is_permanent() => {
+                // It would be refused each time: the others are written all the same.
+                Err(error) if error.is_about_data() => {
                     tracing::error!(%error, command.id = %command.id(), "an owed event was refused");
+                    self.stores.commands.event_refused(&command).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -256,18 +288,16 @@ impl Reconciler {
         Ok(written)
     }
 
-    /// Measures the queues; those that are long. One that does not answer is not among them: publishing will tell.
-    async fn survey_queues(&self) -> HashSet<WorkQueue> {
-        let asked = WorkQueue::all().map(|queue| async move { (queue, self.stores.queue.depth(queue).await) });
-        let mut long = HashSet::new();
-        for (queue, depth) in futures::future::join_all(asked).await {
-            let Ok(depth) = depth else { continue };
-            measure(queue, depth);
-            if depth.ready >= LONG_QUEUE {
-                long.insert(queue);
+    /// Measures the queues.
+    async fn survey_queues(&self) -> HashMap<WorkQueue, QueueState> {
+        let asked = WorkQueue::all().map(|queue| async move {
+            let depth = self.stores.queue.depth(queue).await.ok();
+            if let Some(depth) = depth {
+                measure(queue, depth);
             }
-        }
-        long
+            (queue, QueueState { ready: depth.map(|depth| depth.ready), refused: AtomicU32::default() })
+        });
+        futures::future::join_all(asked).await.into_iter().collect()
     }
 }
 

@@ -101,7 +101,7 @@ impl RabbitMq {
     }
 
     pub(super) async fn publish(&self, queue: WorkQueue, body: &str) -> Result<(), QueueError> {
-        self.send("", &self.name(queue, Side::Work), body, BasicProperties::default()).await
+        self.limited(self.send("", &self.name(queue, Side::Work), body, BasicProperties::default())).await
     }
 
     /// Publishes a message again that has come back so often, to be delivered after `delay`.
@@ -126,7 +126,8 @@ impl RabbitMq {
         self.send(&self.waiting_room_for(delay), &name, body, properties).await
     }
 
-    /// Publishes, and looks at what became of it: taken, returned as unroutable, or refused.
+    /// Publishes, and looks at what became of it: taken, returned as unroutable, or refused. Until that is known there is
+    /// no telling; it is at the latest when the connection ends.
     async fn send(
         &self,
         exchange: &str,
@@ -138,25 +139,20 @@ impl RabbitMq {
             .with_delivery_mode(PERSISTENT)
             .with_content_type("application/json".into())
             .with_message_id(Uuid::now_v7().to_string().into());
-        self.limited(async {
-            let channel = self.publisher().await?;
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            let confirm = channel
-                .basic_publish(exchange.into(), routing_key.into(), options, body.as_bytes(), properties)
-                .await
-                .map_err(unavailable)?;
-            match confirm.await.map_err(unavailable)? {
-                Confirmation::Ack(None) => Ok(()),
-                // The broker acknowledges also what it could not route, having returned it.
-                Confirmation::Ack(Some(_)) => Err(QueueError::NoQueue(routing_key.to_owned())),
-                Confirmation::Nack(_) => Err(QueueError::Unavailable("the queue refused the message".to_owned())),
-                Confirmation::NotRequested if planted(Bug::NoConfirm) => Ok(()),
-                Confirmation::NotRequested => {
-                    Err(QueueError::Unavailable("the broker does not confirm".to_owned()))
-                }
-            }
-        })
-        .await
+        let channel = self.publisher().await?;
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let confirm = channel
+            .basic_publish(exchange.into(), routing_key.into(), options, body.as_bytes(), properties)
+            .await
+            .map_err(unavailable)?;
+        match confirm.await.map_err(unavailable)? {
+            Confirmation::Ack(None) => Ok(()),
+            // The broker acknowledges also what it could not route, having returned it.
+            Confirmation::Ack(Some(_)) => Err(QueueError::NoQueue(routing_key.to_owned())),
+            Confirmation::Nack(_) => Err(QueueError::Unavailable("the queue refused the message".to_owned())),
+            Confirmation::NotRequested if planted(Bug::NoConfirm) => Ok(()),
+            Confirmation::NotRequested => Err(QueueError::Unavailable("the broker does not confirm".to_owned())),
+        }
     }
 
     async fn send_dead(&self, queue: WorkQueue, body: &str, reason: &str) -> Result<(), QueueError> {

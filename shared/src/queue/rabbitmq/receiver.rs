@@ -15,7 +15,10 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinHandle},
+};
 
 use super::{
     super::{group::Group, return_pause},
@@ -31,6 +34,8 @@ use crate::{
 const GATHERED: usize = 256;
 /// How often an empty dead-letter queue is looked at again.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a copy that was not confirmed in time is waited for, before the message is sent on another way.
+const LATE_CONFIRM: Duration = Duration::from_secs(15);
 /// By this header a quorum queue tells how often it has delivered a message before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
@@ -99,11 +104,7 @@ impl RabbitReceiver {
         let settling = &self.hands.settling;
         let received = match &mut self.source {
             Source::Consumer(consumer) => next_of(consumer, settling, max, wait).await?,
-            Source::Queue(name) => {
-                let limit = wait + self.hands.rabbit.0.call_limit;
-                let fetching = tokio::time::timeout(limit, fetch(settling, name, max, wait));
-                fetching.await.map_err(|_| QueueError::TimedOut(limit))??
-            }
+            Source::Queue(name) => fetch(&self.hands, name, max, wait).await?,
         };
         if received.is_empty() && !settling.channel.status().connected() {
             return Err(QueueError::Unavailable("the channel was closed".to_owned()));
@@ -124,6 +125,7 @@ impl Hands {
                 tag: message.delivery_tag,
                 returns: returns(&message.properties),
                 state: if planted(Bug::AcknowledgeFirst) { State::Settled } else { State::Open },
+                copy: None,
                 settling: self.settling.clone(),
             }),
         }
@@ -185,19 +187,25 @@ async fn next_of(
     Ok(received)
 }
 
-async fn fetch(settling: &Settling, queue: &str, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+async fn fetch(hands: &Hands, queue: &str, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+    let settling = &hands.settling;
     let deadline = tokio::time::Instant::now() + wait;
     let mut received = Vec::new();
     while received.len() < max {
-        let found =
-            settling.channel.basic_get(queue.into(), BasicGetOptions::default()).await.map_err(unavailable)?;
-        match found {
-            Some(message) => {
+        let get = async {
+            settling.channel.basic_get(queue.into(), BasicGetOptions::default()).await.map_err(unavailable)
+        };
+        match hands.rabbit.limited(get).await {
+            Ok(Some(message)) => {
                 settling.window().deliver(message.delivery.delivery_tag);
                 received.push(message.delivery);
             }
-            None if received.is_empty() && tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK).await,
-            None => break,
+            Ok(None) if received.is_empty() && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(LOOK).await;
+            }
+            // What was received before goes first; the error comes again at the next call.
+            Err(error) if received.is_empty() => return Err(error),
+            Ok(None) | Err(_) => break,
         }
     }
     Ok(received)
@@ -257,8 +265,11 @@ enum State {
     Settled,
 }
 
+/// A copy on its way to the broker: what becomes of it is known when this ends.
+type Copy = JoinHandle<Result<(), QueueError>>;
+
 /// By what one received message is settled.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in super::super) struct RabbitReceipt {
     rabbit: RabbitMq,
     queue: WorkQueue,
@@ -266,6 +277,8 @@ pub(in super::super) struct RabbitReceipt {
     tag: u64,
     returns: u32,
     state: State,
+    /// One that has not been confirmed in time, and may still be.
+    copy: Option<Copy>,
     settling: Settling,
 }
 
@@ -282,24 +295,48 @@ impl RabbitReceipt {
 
     /// The copy is taken before the original is acknowledged: a crash in between leaves two.
     pub(in super::super) async fn retry_later(&mut self, body: &str, delay: Duration) -> Result<(), QueueError> {
-        self.rabbit.send_again(self.queue, body, 0, delay).await?;
+        self.copied(self.again(body, 0, delay)).await?;
         self.acknowledge().await
     }
 
     pub(in super::super) async fn dead_letter(&mut self, body: &str, reason: &str) -> Result<(), QueueError> {
-        self.rabbit.send_dead(self.queue, body, reason).await?;
+        let (rabbit, queue) = (self.rabbit.clone(), self.queue);
+        let (body, reason) = (body.to_owned(), reason.to_owned());
+        self.copied(self.on_its_way(async move { rabbit.send_dead(queue, &body, &reason).await })).await?;
         self.acknowledge().await
+    }
+
+    /// A copy that stands on the queue of work again after `delay`.
+    fn again(&self, body: &str, returns: u32, delay: Duration) -> Copy {
+        let (rabbit, queue, body) = (self.rabbit.clone(), self.queue, body.to_owned());
+        self.on_its_way(async move { rabbit.send_again(queue, &body, returns, delay).await })
+    }
+
+    fn on_its_way(&self, sending: impl Future<Output = Result<(), QueueError>> + Send + 'static) -> Copy {
+        self.rabbit.giving_back().spawn(sending)
+    }
+
+    /// Waits until the broker has taken a copy, within the limit of a call. One that it may take later is remembered: a
+    /// second one beside it would be a second message.
+    async fn copied(&mut self, copy: Copy) -> Result<(), QueueError> {
+        let limit = self.rabbit.0.call_limit;
+        let copy = self.copy.insert(copy);
+        let taken = tokio::time::timeout(limit, copy).await.map_err(|_| QueueError::TimedOut(limit))?;
+        self.copy = None;
+        outcome(taken)
     }
 
     /// Work is given back as a copy: the broker counts how often a message comes back, and a deploy is not the message's
     /// fault. Dead letters go back as they are.
     pub(in super::super) async fn release(&mut self, body: &str) -> Result<(), QueueError> {
-        if self.side == Side::Work
-            && self.rabbit.send_again(self.queue, body, self.returns, Duration::ZERO).await.is_ok()
-        {
-            return self.acknowledge().await;
+        if self.side == Side::DeadLetters {
+            return self.give_back().await;
         }
-        self.give_back().await
+        match self.copied(self.again(body, self.returns, Duration::ZERO)).await {
+            Ok(()) => self.acknowledge().await,
+            Err(error) if self.copy.is_some() => Err(error),
+            Err(_) => self.give_back().await,
+        }
     }
 
     async fn give_back(&mut self) -> Result<(), QueueError> {
@@ -314,7 +351,8 @@ impl RabbitReceipt {
         if self.state == State::Settled {
             return;
         }
-        let mut receipt = self.clone();
+        let mut receipt =
+            Self { rabbit: self.rabbit.clone(), copy: self.copy.take(), settling: self.settling.clone(), ..*self };
         self.state = State::Settled;
         let again = async move {
             if !receipt.settling.channel.status().connected() {
@@ -336,24 +374,34 @@ impl RabbitReceipt {
     }
 
     /// Returns a message after a pause that grows: as a copy in a waiting room, or, where that is not taken, once it is.
+    /// The broker counts how often a message is given back, and takes it for dead after some: so one that cannot even be
+    /// copied is held, and tried again, for as long as copies are not taken.
     async fn return_later(&mut self, body: &str) -> Result<(), QueueError> {
         if self.side == Side::DeadLetters {
             return self.give_back().await;
         }
-        let pause = return_pause(self.returns);
-        if self.rabbit.send_again(self.queue, body, self.returns.saturating_add(1), pause).await.is_ok() {
+        if let Some(copy) = self.copy.take()
+            && let Ok(Ok(())) = tokio::time::timeout(LATE_CONFIRM, copy).await.map(outcome)
+        {
             return self.acknowledge().await;
         }
-        // The broker counts how often a message is given back, and takes it for dead after some. So one that cannot even be
-        // copied is held, and tried again, for as long as copies are not taken.
-        let mut tries = self.returns;
-        while self.settling.channel.status().connected() {
-            tokio::time::sleep(return_pause(tries)).await;
-            tries = tries.saturating_add(1);
-            if self.rabbit.send_again(self.queue, body, tries, Duration::ZERO).await.is_ok() {
+        let mut returns = self.returns.saturating_add(1);
+        let mut pause = return_pause(self.returns);
+        loop {
+            if outcome(self.again(body, returns, pause).await).is_ok() {
                 return self.acknowledge().await;
             }
+            if !self.settling.channel.status().connected() {
+                // The broker has it back already.
+                return Ok(());
+            }
+            tokio::time::sleep(return_pause(returns)).await;
+            returns = returns.saturating_add(1);
+            pause = Duration::ZERO;
         }
-        Ok(())
     }
+}
+
+fn outcome(sent: Result<Result<(), QueueError>, JoinError>) -> Result<(), QueueError> {
+    sent.unwrap_or_else(|error| Err(QueueError::Unavailable(error.to_string())))
 }
