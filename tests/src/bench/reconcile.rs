@@ -1,6 +1,6 @@
-//! One round of the reconciler over many open commands, of which few are due.
+//! The reconciler over many open commands, of which few are due: one round, and how long it takes to publish them all.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use painel_shared::{
@@ -17,15 +17,20 @@ use painel_workers::{
     scheduler::{Reconciler, Round},
 };
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     host::{Health, Host},
     lossy::Lossy,
     stack::{Stack, with_stack},
+    wait::eventually,
 };
 
 /// How many calls are made at once.
 const AT_ONCE: usize = 16;
+/// The scheduler's pause between two rounds, as it is by default.
+const PAUSE: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(120);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -71,16 +76,16 @@ async fn measure(stack: &Stack, load: Load, queue: Queue) {
     }
     let (dynamodb, _) = stack.aws_urls();
     let proxy = Lossy::before(&dynamodb).await;
-    let mut vars = stack.vars.clone().overridden_by([("PAINEL_DYNAMODB_ENDPOINT", proxy.url())]);
+    let (host, behind) = Host::before_the_one_in(&stack.vars, "PAINEL_SQS_ENDPOINT").await;
     if queue == Queue::Away {
-        let (_, sqs) = stack.aws_urls();
-        let host = Host::before(sqs.strip_prefix("http://").unwrap().parse().unwrap()).await;
         host.become_so(Health::Silent).await;
-        vars = vars.overridden_by([
-            ("PAINEL_SQS_ENDPOINT", format!("http://{}", host.address())),
-            ("PAINEL_QUEUE_TIMEOUT_MS", "500".to_owned()),
-        ]);
     }
+    let vars = stack.vars.clone().overridden_by([
+        ("PAINEL_DYNAMODB_ENDPOINT", proxy.url()),
+        ("PAINEL_SQS_ENDPOINT", behind),
+        ("PAINEL_QUEUE_TIMEOUT_MS", "500".to_owned()),
+        ("PAINEL_RECONCILE_MS", PAUSE.as_millis().to_string()),
+    ]);
     let stores = Stores::from_vars(&vars).await.unwrap();
     let reconciler = Reconciler::new(stores, ReconcilerConfig::from_vars(&vars).unwrap());
     let ready = ready(stack, own).await;
@@ -89,12 +94,26 @@ async fn measure(stack: &Stack, load: Load, queue: Queue) {
     let took = began.elapsed();
     let (calls, bytes) = proxy.traffic();
     assert_eq!(self::ready(stack, own).await - ready, if queue == Queue::Away { 0 } else { republished });
+    // From now on as the scheduler does it; what is put off waits for room in the queue.
+    host.become_so(Health::Well).await;
+    let back = Instant::now();
+    let shutdown = CancellationToken::new();
+    let all_published = eventually("all to be published", LONG, || async {
+        (self::ready(stack, own).await - ready >= load.due - put_off).then_some(())
+    });
+    tokio::select! {
+        () = reconciler.run(shutdown) => unreachable!("it goes on and on"),
+        () = all_published => {}
+    }
+    let all = if queue == Queue::Away { back.elapsed() } else { took };
     println!(
-        "  {:>7} open, queue {:<6} {calls:>5} calls {:>6} KB {:>6.2} s, {republished:>4} published, {put_off:>3} put off",
+        "  {:>7} open, queue {:<6} {calls:>5} calls {:>6} KB {:>6.2} s, {republished:>4} published, {put_off:>3} put off; \
+         all published after {:.1} s",
         load.open,
         format!("{queue:?}").to_lowercase(),
         bytes / 1024,
         took.as_secs_f64(),
+        all.as_secs_f64(),
     );
 }
 
