@@ -33,7 +33,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 #[derive(Clone, Debug)]
 pub struct Database {
     config: Arc<DatabaseConfig>,
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     sessions: Sessions,
     pools: Arc<RwLock<Pools>>,
 }
@@ -63,7 +63,7 @@ impl Database {
             .application_name("painel");
         let sessions = Sessions::default();
         let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
-        Ok(Self { config: Arc::new(config.clone()), options, sessions, pools })
+        Ok(Self { config: Arc::new(config.clone()), options: Arc::new(options), sessions, pools })
     }
 
     /// The pool, as the role that connects, which sees and may do everything. To be asked for each time: it is replaced
