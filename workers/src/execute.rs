@@ -129,7 +129,11 @@ impl<W: Work> Frame<W> {
             if matches!(settlement, Settlement::Acknowledge | Settlement::DeadLetter(_))
                 && let Err(error) = self.work.close(&found).await
             {
-                return self.postpone(delivery, &error).await;
+                if !error.is_permanent() {
+                    return self.postpone(delivery, &error).await;
+                }
+                // It is still owed, and is written by another when it is taken.
+                tracing::error!(%error, "what must stand beside the work's end was refused");
             }
             match settlement {
                 Settlement::Expire => match self.work.expire(&found).await {

@@ -26,6 +26,11 @@ impl ReadOn {
     }
 }
 
+/// Whether both are published again, or both are events.
+fn is_like(one: DueKind, other: DueKind) -> bool {
+    (one == DueKind::Event) == (other == DueKind::Event)
+}
+
 impl CommandStore {
     /// At most about `limit` commands of which that is due at `at`, the longest due first; none where nothing is due. An
     /// index names them and may lag, so each is looked up. What it should not name any more is taken out of it.
@@ -37,14 +42,8 @@ impl CommandStore {
         for found in self.get_many(&keys).await? {
             match found {
                 Found::Command(command) => match command.due() {
-                    Some(stands) if stands.kind == kind => due.push(*command),
-                    // An index that lags, or a build that does not know it has moved the command on: it stands here for
-                    // ever, and is published again by what it is now.
-                    Some(stands) if kind != DueKind::Event && stands.kind != DueKind::Event => {
-                        if stands.at <= at {
-                            due.push(*command);
-                        }
-                    }
+                    // A build that does not know the index may have moved the command on: it goes by what it is now.
+                    Some(stands) if stands.at <= at && is_like(stands.kind, kind) => due.push(*command),
                     Some(_) => self.correct_due(*command).await?,
                     None => self.forget_due(&command).await?,
                 },

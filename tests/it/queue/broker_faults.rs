@@ -5,7 +5,7 @@ use std::time::Duration;
 use painel_shared::{
     command::Status,
     command_store::Filter,
-    queue::{Delivery, QueueError, Receiver, Side},
+    queue::{Delivery, QueueError, Receiver, Side, WorkQueue},
     stores::Stores,
 };
 use painel_tests::{
@@ -139,9 +139,12 @@ async fn next_held(receiver: &mut Receiver, limit: Duration) -> Option<Delivery>
 fn a_copy_that_is_confirmed_too_late_is_the_only_one() {
     with_stack_and(&[RABBITMQ], |stack| async move {
         let (host, url) = Host::before_the_one_in(&stack.vars, "PAINEL_RABBITMQ_URL").await;
-        let behind = [("PAINEL_RABBITMQ_URL", url), ("PAINEL_QUEUE_TIMEOUT_MS", "1000".to_owned())];
+        let behind = [("PAINEL_RABBITMQ_URL", url), ("PAINEL_QUEUE_TIMEOUT_MS", "5000".to_owned())];
         let stores = Stores::from_vars(&stack.vars.clone().overridden_by(behind)).await.unwrap();
-        stores.queue.publish_raw(queue(), "unreadable").await.unwrap();
+        stack.stores.queue.publish_raw(queue(), "unreadable").await.unwrap();
+        // So that the connection that publishes is open, too.
+        let other = WorkQueue::named("painel.reset-token").unwrap();
+        stores.queue.publish_raw(other, "another").await.unwrap();
         let mut receiver = stores.queue.receiver(queue(), Side::Work, 1).await.unwrap();
         let mut received = receiver.receive(1, Duration::from_secs(60)).await.unwrap();
         let delivery = received.pop().expect("it is there");

@@ -57,7 +57,7 @@ fn it_finishes_when_postgresql_is_what_is_down_and_its_event_comes_later() {
         // The worker tried to write it, and could not: the delivery waits, and the reconciler comes first.
         assert!(stored.owes_event);
         let long_ago = to_text(now() - EVENT_PATIENCE);
-        stack.damage(&command, "SET #x = :x", "due_at", json!({"S": long_ago})).await;
+        stack.damage(&command, "SET #x = :x, completed_at = :x", "due_at", json!({"S": long_ago})).await;
         let reconciler = stack.reconciler();
         assert_eq!(reconciler.round().await.unwrap().audited, 1);
         assert_eq!(stack.events(&command, "command.succeeded").await, 1);

@@ -216,9 +216,10 @@ fn queues_that_take_nothing_keep_the_others_jobs_from_nobody() {
     with_stack(|stack| async move {
         let restart = CommandType::of::<RestartAgent>();
         // Twice as many as a round takes on, and all of them older than what has to get past them.
-        let storing = stream::iter(0..2_000).map(|_| async move {
+        let storing = stream::iter(0..2_000).map(|n| async move {
             let new = NewCommand { command_type: restart, ..new_command() };
-            let command = Command::accept(new, now() - PUBLISH_PATIENCE * 4);
+            let attempt = u32::from(n % 3 == 0);
+            let command = Command { attempt, ..Command::accept(new, now() - PUBLISH_PATIENCE * 4) };
             stack.stores.commands.create(&command, None).await.unwrap();
         });
         storing.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;

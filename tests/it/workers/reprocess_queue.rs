@@ -199,6 +199,17 @@ fn a_run_that_an_interrupted_attempt_took_is_skipped_where_its_day_has_another()
 }
 
 #[test]
+fn what_nobody_can_read_is_left_and_keeps_nothing_from_the_others() {
+    with_stack(|stack| async move {
+        let (damaged, _) = dead(stack, true).await;
+        let (died, _) = dead(stack, true).await;
+        stack.damage(&damaged, "SET #x = :x", "attempt", json!({"S": "not a number"})).await;
+        assert_eq!(counts(&reprocess(stack, json!({})).await), (1, 1, 1));
+        assert_eq!(stack.stored(&died).await.status, Status::Pending);
+    });
+}
+
+#[test]
 fn named_jobs_are_waited_for_that_an_interrupted_attempt_had_in_hand() {
     with_stack_and(&[("PAINEL_QUEUE_VISIBILITY_SECONDS", "3")], |stack| async move {
         let (died, job) = dead(stack, true).await;

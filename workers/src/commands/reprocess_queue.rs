@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, future::join_all, stream};
 use painel_shared::{
     command::{Command, CommandKey, Status},
-    command_store::ReadOn,
+    command_store::{ReadOn, StoreError},
     commands,
     config::{ConfigError, Vars},
     dispatch,
@@ -49,6 +49,8 @@ enum Taken {
     Skipped,
     /// It is left as it is.
     Left,
+    /// It is left as it is, since nobody can read what it is about.
+    Unreadable,
     /// As many have been moved as were asked for.
     Full,
 }
@@ -84,6 +86,14 @@ impl Handler for ReprocessQueue {
             }
         }
     }
+}
+
+/// What a dead letter is about.
+enum Target {
+    Readable(Box<Command>),
+    /// It was ended as unreadable, and its job kept for an operator.
+    Unreadable,
+    Missing,
 }
 
 /// Whether a command may be taken.
@@ -159,10 +169,14 @@ impl Run<'_> {
                 self.move_run(key, row.target_command_id.into()).await?;
                 continue;
             }
-            if let Some(target) = self.stores.commands.get_key(key).await? {
-                self.revive(&target).await?;
+            match self.find_target(key).await? {
+                Target::Readable(target) => {
+                    self.revive(&target).await?;
+                    self.note(key, "moved").await?;
+                }
+                Target::Missing => self.note(key, "moved").await?,
+                Target::Unreadable => self.note(key, "skipped").await?,
             }
-            self.note(key, "moved").await?;
         }
         Ok(())
     }
@@ -223,14 +237,15 @@ impl Run<'_> {
                     scan.named.push(job.job_id);
                     self.take_job(&job).await?
                 }
-                Err(_) => {
-                    scan.unreadable += 1;
-                    Taken::Left
-                }
+                Err(_) => Taken::Unreadable,
             };
             match taken {
                 Taken::Moved | Taken::Skipped => done.push(scan.left.swap_remove(scan.looked_at)),
                 Taken::Left => scan.looked_at += 1,
+                Taken::Unreadable => {
+                    scan.unreadable += 1;
+                    scan.looked_at += 1;
+                }
                 Taken::Full => {
                     scan.full = true;
                     return Ok(());
@@ -254,15 +269,25 @@ impl Run<'_> {
         match job.work {
             _ if !asked_for => Ok(Taken::Left),
             Work::Command(key) if key.command_id == self.id() => Ok(Taken::Left),
-            Work::Command(key) => match self.stores.commands.get_key(key).await? {
-                Some(target) => self.take(&target).await,
+            Work::Command(key) => match self.find_target(key).await? {
+                Target::Readable(target) => self.take(&target).await,
+                Target::Unreadable => Ok(Taken::Unreadable),
                 // It has expired: nobody can run it any more.
-                None => {
+                Target::Missing => {
                     self.reserve(key, "skipped").await?;
                     Ok(Taken::Skipped)
                 }
             },
             Work::Rollup { run_id, .. } => self.take_run(run_id).await,
+        }
+    }
+
+    async fn find_target(&self, key: CommandKey) -> Result<Target, HandlerError> {
+        match self.stores.commands.get_key(key).await {
+            Ok(Some(command)) => Ok(Target::Readable(Box::new(command))),
+            Ok(None) => Ok(Target::Missing),
+            Err(StoreError::Corrupt(_)) => Ok(Target::Unreadable),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -344,7 +369,7 @@ impl Run<'_> {
             let (dead, on) = self.stores.commands.find_dead(self.parameters.queue_name, self.began(), from).await?;
             for target in dead.iter().filter(|target| target.id() != self.id()) {
                 // An index may lag: what it says is looked up.
-                let Some(target) = self.stores.commands.get_key(target.key).await? else { continue };
+                let Target::Readable(target) = self.find_target(target.key).await? else { continue };
                 if self.is_dead(&target) && matches!(self.take(&target).await?, Taken::Full) {
                     return Ok(());
                 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use futures::future::try_join_all;
 use painel_shared::{
     command::{CommandError, Holder},
-    db::{Database, READERS, is_permanent, sqlstate},
+    db::{Database, READERS, is_about_data, sqlstate},
     rollup::{self, Horizon, RollupRun},
 };
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -60,9 +60,9 @@ impl RollupError {
     pub fn to_stored(&self) -> CommandError {
         match self {
             Self::NoPartition(_) => CommandError::new("no_raw_requests", &self.to_string(), false),
-            Self::Database(error) if is_permanent(error) => {
+            Self::Database(error) if is_about_data(error) => {
                 tracing::warn!(%error, "PostgreSQL refused its part");
-                CommandError::new("database_refused", "PostgreSQL refused the day's usage or rights", false)
+                CommandError::new("database_refused", "PostgreSQL refused the day's usage", false)
             }
             Self::Database(error) => {
                 tracing::warn!(%error, "PostgreSQL did not do its part");
@@ -101,7 +101,9 @@ pub async fn roll_up(
     let sees_all = database.step(look).await? == Horizon::Passed;
     let mut transaction = database.begin().await?;
     let session = database.limited(Session::of(&mut transaction)).await?;
-    let rolling = Box::pin(roll_up_in(transaction, database, run, holder, limits, sees_all));
+    let rolling = roll_up_in(transaction, database, run, holder, limits, sees_all);
+    // Watched, so that what is given up below is looked at before others get it.
+    let rolling = Box::pin(database.watch(Box::pin(rolling)));
     tokio::select! {
         rolled = rolling => rolled,
         // Its statements have no limit of their own, and one to a host that has vanished is never answered.

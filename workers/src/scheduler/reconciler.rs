@@ -42,7 +42,7 @@ const AT_ONCE: usize = 16;
 const LONG_QUEUE: u64 = 1_000;
 /// After so many jobs that a queue did not take, a round publishes no more on it.
 const FAILURES: u32 = 4;
-/// How many commands of such queues a round moves out of the way of the others, which may be due after them.
+/// How many commands of each kind of such queues a round moves out of the way of the others, which may be due after them.
 const ASIDE: u32 = 250;
 
 /// Adoption reads all that is open: where it fails it is not to be done over and over.
@@ -73,7 +73,7 @@ pub struct Round {
 #[derive(Debug, Default)]
 struct Publishing {
     queues: HashMap<WorkQueue, QueueState>,
-    /// How many more may be put off because their queue takes nothing.
+    /// How many more of this kind may be put off because their queue takes nothing.
     aside: AtomicU32,
 }
 
@@ -174,7 +174,7 @@ impl Reconciler {
         if planted(Bug::NoReconciler) {
             return Ok(Round::default());
         }
-        let publishing = Publishing { queues: self.survey_queues().await, aside: ASIDE.into() };
+        let publishing = Publishing { queues: self.survey_queues().await, ..Publishing::default() };
         let (commands, runs, audited) = tokio::join!(
             self.publish_commands(&publishing),
             self.publish_runs(&publishing),
@@ -193,6 +193,7 @@ impl Reconciler {
             if publishing.is_away() || (kind == DueKind::Held && planted(Bug::ReconcilerSkipsRunning)) {
                 continue;
             }
+            publishing.aside.store(ASIDE, Ordering::Relaxed);
             let due = self.stores.commands.find_due(kind, at, COMMANDS).await?;
             found = found.saturating_add(u32::try_from(due.len()).unwrap_or(u32::MAX));
             oldest = due.iter().map(|command| command.key.created_at).chain(oldest).min();

@@ -36,6 +36,8 @@ const GATHERED: usize = 256;
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a copy that was not confirmed in time is waited for, before the message is sent on another way.
 const LATE_CONFIRM: Duration = Duration::from_secs(15);
+/// So many copies of one message may be on their way, each by a way of its own.
+const LATE_COPIES: usize = 3;
 /// By this header a quorum queue tells how often it has delivered a message before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
@@ -57,7 +59,7 @@ impl RabbitMq {
                 Source::Consumer(self.limited(consume).await?)
             }
             // Looked through by command, not consumed: each message is fetched.
-            Side::DeadLetters => Source::Queue(name),
+            Side::DeadLetters => Source::Queue { name, failed: None },
         };
         let hands = Hands { rabbit: self.clone(), queue, side, settling: Settling::new(channel) };
         Ok(RabbitReceiver { source, hands })
@@ -92,7 +94,12 @@ struct Hands {
 #[derive(Debug)]
 enum Source {
     Consumer(Consumer),
-    Queue(String),
+    /// What a call that was given up asked for may still come on this channel, and nobody would see it: after one failure
+    /// nothing is asked for any more. With the receiver the channel goes, and the broker has all of it back.
+    Queue {
+        name: String,
+        failed: Option<QueueError>,
+    },
 }
 
 impl RabbitReceiver {
@@ -104,7 +111,16 @@ impl RabbitReceiver {
         let settling = &self.hands.settling;
         let received = match &mut self.source {
             Source::Consumer(consumer) => next_of(consumer, settling, max, wait).await?,
-            Source::Queue(name) => fetch(&self.hands, name, max, wait).await?,
+            Source::Queue { failed: Some(error), .. } => return Err(error.clone()),
+            Source::Queue { name, failed } => {
+                let (received, error) = fetch(&self.hands, name, max, wait).await;
+                *failed = error;
+                match failed {
+                    // What was received before goes first.
+                    Some(error) if received.is_empty() => return Err(error.clone()),
+                    _ => received,
+                }
+            }
         };
         if received.is_empty() && !settling.channel.status().connected() {
             return Err(QueueError::Unavailable("the channel was closed".to_owned()));
@@ -187,7 +203,8 @@ async fn next_of(
     Ok(received)
 }
 
-async fn fetch(hands: &Hands, queue: &str, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+/// What there is, and the error that ended the looking.
+async fn fetch(hands: &Hands, queue: &str, max: usize, wait: Duration) -> (Vec<Message>, Option<QueueError>) {
     let settling = &hands.settling;
     let deadline = tokio::time::Instant::now() + wait;
     let mut received = Vec::new();
@@ -203,12 +220,11 @@ async fn fetch(hands: &Hands, queue: &str, max: usize, wait: Duration) -> Result
             Ok(None) if received.is_empty() && tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(LOOK).await;
             }
-            // What was received before goes first; the error comes again at the next call.
-            Err(error) if received.is_empty() => return Err(error),
-            Ok(None) | Err(_) => break,
+            Ok(None) => break,
+            Err(error) => return (received, Some(error)),
         }
     }
-    Ok(received)
+    (received, None)
 }
 
 /// Settles the deliveries of one channel; contiguous ones are acknowledged as one.
@@ -380,24 +396,46 @@ impl RabbitReceipt {
         if self.side == Side::DeadLetters {
             return self.give_back().await;
         }
-        if let Some(copy) = self.copy.take()
-            && let Ok(Ok(())) = tokio::time::timeout(LATE_CONFIRM, copy).await.map(outcome)
-        {
-            return self.acknowledge().await;
-        }
-        let mut returns = self.returns.saturating_add(1);
-        let mut pause = return_pause(self.returns);
-        loop {
-            if outcome(self.again(body, returns, pause).await).is_ok() {
+        let mut late = Vec::new();
+        let mut returns = self.returns;
+        let mut pause = return_pause(returns);
+        let mut next = self.copy.take();
+        // Where the channel has died, the broker has it back already.
+        while self.settling.channel.status().connected() {
+            let copy = match next.take() {
+                Some(copy) => copy,
+                None => {
+                    returns = returns.saturating_add(1);
+                    self.again(body, returns, std::mem::take(&mut pause))
+                }
+            };
+            if is_taken(copy, &mut late).await {
                 return self.acknowledge().await;
             }
-            if !self.settling.channel.status().connected() {
-                // The broker has it back already.
-                return Ok(());
+            // One that is confirmed meanwhile is enough, and not too many are on their way at once.
+            loop {
+                tokio::time::sleep(return_pause(returns)).await;
+                while let Some(ended) = late.iter().position(JoinHandle::is_finished) {
+                    if is_taken(late.swap_remove(ended), &mut Vec::new()).await {
+                        return self.acknowledge().await;
+                    }
+                }
+                if late.len() < LATE_COPIES || !self.settling.channel.status().connected() {
+                    break;
+                }
             }
-            tokio::time::sleep(return_pause(returns)).await;
-            returns = returns.saturating_add(1);
-            pause = Duration::ZERO;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the broker takes the copy; one that it may still take later is kept.
+async fn is_taken(mut copy: Copy, late: &mut Vec<Copy>) -> bool {
+    match tokio::time::timeout(LATE_CONFIRM, &mut copy).await {
+        Ok(sent) => outcome(sent).is_ok(),
+        Err(_) => {
+            late.push(copy);
+            false
         }
     }
 }
