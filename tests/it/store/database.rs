@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use painel_shared::stores::Stores;
+use painel_shared::{
+    config::{DatabaseConfig, Vars},
+    db::Database,
+    stores::Stores,
+};
 use painel_tests::{
     host::Host,
+    postgres::Postgres,
     stack::{Stack, with_stack, with_stack_and},
     wait::eventually,
 };
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 #[test]
 fn a_transaction_whose_beginning_is_cancelled_is_not_left_open() {
@@ -121,4 +126,56 @@ async fn behind_a_host(stack: &Stack) -> (Host, Stores) {
     let stores =
         Stores::from_vars(&stack.vars.clone().overridden_by([("PAINEL_DATABASE_URL", url)])).await.unwrap();
     (host, stores)
+}
+
+/// Runs these statements as that role, each by itself.
+async fn run_as(server: &str, role: &str, statements: &[&str]) {
+    let url = server.replace("postgres@", &format!("{role}@"));
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for statement in statements {
+        sqlx::raw_sql(AssertSqlSafe((*statement).to_owned())).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
+#[test]
+fn databases_of_one_server_migrate_at_once_under_an_owner_who_may_make_roles_and_no_more() {
+    let postgres = Postgres::start();
+    let server = postgres.url();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        run_as(
+            &server,
+            "postgres",
+            &["CREATE ROLE owner LOGIN CREATEROLE CREATEDB", "CREATE ROLE other LOGIN CREATEDB"],
+        )
+        .await;
+        let names: Vec<String> = (0..6).map(|n| format!("own_{n}")).collect();
+        let databases = names.iter().map(|name| {
+            let server = &server;
+            async move {
+                run_as(server, "owner", &[&format!("CREATE DATABASE {name}")]).await;
+                database(server, "owner", name)
+            }
+        });
+        let databases = join_all(databases).await;
+        for migrated in join_all(databases.iter().map(Database::migrate)).await {
+            migrated.unwrap();
+        }
+        for database in &databases {
+            database.tenant_scope(uuid::Uuid::new_v4().into()).await.unwrap();
+            database.internal_scope().await.unwrap();
+        }
+        // Whoever may not take the roles is told who can help.
+        run_as(&server, "other", &["CREATE DATABASE others"]).await;
+        let refused = database(&server, "other", "others").migrate().await.unwrap_err().to_string();
+        assert!(refused.contains("GRANT painel_tenant TO the role that connects"), "{refused}");
+    });
+}
+
+fn database(server: &str, role: &str, name: &str) -> Database {
+    let (server, _) = server.rsplit_once('/').unwrap();
+    let url = format!("{server}/{name}").replace("postgres@", &format!("{role}@"));
+    let vars = Vars::default().overridden_by([("PAINEL_DATABASE_URL", url)]);
+    Database::new(&DatabaseConfig::from_vars(&vars).unwrap()).unwrap()
 }
