@@ -4,6 +4,8 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use painel_shared::config::{ConfigError, Vars};
 
+use crate::client_address::TrustedProxies;
+
 /// Where and how HTTP is served.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
@@ -19,6 +21,8 @@ pub struct HttpConfig {
     pub cache_bytes: u64,
     /// `PAINEL_DRAIN_SECONDS`, default 20: how long requests may go on after SIGTERM.
     pub drain_deadline: Duration,
+    /// `PAINEL_TRUSTED_PROXIES`, default none: how many proxies stand before the API, or their networks.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl HttpConfig {
@@ -32,6 +36,7 @@ impl HttpConfig {
             cors_origins: origins(vars)?,
             cache_bytes: vars.number_or("PAINEL_CACHE_BYTES", 64 * 1024 * 1024)?,
             drain_deadline: vars.seconds_or("PAINEL_DRAIN_SECONDS", 20)?,
+            trusted_proxies: TrustedProxies::from_vars(vars)?,
         })
     }
 }
@@ -95,6 +100,8 @@ pub struct AuthConfig {
     pub issuer: String,
     /// `PAINEL_AUTH_JWKS_URL`, default the issuer with `/.well-known/jwks.json`.
     pub jwks_url: String,
+    /// `PAINEL_AUTH_JWKS_SECONDS`, default 3600: how old the issuer's keys may be before they are fetched anew.
+    pub jwks_age: Duration,
     /// `PAINEL_AUTH_CLIENT_IDS`, required: the app clients whose tokens are taken, separated by commas.
     pub client_ids: Vec<String>,
     /// `PAINEL_AUTH_TOKEN_USE`, default `access`: `access` or `id`.
@@ -110,6 +117,7 @@ impl AuthConfig {
         let uses = [("access", TokenUse::Access), ("id", TokenUse::Id)];
         Ok(Self {
             jwks_url: jwks_url.unwrap_or_else(|| format!("{issuer}/.well-known/jwks.json")),
+            jwks_age: vars.seconds_or("PAINEL_AUTH_JWKS_SECONDS", 3_600)?,
             issuer,
             client_ids: clients.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect(),
             token_use: vars.word_or("PAINEL_AUTH_TOKEN_USE", &uses, TokenUse::Access)?,

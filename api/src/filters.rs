@@ -41,33 +41,3 @@ impl StatusFilter {
         }
     }
 }
-
-/// A plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Plan {
-    /// For a beginning.
-    Starter,
-    /// For most.
-    Professional,
-    /// For the largest.
-    Enterprise,
-}
-
-impl Plan {
-    /// Reads `plan`.
-    pub fn read(fields: &mut QueryFields) -> Option<Self> {
-        let words =
-            [("starter", Self::Starter), ("professional", Self::Professional), ("enterprise", Self::Enterprise)];
-        fields.word("plan", &words)
-    }
-
-    /// As stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starter => "starter",
-            Self::Professional => "professional",
-            Self::Enterprise => "enterprise",
-        }
-    }
-}

@@ -15,6 +15,7 @@
 
 pub mod auth;
 pub mod caching;
+pub mod client_address;
 pub mod config;
 pub mod figures;
 pub mod filters;

@@ -83,7 +83,7 @@ pub async fn admit(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let limits = request.app_data::<Data<Limits>>().cloned();
     let permit = match &limits {
-        Some(limits) if !request.path().starts_with("/health/") => match limits.in_flight.try_acquire() {
+        Some(limits) if !is_of_health(request.path()) => match limits.in_flight.try_acquire() {
             Ok(permit) => Some(permit),
             Err(_) => return Ok(request.error_response(ApiError::Overloaded).map_into_boxed_body()),
         },
@@ -92,4 +92,8 @@ pub async fn admit(
     let response = next.call(request).await?.map_into_boxed_body();
     drop(permit);
     Ok(response)
+}
+
+fn is_of_health(path: &str) -> bool {
+    path == "/health" || path.starts_with("/health/")
 }

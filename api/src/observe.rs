@@ -1,26 +1,30 @@
-//! Every request: its id, its trace, its log line, its metrics, and a problem where it failed.
+//! Every request: its id, its trace, its log line, its metrics, its time limit, and a problem where it failed.
 
 use std::time::{Duration, Instant};
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest,
+    Error, HttpMessage, HttpRequest, HttpResponse,
     body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    error::InternalError,
     http::{
-        StatusCode,
+        Method,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
+    web,
 };
 use painel_shared::{events::Origin, trace::TraceContext};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::problem::{self, ApiError};
+use crate::{
+    client_address::TrustedProxies,
+    problem::{self, ApiError},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
+const LONGEST_USER_AGENT: usize = 300;
 
 /// What every answer says, unless it says otherwise: it is nobody else's, and no page's to embed or to guess at.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
@@ -42,63 +46,86 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimit(pub Duration);
 
-#[derive(Clone, Copy)]
-struct Trace(TraceContext);
+/// By what a request is known.
+#[derive(Clone)]
+struct Known {
+    id: String,
+    trace: TraceContext,
+}
 
 /// The trace of a request: the caller's, continued, or a new one.
 pub fn trace(request: &HttpRequest) -> TraceContext {
-    request.extensions().get::<Trace>().map_or_else(TraceContext::root, |trace| trace.0)
+    request.extensions().get::<Known>().map_or_else(TraceContext::root, |known| known.trace)
 }
 
 /// Where a request came from, for the audit log.
 pub fn origin(request: &HttpRequest) -> Origin {
-    let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok());
+    let agent = request.headers().get(header::USER_AGENT);
+    let proxies = request.app_data::<web::Data<TrustedProxies>>();
+    let client = proxies.and_then(|proxies| proxies.client_of(request));
     Origin {
-        ip_address: request.peer_addr().map(|peer| peer.ip().to_string()),
-        user_agent: agent.map(|agent| agent.chars().take(300).collect()),
+        ip_address: client.map(|client| client.to_string()),
+        user_agent: agent.map(|agent| legible(agent.as_bytes())),
     }
 }
 
-/// The outermost middleware.
+/// As far as it can be read: what is no UTF-8, and what cannot be seen, is replaced.
+fn legible(text: &[u8]) -> String {
+    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    String::from_utf8_lossy(text).chars().take(LONGEST_USER_AGENT).map(visible).collect()
+}
+
+/// The outermost middleware: what is known of the request, and what is told of its answer.
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let began = Instant::now();
-    let request_id = request_id(&request);
-    let trace = continued_trace(&request);
-    request.extensions_mut().insert(Trace(trace));
+    let known = Known { id: request_id(&request), trace: continued_trace(&request) };
+    request.extensions_mut().insert(known.clone());
     let method = request.method().clone();
-    let path = request.path().to_owned();
     let span = tracing::info_span!(
         "request",
         http.method = %method,
-        http.path = path,
-        request.id = request_id,
-        trace_id = trace.trace_id(),
+        http.path = request.path(),
+        request.id = known.id,
+        trace_id = known.trace.trace_id(),
     );
     async {
-        let limit = request.app_data::<RequestLimit>().map_or(Duration::MAX, |limit| limit.0);
-        // The router turns every error of a handler into a response.
-        let Ok(answered) = tokio::time::timeout(limit, next.call(request)).await else {
-            return Err(timed_out(&path, &request_id));
-        };
-        let response = answered?.map_into_boxed_body();
-        let mut response = with_problem(response, &path, &request_id);
-        add_headers(response.headers_mut(), &request_id);
-        report(&response, method.as_str(), began);
+        let mut response = next.call(request).await?.map_into_boxed_body();
+        add_headers(response.headers_mut(), &known.id);
+        report(&response, &method, began);
         Ok(response)
     }
     .instrument(span)
     .await
 }
 
-fn timed_out(path: &str, request_id: &str) -> Error {
-    tracing::warn!("the request took longer than it may, and was given up");
-    let error = Error::from(ApiError::TimedOut);
-    let mut response = problem::response(StatusCode::SERVICE_UNAVAILABLE, Some(&error), path, request_id);
-    add_headers(response.headers_mut(), request_id);
-    InternalError::from_response("the request took too long", response).into()
+/// The middleware that gives every error its body. It stands within CORS, so that a page can read that, too.
+pub async fn explain(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    // The router turns every error of a handler into a response.
+    let response = next.call(request).await?.map_into_boxed_body();
+    Ok(with_problem(response))
+}
+
+/// The middleware of each route that gives a request up when it has taken too long.
+pub async fn limit_time(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let limit = request.app_data::<RequestLimit>().map_or(Duration::MAX, |limit| limit.0);
+    // Before the request has found its route, this would be in the router's way.
+    let given_up = request.request().clone();
+    match tokio::time::timeout(limit, next.call(request)).await {
+        Ok(answered) => Ok(answered?.map_into_boxed_body()),
+        Err(_) => {
+            tracing::warn!("the request took longer than it may, and was given up");
+            Ok(ServiceResponse::new(given_up, HttpResponse::from_error(ApiError::TimedOut)))
+        }
+    }
 }
 
 fn add_headers(headers: &mut HeaderMap, request_id: &str) {
@@ -113,29 +140,39 @@ fn add_headers(headers: &mut HeaderMap, request_id: &str) {
 }
 
 /// Replaces the body of an error by a problem. An answer that already says more is left alone.
-fn with_problem(response: ServiceResponse, path: &str, request_id: &str) -> ServiceResponse {
+fn with_problem(response: ServiceResponse) -> ServiceResponse {
     let status = response.status();
     let failed = status.is_client_error() || status.is_server_error();
     let bare = matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0));
     if !failed || !(bare || response.response().error().is_some()) {
         return response;
     }
-    let mut problem = problem::response(status, response.response().error(), path, request_id);
-    if let Some(allow) = response.headers().get("allow") {
-        problem.headers_mut().insert(HeaderName::from_static("allow"), allow.clone());
+    let request = response.request();
+    let id = request.extensions().get::<Known>().map(|known| known.id.clone()).unwrap_or_default();
+    let mut problem = problem::response(status, response.response().error(), request.path(), &id);
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        problem.headers_mut().insert(header::ALLOW, allow.clone());
     }
     response.into_response(problem)
 }
 
-fn report(response: &ServiceResponse, method: &str, began: Instant) {
+fn report(response: &ServiceResponse, method: &Method, began: Instant) {
     let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let took = began.elapsed();
-    let labels = [("method", method.to_owned()), ("route", route)];
+    let labels = [("method", label(method).to_owned()), ("route", route)];
     metrics::histogram!("painel_http_request_duration_seconds", &labels).record(took);
     let [method, route] = labels;
     let status = response.status().as_u16();
     metrics::counter!("painel_http_requests_total", &[method, route, ("status", status.to_string())]).increment(1);
     tracing::info!(http.status = status, duration_ms = took.as_secs_f64() * 1000.0, "answered");
+}
+
+/// A method as metrics name it: anybody can make one up.
+fn label(method: &Method) -> &'static str {
+    let known =
+        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    let names = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    known.iter().zip(names).find(|(one, _)| *one == method).map_or("other", |(_, name)| name)
 }
 
 /// The caller's id for the request where it is harmless to repeat, otherwise a new one.

@@ -10,13 +10,7 @@ use utoipa::{
     },
 };
 
-use crate::{
-    filters::{Plan, StatusFilter},
-    health, internal,
-    period::Period,
-    problem::ProblemView,
-    tenant,
-};
+use crate::{filters::StatusFilter, health, internal, period::Period, problem::ProblemView, tenant};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,12 +37,12 @@ use crate::{
         internal::aggregations::create,
         internal::aggregations::list,
         internal::events::list,
+        health::brief,
         health::live,
         health::ready,
     ),
     components(schemas(
         ProblemView,
-        Plan,
         StatusFilter,
         Period,
         internal::tenants::SortBy,

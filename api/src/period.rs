@@ -1,7 +1,7 @@
 //! Periods: so many closed UTC days, the last of which is yesterday.
 
 use chrono::{Days, NaiveDate};
-use painel_shared::time::today;
+use painel_shared::{commands::Fault, time::today};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,7 +27,7 @@ impl Period {
     /// Reads `period`, by default 30 days.
     pub fn read(fields: &mut QueryFields) -> Self {
         let known = |text: &str| Self::ALL.into_iter().find(|period| period.as_str() == text);
-        fields.optional("period", "7d, 30d or 90d", known).unwrap_or(Self::Month)
+        fields.optional("period", || Fault::not_one_of(Self::ALL.map(Self::as_str)), known).unwrap_or(Self::Month)
     }
 
     /// As asked for and shown.

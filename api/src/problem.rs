@@ -6,7 +6,10 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
 };
-use painel_shared::{commands::FieldError, dispatch::DispatchError};
+use painel_shared::{
+    commands::{Fault, FieldError},
+    dispatch::DispatchError,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,13 +56,13 @@ pub enum ApiError {
 
 impl ApiError {
     /// One wrong field.
-    pub fn field(field: &str, message: impl Into<String>) -> Self {
-        Self::Validation(vec![FieldError::new(field, message)])
+    pub fn field(field: &str, fault: Fault) -> Self {
+        Self::Validation(vec![FieldError::new(field, fault)])
     }
 
     /// What a field names does not exist, or not for this caller.
-    pub fn missing(field: &str, message: impl Into<String>) -> Self {
-        Self::NotFound(Some(FieldError::new(field, message)))
+    pub fn missing(field: &str, fault: Fault) -> Self {
+        Self::NotFound(Some(FieldError::new(field, fault)))
     }
 
     /// What is logged and never sent.
@@ -75,9 +78,7 @@ impl ApiError {
         match self {
             Self::Validation(errors) => errors.clone(),
             Self::NotFound(error) => error.iter().cloned().collect(),
-            Self::KeyReused => {
-                vec![FieldError::new("Idempotency-Key", "was used for another request; use a new key")]
-            }
+            Self::KeyReused => vec![FieldError::new("Idempotency-Key", Fault::KeyReused)],
             _ => Vec::new(),
         }
     }
@@ -131,6 +132,10 @@ impl ResponseError for ApiError {
 pub struct FieldView {
     /// Its name; inside of an object, `parameters.agent_id`.
     field: String,
+    /// What is wrong, as a stable code, such as `required` or `out_of_range`.
+    code: String,
+    /// What the code speaks of, such as `min` and `max`; absent where it speaks of nothing.
+    values: Option<serde_json::Map<String, serde_json::Value>>,
     /// What would be right.
     message: String,
 }
@@ -147,7 +152,7 @@ pub struct ProblemView {
     instance: String,
     /// A stable code, such as `VALIDATION_ERROR`.
     error: String,
-    /// For people.
+    /// For people: the first fault in words, where there are faults.
     message: String,
     request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,6 +190,9 @@ pub fn response(
     }
     let title = status.canonical_reason().unwrap_or("Error");
     let detail = ours.map_or_else(|| detail(status).to_owned(), ToString::to_string);
+    let errors = ours.map(ApiError::errors).unwrap_or_default();
+    // What is wrong first, in words.
+    let message = errors.first().map_or_else(|| detail.clone(), ToString::to_string);
     let problem = Problem {
         kind: "about:blank",
         title,
@@ -192,9 +200,9 @@ pub fn response(
         detail: &detail,
         instance,
         error: code(status),
-        message: &detail,
+        message: &message,
         request_id,
-        errors: ours.map(ApiError::errors).unwrap_or_default(),
+        errors,
     };
     let mut response = HttpResponse::build(status);
     if status == StatusCode::UNAUTHORIZED {

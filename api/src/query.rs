@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, http::header::CONTENT_TYPE, web};
 use chrono::NaiveDate;
-use painel_shared::commands::FieldError;
+use painel_shared::commands::{Fault, FieldError};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -21,71 +21,70 @@ impl QueryFields {
     /// Starts reading. A parameter that stands twice is refused.
     pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-            .map_err(|_| ApiError::field("query", "must be a query string in UTF-8"))?;
+            .map_err(|_| ApiError::field("query", Fault::NotUtf8))?;
         let mut fields = Self { values: BTreeMap::new(), errors: Vec::new() };
         for (name, value) in pairs.into_inner() {
             if fields.values.insert(name.clone(), value).is_some() {
-                fields.refuse(&name, "must stand only once");
+                fields.refuse(&name, Fault::Duplicate);
             }
         }
         Ok(fields)
     }
 
-    /// A parameter that may be absent; `expected` ends the sentence "must be".
+    /// A parameter that may be absent; `fault` is what is wrong where it cannot be read.
     pub fn optional<T>(
         &mut self,
         name: &str,
-        expected: impl Into<String>,
+        fault: impl FnOnce() -> Fault,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.values.remove(name)?;
         let parsed = parse(&text);
         if parsed.is_none() {
-            self.refuse(name, format!("must be {}", expected.into()));
+            self.refuse(name, fault());
         }
         parsed
     }
 
     /// A whole number within bounds, or the default.
     pub fn number(&mut self, name: &str, bounds: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
-        let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        let (min, max) = (*bounds.start(), *bounds.end());
         let parse = |text: &str| text.parse().ok().filter(|number| bounds.contains(number));
-        self.optional(name, expected, parse).unwrap_or(default)
+        self.optional(name, || Fault::OutOfRange { min, max }, parse).unwrap_or(default)
     }
 
     /// A UUID, in its hyphenated form.
     pub fn uuid(&mut self, name: &str) -> Option<Uuid> {
-        self.optional(name, "a UUID", |text| Uuid::try_parse(text).ok().filter(|_| text.len() == 36))
+        self.optional(name, || Fault::NotAUuid, |text| Uuid::try_parse(text).ok().filter(|_| text.len() == 36))
     }
 
     /// A day, as YYYY-MM-DD.
     pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
-        self.optional(name, "a day as YYYY-MM-DD", painel_shared::time::day)
+        self.optional(name, || Fault::NotADay, painel_shared::time::day)
     }
 
     /// Text of 1 to `longest` characters, none of which is a control character.
     pub fn text(&mut self, name: &str, longest: usize) -> Option<String> {
-        let expected = format!("1 to {longest} characters without control characters");
         let fits = |text: &str| (1..=longest).contains(&text.chars().count()) && !text.contains(char::is_control);
-        self.optional(name, expected, |text| fits(text).then(|| text.to_owned()))
+        self.optional(name, || Fault::NotALine { max: longest }, |text| fits(text).then(|| text.to_owned()))
     }
 
     /// One of a few words, each with its meaning.
     pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
-        let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let allowed = || Fault::not_one_of(words.iter().map(|(word, _)| *word));
         let known = |text: &str| words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-        self.optional(name, format!("one of {}", all.join(", ")), known)
+        self.optional(name, allowed, known)
     }
 
     /// Notes that a parameter is wrong.
-    pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
-        self.errors.push(FieldError::new(name, message));
+    pub fn refuse(&mut self, name: &str, fault: Fault) {
+        self.errors.push(FieldError::new(name, fault));
     }
 
     /// Ends the reading: what was not asked for is unknown, and refused.
     pub fn finish(mut self) -> Result<(), ApiError> {
         for (name, _) in std::mem::take(&mut self.values) {
-            self.refuse(&name, "is not a known parameter");
+            self.refuse(&name, Fault::Unknown);
         }
         match self.errors.is_empty() {
             true => Ok(()),
@@ -101,13 +100,15 @@ pub fn json_object(request: &HttpRequest, body: &[u8]) -> Result<Map<String, Val
     if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         return Err(ApiError::NotJson);
     }
-    serde_json::from_slice(body).map_err(|error| ApiError::field("body", format!("must be a JSON object: {error}")))
+    let refused =
+        |error: serde_json::Error| ApiError::field("body", Fault::NotAJsonObject { reason: error.to_string() });
+    serde_json::from_slice(body).map_err(refused)
 }
 
 /// A UUID that stands in the path.
 pub fn uuid_in_path(name: &str, text: &str) -> Result<Uuid, ApiError> {
     let parsed = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
-    parsed.ok_or_else(|| ApiError::field(name, "must be a UUID"))
+    parsed.ok_or_else(|| ApiError::field(name, Fault::NotAUuid))
 }
 
 /// Which part of a long list is asked for.

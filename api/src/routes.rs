@@ -1,17 +1,22 @@
 //! Every URL on one page.
 
 use actix_web::{
-    HttpResponse,
+    Error, HttpResponse, Resource, Route,
+    body::MessageBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    guard,
     http::header,
-    web::{self, ServiceConfig, get, post, resource},
+    middleware::from_fn,
+    web::{self, ServiceConfig, post},
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{health, internal, openapi, tenant};
+use crate::{health, internal, observe::limit_time, openapi, tenant};
 
 /// Adds every route.
 pub fn configure(app: &mut ServiceConfig) {
-    app.service(resource("/health/live").route(get().to(health::live)))
+    app.service(resource("/health").route(get().to(health::brief)))
+        .service(resource("/health/live").route(get().to(health::live)))
         .service(resource("/health/ready").route(get().to(health::ready)))
         .service(resource("/tenant/me").route(get().to(tenant::me::show)))
         .service(resource("/tenant/agents").route(get().to(tenant::agents::list)))
@@ -38,6 +43,26 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(resource("/openapi.json").route(get().to(description)))
         .service(web::redirect("/docs", "/docs/"))
         .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json")));
+}
+
+/// A path whose answers take no longer than they may.
+fn resource(
+    path: &str,
+) -> Resource<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = Error,
+        InitError = (),
+    > + use<>,
+> {
+    web::resource(path).wrap(from_fn(limit_time))
+}
+
+/// A read: whoever asks for its head alone gets that.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// `GET /openapi.json`: the description of all of it.

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_cors::Cors;
@@ -21,6 +22,7 @@ use crate::{
     auth::{Gate, Verifier},
     caching::Answers,
     config::{AuthConfig, HttpConfig, LimitsConfig},
+    health::Checks,
     limits::{Limits, admit},
     observe::{self, RequestLimit},
     panel::Panel,
@@ -31,6 +33,8 @@ use crate::{
 pub const BODY_LIMIT: usize = 64 * 1024;
 /// How long a browser may remember what CORS allows, in seconds.
 const CORS_AGE: usize = 600;
+/// Balancers keep idle connections for a minute: one that is closed before they let go of it swallows a request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// A server that has its address and waits to be run.
 #[derive(Debug)]
@@ -39,6 +43,7 @@ pub struct Server {
     address: SocketAddr,
     config: HttpConfig,
     panel: Panel,
+    checks: Checks,
     gate: Gate,
     limits: Arc<Limits>,
 }
@@ -59,7 +64,8 @@ impl Server {
         let limits = Arc::new(Limits::new(limits));
         let gate = Gate::new(Verifier::new(auth)?, Arc::clone(&limits), stores.db.clone());
         let answers = Answers::new(config.cache_bytes, stores.commands.clone());
-        Ok(Self { listener, address, config, panel: Panel { stores, answers }, gate, limits })
+        let checks = Checks::new(stores.clone());
+        Ok(Self { listener, address, config, panel: Panel { stores, answers }, checks, gate, limits })
     }
 
     /// Where it listens; tells the port where any free one was asked for.
@@ -72,20 +78,25 @@ impl Server {
         let panel = web::Data::new(self.panel);
         let gate = web::Data::new(self.gate);
         let limits = web::Data::from(self.limits);
+        let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.trusted_proxies));
         let (origins, request_limit) = (self.config.cors_origins, RequestLimit(self.config.request_limit));
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(panel.clone())
                 .app_data(gate.clone())
+                .app_data(checks.clone())
+                .app_data(proxies.clone())
                 .app_data(limits.clone())
                 .app_data(request_limit)
                 .app_data(web::PayloadConfig::new(BODY_LIMIT))
                 .wrap(from_fn(admit))
+                .wrap(from_fn(observe::explain))
                 .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
                 .wrap(from_fn(observe::observe))
                 .configure(routes::configure)
         })
         .workers(self.config.workers)
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(self.config.drain_deadline.as_secs())
         .disable_signals()
         .listen(self.listener)?
@@ -118,9 +129,10 @@ fn cors(origins: &[String]) -> Cors {
             header::IF_NONE_MATCH,
             header::CACHE_CONTROL,
         ])
-        .allowed_header("idempotency-key")
+        .allowed_headers(["idempotency-key", "traceparent", "tracestate"])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
         .expose_headers(["x-request-id", "idempotency-replayed"])
+        .supports_credentials()
         .max_age(CORS_AGE)
 }
 

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::{
     command::{Command, NewCommand},
     command_store::{Created, IdempotencyKey, Marker, StoreError},
-    commands::FieldError,
+    commands::{Fault, FieldError},
     events::{self, Event, Origin},
     ids::TenantId,
     job::Job,
@@ -32,13 +32,13 @@ pub struct Dispatched {
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
     /// What it names does not exist, or is another tenant's.
-    #[error("{} {}", .0.field, .0.message)]
+    #[error("{0}")]
     NotFound(FieldError),
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
     /// A field asks for what cannot be done.
-    #[error("{} {}", .0.field, .0.message)]
+    #[error("{0}")]
     Invalid(FieldError),
     /// PostgreSQL is down: no unaudited command is accepted.
     #[error("the relational store did not answer")]
@@ -129,16 +129,13 @@ async fn find_wrong(
     if let Some(tenant) = asked.tenant_id
         && !tenant_exists(&mut connection, tenant).await?
     {
-        return Ok(Some(FieldError::new("tenant_id", "names no tenant")));
+        return Ok(Some(FieldError::new("tenant_id", Fault::NotFound { what: "tenant" })));
     }
     let held = rollup::days_held(&mut connection).await?;
     let missing = days.iter().find(|day| !held.contains(day));
     Ok(missing.map(|day| {
         let field = if *day == asked.to && *day != asked.from { "to" } else { "from" };
-        FieldError::new(
-            field,
-            format!("must not reach {day}: its raw requests are not held, so it cannot be counted"),
-        )
+        FieldError::new(field, Fault::NotHeld { day: *day })
     }))
 }
 
@@ -186,7 +183,7 @@ async fn find_missing(db: &PgPool, new: &NewCommand) -> Result<Option<FieldError
     if let Some(tenant) = new.tenant_id
         && !tenant_exists(&mut connection, tenant).await?
     {
-        return Ok(Some(FieldError::new("tenant_id", "names no tenant")));
+        return Ok(Some(FieldError::new("tenant_id", Fault::NotFound { what: "tenant" })));
     }
     new.command_type.find_missing(&new.parameters, new.tenant_id, &mut connection).await
 }

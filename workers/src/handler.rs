@@ -179,6 +179,6 @@ impl fmt::Debug for AnyHandler {
 
 /// The API let parameters pass that this build does not understand: no attempt will help.
 fn unreadable(errors: Vec<FieldError>) -> HandlerError {
-    let all: Vec<String> = errors.into_iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
     HandlerError::permanent("invalid_parameters", all.join("; "))
 }

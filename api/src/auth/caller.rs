@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
-use painel_shared::{db::Member, ids::TenantId};
+use painel_shared::{commands::Fault, db::Member, ids::TenantId};
 
 use super::Gate;
 use crate::{problem::ApiError, query::QueryFields};
@@ -78,7 +78,7 @@ impl Caller {
         let named = fields.uuid("tenant_id").map(TenantId::from);
         match named.or(self.tenant_id) {
             Some(tenant) => self.require_tenant_access(tenant).map(|()| tenant),
-            None => Err(ApiError::field("tenant_id", "is required of an operator and must be a UUID")),
+            None => Err(ApiError::field("tenant_id", Fault::Required { expected: "a UUID" })),
         }
     }
 

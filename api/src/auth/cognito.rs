@@ -65,7 +65,7 @@ impl Verifier {
                 validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
             }
         }
-        Ok(Self { keys: KeySet::new(&config.jwks_url)?, config, validation })
+        Ok(Self { keys: KeySet::new(&config.jwks_url, config.jwks_age)?, config, validation })
     }
 
     pub(super) async fn verify(&self, token: &str) -> Result<Caller, Refused> {

@@ -1,30 +1,34 @@
 //! The issuer's keys, cached.
 //!
-//! A key that is not known is looked for at the issuer at most once in ten seconds, by one request at a
-//! time: tokens with made-up key ids cannot cause a storm. While the issuer is down it is asked again each second, and
-//! known keys go on.
+//! A known key never waits for the issuer: the set is fetched anew beside the requests once it is an hour old, and is good
+//! for a day. A key that is not known is looked for at most once in ten seconds, by one fetch for all who wait, which goes
+//! on though they give up: tokens with made-up key ids cannot cause a storm. While the issuer is down it is asked again
+//! each second.
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use jsonwebtoken::{
     DecodingKey,
     jwk::{JwkSet, KeyAlgorithm},
 };
 use reqwest::Client;
-use tokio::sync::Mutex;
 
 /// The shortest time between two fetches.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The shortest time between a fetch that failed and the next.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// Past this age the set is fetched anew, so that a key that was withdrawn is forgotten.
-const MAX_AGE: Duration = Duration::from_secs(3600);
+/// Past this age it is trusted no more: a key that was withdrawn must be forgotten, whatever the issuer does.
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// How long one fetch may take.
 const FETCH_LIMIT: Duration = Duration::from_secs(3);
 /// No key set is larger.
@@ -40,70 +44,111 @@ pub(super) enum KeyError {
 }
 
 /// The keys of one issuer.
+#[derive(Clone)]
 pub(super) struct KeySet {
-    url: String,
+    url: Arc<str>,
+    refresh_age: Duration,
     client: Client,
-    keys: RwLock<Keys>,
-    next_fetch: Mutex<Option<Instant>>,
+    state: Arc<Mutex<State>>,
 }
 
+/// A fetch under way, for all who wait; why it failed.
+type Fetch = Shared<BoxFuture<'static, Result<(), Arc<str>>>>;
+
 #[derive(Default)]
-struct Keys {
+struct State {
     by_id: HashMap<String, DecodingKey>,
     fetched_at: Option<Instant>,
+    fetch: Option<Fetch>,
+    next_fetch: Option<Instant>,
+}
+
+impl State {
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.fetched_at.is_some_and(|at| at.elapsed() < age)
+    }
+
+    /// The key, if the set can be trusted.
+    fn find(&self, kid: &str) -> Option<DecodingKey> {
+        self.by_id.get(kid).filter(|_| self.is_younger_than(MAX_AGE)).cloned()
+    }
 }
 
 impl KeySet {
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+    /// Those at that URL, to be fetched anew when they are so old.
+    pub(super) fn new(url: &str, refresh_age: Duration) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(FETCH_LIMIT).build().context("no HTTP client for the key set")?;
-        Ok(Self { url: url.to_owned(), client, keys: RwLock::default(), next_fetch: Mutex::new(None) })
+        Ok(Self { url: url.into(), refresh_age, client, state: Arc::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The key of that id.
     pub(super) async fn find(&self, kid: &str) -> Result<DecodingKey, KeyError> {
-        if let Some(key) = self.fresh(kid) {
-            return Ok(key);
-        }
-        let fetched = self.refresh(kid).await;
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        match (keys.by_id.get(kid), fetched) {
-            (Some(key), _) => Ok(key.clone()),
-            (None, Err(error)) if keys.fetched_at.is_none() => Err(KeyError::Unavailable(format!("{error:#}"))),
-            (None, _) if keys.fetched_at.is_none() => {
-                Err(KeyError::Unavailable("the issuer's keys could not be fetched".to_owned()))
+        let fetch = {
+            let mut state = self.state();
+            let found = state.find(kid);
+            if found.is_some() && state.is_younger_than(self.refresh_age) {
+                return found.ok_or(KeyError::Unknown);
             }
-            (None, _) => Err(KeyError::Unknown),
+            let fetch = self.refresh(&mut state);
+            if let Some(key) = found {
+                return Ok(key);
+            }
+            fetch
+        };
+        let fetched = match fetch {
+            Some(fetch) => fetch.await,
+            None => Ok(()),
+        };
+        let state = self.state();
+        match (state.find(kid), fetched) {
+            (Some(key), _) => Ok(key),
+            (None, _) if state.is_younger_than(MAX_AGE) => Err(KeyError::Unknown),
+            (None, Err(error)) => Err(KeyError::Unavailable(error.to_string())),
+            (None, Ok(())) => Err(KeyError::Unavailable("the issuer's keys could not be fetched".to_owned())),
         }
     }
 
-    /// The key, if the set is not too old to trust unasked.
-    fn fresh(&self, kid: &str) -> Option<DecodingKey> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let young = keys.fetched_at.is_some_and(|at| at.elapsed() < MAX_AGE);
-        keys.by_id.get(kid).filter(|_| young).cloned()
+    /// Begins a fetch, or joins the one under way; none where it is too early for another.
+    fn refresh(&self, state: &mut State) -> Option<Fetch> {
+        if let Some(under_way) = state.fetch.as_ref().filter(|fetch| fetch.peek().is_none()) {
+            return Some(under_way.clone());
+        }
+        if state.next_fetch.is_some_and(|at| Instant::now() < at) {
+            return None;
+        }
+        let own = self.clone();
+        let task = tokio::spawn(async move { own.fetch_and_keep().await });
+        let ended = |joined: Result<_, tokio::task::JoinError>| {
+            joined.unwrap_or_else(|error| Err(error.to_string().into()))
+        };
+        let fetch = task.map(ended).boxed().shared();
+        state.fetch = Some(fetch.clone());
+        Some(fetch)
     }
 
-    /// Fetches the set, unless somebody just has.
-    async fn refresh(&self, kid: &str) -> anyhow::Result<()> {
-        let mut next_fetch = self.next_fetch.lock().await;
-        if self.fresh(kid).is_some() || next_fetch.is_some_and(|at| Instant::now() < at) {
-            return Ok(());
-        }
-        // Also where this is given up half-way.
-        *next_fetch = Some(Instant::now() + FETCH_LIMIT);
+    async fn fetch_and_keep(&self) -> Result<(), Arc<str>> {
         let fetched = self.fetch().await;
-        *next_fetch = Some(Instant::now() + if fetched.is_ok() { PAUSE } else { PAUSE_AFTER_FAILURE });
-        if let Err(error) = &fetched {
-            tracing::warn!(error = format!("{error:#}"), "the issuer's keys were not fetched; known ones go on");
+        let mut state = self.state();
+        state.next_fetch = Some(Instant::now() + if fetched.is_ok() { PAUSE } else { PAUSE_AFTER_FAILURE });
+        match fetched {
+            Ok(by_id) => {
+                (state.by_id, state.fetched_at) = (by_id, Some(Instant::now()));
+                Ok(())
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "the issuer's keys were not fetched; known ones go on");
+                Err(error.into())
+            }
         }
-        let by_id = fetched?;
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        *keys = Keys { by_id, fetched_at: Some(Instant::now()) };
-        Ok(())
     }
 
     async fn fetch(&self) -> anyhow::Result<HashMap<String, DecodingKey>> {
-        let response = self.client.get(&self.url).send().await?.error_for_status()?;
+        let response = self.client.get(&*self.url).send().await?.error_for_status()?;
         let body = response.bytes().await?;
         anyhow::ensure!(body.len() <= LARGEST_SET, "the key set is larger than {LARGEST_SET} bytes");
         let set: JwkSet = serde_json::from_slice(&body)?;

@@ -6,9 +6,9 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Bytes, Data},
 };
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use painel_shared::{
-    commands::Fields,
+    commands::{Fault, Fields},
     db::InternalScope,
     ids::TenantId,
     rollup::{Aggregation, RollupRun},
@@ -133,15 +133,12 @@ fn read_body(request: &HttpRequest, body: &Bytes, caller: &Caller) -> Result<Agg
     let tenant_id = fields.optional::<TenantId>("tenant_id");
     if let (Some(from), Some(to)) = (from, to) {
         if from > to {
-            fields.refuse("from", "must not be after to");
+            fields.refuse("from", Fault::NotAfter { other: "to" });
         } else if (to - from).num_days() >= LONGEST {
-            fields.refuse("to", format!("must be less than {LONGEST} days after from"));
+            fields.refuse("to", Fault::TooManyDays { days: LONGEST });
         }
         if to >= today() {
-            fields.refuse(
-                "to",
-                format!("must be a day that is over: {} at the latest", today().pred_opt().unwrap_or(to)),
-            );
+            fields.refuse("to", Fault::NotOver { latest: today() - Days::new(1) });
         }
     }
     let (from, to) = fields.finish(from.zip(to)).map_err(ApiError::Validation)?;

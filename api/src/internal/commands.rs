@@ -10,7 +10,7 @@ use actix_web::{
 use painel_shared::{
     command::{Command, CommandError, NewCommand, Status},
     command_store::{Cursor, Filter, IdempotencyKey, MAX_OFFSET},
-    commands::{CommandType, FieldError, Fields, TenantRule},
+    commands::{CommandType, Fault, FieldError, Fields, TenantRule},
     db::{Database, InternalScope},
     ids::{CommandId, TenantId},
     time::{Timestamp, millis},
@@ -328,26 +328,21 @@ struct ListQuery {
 impl ListQuery {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let mut fields = QueryFields::of(request)?;
-        let statuses = "PENDING, RUNNING, SUCCESS, ERROR or all";
+        let statuses = || Fault::not_one_of(Status::ALL.map(Status::as_str).into_iter().chain(["all"]));
         let status = fields.optional("status", statuses, |text| match text {
             "all" => Some(None),
             name => Status::ALL.into_iter().find(|status| status.as_str() == name).map(Some),
         });
-        let types = format!("one of {}", CommandType::names());
         let filter = Filter {
             status: status.flatten(),
-            command_type: fields.optional("command_type", types, CommandType::named),
+            command_type: fields.optional("command_type", unknown_type, CommandType::named),
             tenant_id: fields.uuid("tenant_id").map(TenantId::from),
         };
         let limit = fields.number("limit", 1..=100, 50);
         let offset = fields.number("offset", 0..=MAX_OFFSET, 0);
-        let cursor = fields.optional("cursor", "a cursor", |text| Some(Cursor::decode(text, &filter)));
-        if let Some(Err(error)) = &cursor {
-            fields.refuse("cursor", error.to_string());
-        }
-        let cursor = cursor.and_then(Result::ok);
+        let cursor = fields.optional("cursor", || Fault::BadCursor, |text| Cursor::decode(text, &filter).ok());
         if cursor.is_some() && offset > 0 {
-            fields.refuse("offset", "must not stand beside cursor");
+            fields.refuse("offset", Fault::NotBeside { other: "cursor" });
         }
         fields.finish()?;
         Ok(Self { filter, limit: limit as usize, offset: offset as usize, cursor })
@@ -362,7 +357,7 @@ fn read_body(request: &HttpRequest, body: &Bytes, caller: &Caller) -> Result<New
     let mut parameters: Map<String, Value> = fields.optional("parameters").unwrap_or_default();
     let reason = fields.optional::<String>("reason");
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > LONGEST_REASON) {
-        fields.refuse("reason", format!("must be at most {LONGEST_REASON} characters"));
+        fields.refuse("reason", Fault::TooLong { max: LONGEST_REASON });
     }
     let inner_tenant = parameters.remove("tenant_id");
     let (command_type, tenant_id, parameters, mut errors) = match fields.finish(command_type) {
@@ -391,9 +386,13 @@ fn command_type(fields: &mut Fields) -> Option<CommandType> {
     let name = fields.required::<String>("command_type")?;
     let known = CommandType::named(&name);
     if known.is_none() {
-        fields.refuse("command_type", format!("must be one of {}", CommandType::names()));
+        fields.refuse("command_type", unknown_type());
     }
     known
+}
+
+fn unknown_type() -> Fault {
+    Fault::not_one_of(CommandType::all().map(CommandType::name))
 }
 
 /// The tenant, which may stand beside `parameters` or inside: both must agree, and with the type's rule.
@@ -408,7 +407,7 @@ fn agreed_tenant(
         Some(value) => match <TenantId as painel_shared::commands::Field>::from_value(&value) {
             Some(tenant) => Some(tenant),
             None => {
-                errors.push(FieldError::new("parameters.tenant_id", "must be a UUID"));
+                errors.push(FieldError::new("parameters.tenant_id", Fault::NotAUuid));
                 return outer;
             }
         },
@@ -416,15 +415,15 @@ fn agreed_tenant(
     if let (Some(outer), Some(inner)) = (outer, inner)
         && outer != inner
     {
-        errors.push(FieldError::new("parameters.tenant_id", "must agree with tenant_id"));
+        errors.push(FieldError::new("parameters.tenant_id", Fault::Disagrees { with: "tenant_id" }));
     }
     let tenant = outer.or(inner);
     match (kind.tenant_rule(), tenant) {
         (TenantRule::Required, None) => {
-            errors.push(FieldError::new("tenant_id", format!("is required by {kind} and must be a UUID")));
+            errors.push(FieldError::new("tenant_id", Fault::Required { expected: "a UUID" }));
         }
         (TenantRule::Absent, Some(_)) => {
-            errors.push(FieldError::new("tenant_id", format!("must be absent: {kind} is platform-wide")));
+            errors.push(FieldError::new("tenant_id", Fault::NotForPlatform { command_type: kind.name() }));
         }
         _ => {}
     }
@@ -442,10 +441,7 @@ fn idempotency_key(
         .to_str()
         .ok()
         .filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()))
-        .ok_or_else(|| {
-            let expected = format!("must be 1 to {LONGEST_KEY} visible ASCII characters");
-            ApiError::field("Idempotency-Key", expected)
-        })?;
+        .ok_or_else(|| ApiError::field("Idempotency-Key", Fault::NotVisibleAscii { max: LONGEST_KEY }))?;
     let asked = json!({
         "command_type": new.command_type,
         "tenant_id": new.tenant_id,

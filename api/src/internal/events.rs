@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use painel_shared::{
+    commands::Fault,
     db::InternalScope,
     ids::{CommandId, TenantId},
     time::{Timestamp, millis},
@@ -97,7 +98,7 @@ impl Asked {
             event_type: fields.text("event_type", 100),
             user_id: fields.text("user_id", 255),
             limit: fields.number("limit", 1..=100, PAGE).into(),
-            before: fields.optional("cursor", "a cursor of an earlier answer", Cursor::decode),
+            before: fields.optional("cursor", || Fault::BadCursor, Cursor::decode),
         };
         fields.finish()?;
         Ok(asked)

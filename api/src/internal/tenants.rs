@@ -14,7 +14,7 @@ use crate::{
     auth::Caller,
     caching::{About, Question},
     figures::{rate, reais},
-    filters::{Plan, StatusFilter},
+    filters::StatusFilter,
     openapi::ReadProblems,
     panel::Panel,
     period::Period,
@@ -23,6 +23,8 @@ use crate::{
 };
 
 const PAGE: u32 = 50;
+/// No plan's or segment's name is longer.
+const LONGEST_WORD: usize = 100;
 const LONGEST_SEARCH: usize = 200;
 
 /// A page of tenants.
@@ -102,7 +104,7 @@ pub enum SortOrder {
 #[derive(Debug)]
 struct Asked {
     status: StatusFilter,
-    plan: Option<Plan>,
+    plan: Option<String>,
     segment: Option<String>,
     search: Option<String>,
     page: Page,
@@ -116,8 +118,8 @@ impl Asked {
         let orders = [("asc", SortOrder::Asc), ("desc", SortOrder::Desc)];
         let asked = Self {
             status: StatusFilter::read(&mut fields),
-            plan: Plan::read(&mut fields),
-            segment: fields.text("segment", 100),
+            plan: fields.text("plan", LONGEST_WORD),
+            segment: fields.text("segment", LONGEST_WORD),
             search: fields.text("search", LONGEST_SEARCH),
             page: Page::read(&mut fields, PAGE),
             sort_by: fields.word("sort_by", &SortBy::WORDS).unwrap_or(SortBy::Name),
@@ -141,7 +143,7 @@ impl Asked {
     get, path = "/internal/tenants", tag = "internal",
     params(
         ("status" = Option<StatusFilter>, Query, description = "By default active."),
-        ("plan" = Option<Plan>, Query, description = "Only of this plan."),
+        ("plan" = Option<String>, Query, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Only of this plan."),
         ("segment" = Option<String>, Query, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Only of this segment."),
         ("search" = Option<String>, Query, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Part of the name or of the CNPJ."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
@@ -194,7 +196,7 @@ async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Tenants, ApiEr
         days.first,
         days.last,
         asked.status.wanted(),
-        asked.plan.map(Plan::as_str),
+        asked.plan,
         asked.segment,
         asked.search,
         asked.cnpj_digits(),
@@ -230,7 +232,7 @@ async fn count(scope: &mut InternalScope, asked: &Asked) -> Result<i64, ApiError
              AND ($3::text IS NULL OR t.segment = $3)
              AND ($4::text IS NULL OR position(lower($4) IN lower(t.name)) > 0 OR position($5 IN t.cnpj) > 0)"#,
         asked.status.wanted(),
-        asked.plan.map(Plan::as_str),
+        asked.plan,
         asked.segment,
         asked.search,
         asked.cnpj_digits(),

@@ -36,7 +36,7 @@ pub struct Incidents {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Incident {
     id: Uuid,
-    /// `low`, `medium`, `high` or `critical`.
+    /// `info`, `warning`, `error` or `critical`.
     severity: String,
     title: String,
     description: String,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use chrono::NaiveDate;
-use painel_shared::{db::TenantScope, histogram::LatencyHistogram};
+use painel_shared::{commands::Fault, db::TenantScope, histogram::LatencyHistogram};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -183,7 +183,11 @@ async fn require_agent(scope: &mut TenantScope, agent: Uuid) -> Result<(), ApiEr
     )
     .fetch_one(scope.connection())
     .await?;
-    if found { Ok(()) } else { Err(ApiError::missing("agent_id", "names no agent of the tenant")) }
+    if found {
+        Ok(())
+    } else {
+        Err(ApiError::missing("agent_id", Fault::NotFound { what: "agent of this tenant" }))
+    }
 }
 
 fn summary(sum: &Sum) -> Summary {

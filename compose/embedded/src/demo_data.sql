@@ -113,7 +113,7 @@ SELECT pg_temp.id(format('integration %s %s', n, type)), pg_temp.id('tenant ' ||
 FROM demo, (VALUES ('whatsapp', 'WhatsApp Business'), ('crm', 'CRM')) AS i (type, label);
 
 INSERT INTO incidents (id, severity, title, description, created_at, resolved_at)
-SELECT pg_temp.id('incident ' || i), (ARRAY['low', 'medium', 'high', 'critical'])[1 + i % 4],
+SELECT pg_temp.id('incident ' || i), (ARRAY['info', 'warning', 'error', 'critical'])[1 + i % 4],
        (ARRAY['Lentidão nas respostas', 'Falha de integração', 'Fila acima do normal', 'Agente fora do ar'])[1 + i % 4],
        'Registrado pela equipe de operações.',
        date_trunc('hour', now()) - make_interval(days => i * 4),

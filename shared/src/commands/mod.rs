@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
 pub use self::{
-    fields::{Field, FieldError, Fields},
+    fields::{Fault, Field, FieldError, Fields},
     health_check::HealthCheck,
     reprocess_queue::ReprocessQueue,
     reset_token::ResetToken,
@@ -87,7 +87,7 @@ impl Parameters for Unknown {
     const TIMEOUT: Duration = Duration::from_secs(1);
 
     fn read(fields: &mut Fields) -> Option<Self> {
-        fields.refuse("command_type", "is not known");
+        fields.refuse("command_type", Fault::Unknown);
         None
     }
 }

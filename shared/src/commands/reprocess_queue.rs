@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Fields, Parameters, TenantRule};
+use super::{Fault, Fields, Parameters, TenantRule};
 use crate::{ids::JobId, work_queue::WorkQueue};
 
 const DEFAULT_COUNT: u32 = 1_000;
@@ -34,15 +34,15 @@ impl Parameters for ReprocessQueue {
         let message_count = fields.optional("message_count").unwrap_or(DEFAULT_COUNT);
         let message_ids = fields.optional::<Vec<JobId>>("message_ids");
         if !(1..=MAX_COUNT).contains(&message_count) {
-            fields.refuse("message_count", format!("must be from 1 to {MAX_COUNT}"));
+            fields.refuse("message_count", Fault::OutOfRange { min: 1, max: MAX_COUNT });
         }
         if message_ids.as_ref().is_some_and(|ids| !(1..=MAX_IDS).contains(&ids.len())) {
-            fields.refuse("message_ids", format!("must hold from 1 to {MAX_IDS} job ids"));
+            fields.refuse("message_ids", Fault::BadCount { min: 1, max: MAX_IDS });
         }
         let queue_name = name.and_then(|name| {
             let known = WorkQueue::named(&name);
             if known.is_none() {
-                fields.refuse("queue_name", format!("must be one of {}", WorkQueue::names()));
+                fields.refuse("queue_name", Fault::not_one_of(WorkQueue::all().map(WorkQueue::name)));
             }
             known
         })?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{FieldError, Fields, Parameters, TenantRule};
+use super::{Fault, FieldError, Fields, Parameters, TenantRule};
 use crate::{
     ids::{IntegrationId, TenantId},
     work_queue::WorkQueue,
@@ -40,6 +40,8 @@ impl Parameters for ResetToken {
         )
         .fetch_one(db)
         .await?;
-        Ok((!found).then(|| FieldError::new("parameters.integration_id", "names no integration of this tenant")))
+        Ok((!found).then(|| {
+            FieldError::new("parameters.integration_id", Fault::NotFound { what: "integration of this tenant" })
+        }))
     }
 }

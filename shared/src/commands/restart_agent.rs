@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{FieldError, Fields, Parameters, TenantRule};
+use super::{Fault, FieldError, Fields, Parameters, TenantRule};
 use crate::{
     ids::{AgentId, TenantId},
     work_queue::WorkQueue,
@@ -40,6 +40,7 @@ impl Parameters for RestartAgent {
         )
         .fetch_one(db)
         .await?;
-        Ok((!found).then(|| FieldError::new("parameters.agent_id", "names no agent of this tenant")))
+        Ok((!found)
+            .then(|| FieldError::new("parameters.agent_id", Fault::NotFound { what: "agent of this tenant" })))
     }
 }

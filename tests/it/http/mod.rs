@@ -1,6 +1,7 @@
 //! The API over HTTP.
 
 mod bad_input;
+mod browsers;
 mod commands;
 mod keys;
 mod listing;

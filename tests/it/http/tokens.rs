@@ -160,6 +160,34 @@ fn without_the_issuers_keys_no_token_can_be_judged() {
 }
 
 #[test]
+fn a_known_key_waits_for_no_fetch_and_one_that_was_given_up_goes_on() {
+    with_stack(|stack| async move {
+        let (host, url) = Host::before_the_one_in(&stack.vars, "PAINEL_AUTH_JWKS_URL").await;
+        let vars = stack.vars.clone().overridden_by([
+            ("PAINEL_AUTH_JWKS_URL", url),
+            ("PAINEL_AUTH_JWKS_SECONDS", "1".to_owned()),
+            ("PAINEL_HTTP_TIMEOUT_MS", "500".to_owned()),
+        ]);
+        let client = stack.serve_with(&vars).await;
+        host.become_so(Health::Silent).await;
+        // Who asks first gives up, and the fetch goes on.
+        assert_eq!(client.get(COMMANDS).await.status, 503);
+        host.become_so(Health::Well).await;
+        eventually("the keys", Duration::from_secs(60), || async {
+            (client.get(COMMANDS).await.status == 200).then_some(())
+        })
+        .await;
+        host.become_so(Health::Silent).await;
+        let had = std::time::Instant::now();
+        eventually("the set to be too old", Duration::from_secs(60), || async {
+            assert_eq!(client.get("/internal/operations/events").await.status, 200, "a known key is known");
+            (had.elapsed() > Duration::from_secs(2)).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
 fn an_issuer_that_says_nothing_is_asked_by_one_at_a_time_and_its_keys_are_had_once_it_is_back() {
     with_stack(|stack| async move {
         let url = stack.vars.text("PAINEL_AUTH_JWKS_URL").unwrap();

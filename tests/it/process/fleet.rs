@@ -143,3 +143,31 @@ fn painel_aws_prints_what_the_processes_need() {
         assert!(stopped.success() && aws.wait().unwrap().success());
     });
 }
+
+#[test]
+fn made_up_methods_and_paths_make_no_metrics() {
+    with_stack(|stack| async move {
+        let mut fleet = Fleet::new(stack);
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        fleet.set("PAINEL_ADMIN_ADDR", &format!("127.0.0.1:{port}"));
+        fleet.start("painel-api");
+        let client = fleet.client(&stack.issuer).await;
+        let metrics = async || {
+            let answer = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap();
+            answer.text().await.unwrap()
+        };
+        let ask = async |name: &str| {
+            let method = reqwest::Method::from_bytes(name.as_bytes()).unwrap();
+            client.send(client.request(method, &format!("/{name}"))).await;
+        };
+        ask("FIRST").await;
+        let before = metrics().await.lines().count();
+        for n in 0..200 {
+            ask(&format!("MADEUP{n}")).await;
+        }
+        let after = metrics().await;
+        assert!(!after.contains("MADEUP"), "{after}");
+        assert!(after.contains("method=\"other\""), "{after}");
+        assert_eq!(after.lines().count(), before);
+    });
+}

@@ -14,7 +14,7 @@ use serde_json::Value;
 use sqlx::postgres::PgArguments;
 
 /// Every read, with the parameters that an operator needs.
-fn reads(tenant: TenantId) -> Vec<String> {
+pub(super) fn reads(tenant: TenantId) -> Vec<String> {
     let of_tenant = ["me", "agents", "integrations", "usage", "incidents"];
     let mut all: Vec<String> = of_tenant.iter().map(|name| format!("/tenant/{name}?tenant_id={tenant}")).collect();
     all.extend([

@@ -12,8 +12,8 @@ fn routes() -> BTreeSet<(String, String)> {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/src/routes.rs");
     let text = std::fs::read_to_string(file).unwrap();
     let mut all = BTreeSet::new();
-    for resource in text.split("resource(").skip(1) {
-        let path = resource.split('"').nth(1).unwrap();
+    for resource in text.split("resource(\"").skip(1) {
+        let path = resource.split('"').next().unwrap();
         for (method, called) in [("get", "get()"), ("post", "post()")] {
             if resource.contains(called) && path != "/openapi.json" {
                 all.insert((path.to_owned(), method.to_owned()));
@@ -46,7 +46,7 @@ fn every_route_is_described_and_nothing_else() {
                 described.insert((path.clone(), method.clone()));
                 let answers = operation["responses"].as_object().unwrap();
                 assert!(answers.keys().any(|status| status.starts_with('2')), "{method} {path}");
-                let open = path.starts_with("/health/");
+                let open = path.starts_with("/health");
                 assert_eq!(answers.contains_key("401"), !open, "{method} {path}");
             }
         }
