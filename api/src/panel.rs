@@ -3,14 +3,17 @@
 use painel_shared::{
     command::NewCommand,
     command_store::IdempotencyKey,
-    db::{InternalScope, TenantScope},
+    db::{Batch, InternalScope},
     dispatch::{Dispatched, dispatch, dispatch_aggregation},
     events::Origin,
     ids::TenantId,
     rollup::{Aggregation, RollupRun},
+    statement,
     stores::Stores,
 };
+use sqlx::FromRow;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::{caching::Answers, problem::ApiError};
 
@@ -52,20 +55,10 @@ impl Panel {
         .await
     }
 
-    /// Asks in a scope of that tenant; an error where there is no such tenant.
-    pub async fn in_tenant<T>(
-        &self,
-        tenant: TenantId,
-        ask: impl AsyncFn(&mut TenantScope) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
-        self.ask(async || {
-            let mut scope = self.stores.db.tenant_scope(tenant).await?;
-            require(&mut scope).await?;
-            let answer = ask(&mut scope).await?;
-            scope.end().await?;
-            Ok(answer)
-        })
-        .await
+    /// Asks as that tenant, in one exchange; an error where there is no such tenant.
+    pub async fn ask_as_tenant<B: Batch>(&self, tenant: TenantId, batch: B) -> Result<B::Answers, ApiError> {
+        let (found, answers) = self.stores.db.ask_as_tenant(tenant, &(TENANT.bind([tenant.into()]), batch)).await?;
+        if found.is_empty() { Err(ApiError::NotFound(None)) } else { Ok(answers) }
     }
 
     /// Asks in a scope of an operator.
@@ -99,11 +92,10 @@ async fn carry_through<T: 'static>(
     done.map_err(|error| ApiError::Failed(error.to_string()))?
 }
 
-/// An error where the scope's tenant does not exist.
-async fn require(scope: &mut TenantScope) -> Result<(), ApiError> {
-    let tenant = scope.tenant().uuid();
-    let found = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants WHERE id = $1) AS "found!""#, tenant)
-        .fetch_one(scope.connection())
-        .await?;
-    if found { Ok(()) } else { Err(ApiError::NotFound(None)) }
+#[derive(FromRow)]
+struct Found {
+    #[expect(dead_code, reason = "that there is one says all")]
+    id: Uuid,
 }
+
+statement!(TENANT: Found = "SELECT id FROM tenants WHERE id = $1", Uuid::nil());

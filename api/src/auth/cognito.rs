@@ -4,7 +4,7 @@
 //! `token_use`, and `client_id` (access tokens, which bear no `aud`) or `aud` (id tokens).
 
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
-use painel_shared::ids::TenantId;
+use painel_shared::{ids::TenantId, time::now};
 use serde::Deserialize;
 
 use super::{
@@ -35,9 +35,24 @@ pub(super) enum Refused {
     NoKeys(String),
 }
 
+/// A caller, and until when the token says so, in seconds since 1970.
+#[derive(Clone, Debug)]
+pub(super) struct Verified {
+    pub(super) caller: Caller,
+    expires_at: i64,
+}
+
+impl Verified {
+    /// Whether the token has not expired since.
+    pub(super) fn is_still_good(&self) -> bool {
+        now().timestamp() <= self.expires_at.saturating_add_unsigned(LEEWAY)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Claims {
     sub: String,
+    exp: i64,
     token_use: String,
     client_id: Option<String>,
     email: Option<String>,
@@ -68,7 +83,7 @@ impl Verifier {
         Ok(Self { keys: KeySet::new(&config.jwks_url, config.jwks_age)?, config, validation })
     }
 
-    pub(super) async fn verify(&self, token: &str) -> Result<Caller, Refused> {
+    pub(super) async fn verify(&self, token: &str) -> Result<Verified, Refused> {
         if token.len() > LONGEST_TOKEN {
             return Err(bad("it is too long"));
         }
@@ -82,7 +97,8 @@ impl Verifier {
             KeyError::Unavailable(cause) => Refused::NoKeys(cause),
         })?;
         let claims: Claims = decode(token, &key, &self.validation).map_err(|error| bad(error.to_string()))?.claims;
-        self.caller(claims)
+        let expires_at = claims.exp;
+        Ok(Verified { caller: self.caller(claims)?, expires_at })
     }
 
     fn caller(&self, claims: Claims) -> Result<Caller, Refused> {

@@ -3,17 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use moka::future::Cache;
-use painel_shared::db::{Database, Member};
+use painel_shared::{
+    db::{Database, Member},
+    secrets::sha256_hex,
+};
 
 use super::{
     caller::Caller,
-    cognito::{Refused, Verifier},
+    cognito::{Refused, Verified, Verifier},
 };
 use crate::{limits::Limits, problem::ApiError};
 
 /// How long it may take until a user who was made inactive is shut out.
 const MEMBER_AGE: Duration = Duration::from_secs(10);
 const MEMBERS_AT_MOST: u64 = 100_000;
+/// How long a token that was verified is known by its hash.
+const TOKEN_AGE: Duration = Duration::from_secs(5);
+const TOKENS_AT_MOST: u64 = 100_000;
 
 /// Lets callers in.
 #[derive(Debug)]
@@ -22,24 +28,20 @@ pub struct Gate {
     limits: Arc<Limits>,
     db: Database,
     members: Cache<String, Option<Member>>,
+    tokens: Cache<String, Verified>,
 }
 
 impl Gate {
     /// A gate with that verifier and those limits, which finds users' tenants in `db`.
     pub fn new(verifier: Verifier, limits: Arc<Limits>, db: Database) -> Self {
         let members = Cache::builder().max_capacity(MEMBERS_AT_MOST).time_to_live(MEMBER_AGE).build();
-        Self { verifier, limits, db, members }
+        let tokens = Cache::builder().max_capacity(TOKENS_AT_MOST).time_to_live(TOKEN_AGE).build();
+        Self { verifier, limits, db, members, tokens }
     }
 
     /// The caller whose token this is.
     pub(super) async fn identify(&self, token: &str) -> Result<Caller, ApiError> {
-        let mut caller = self.verifier.verify(token).await.map_err(|refused| match refused {
-            Refused::NoKeys(cause) => ApiError::Unavailable(cause),
-            Refused::BadToken(cause) => {
-                tracing::info!(cause, "token refused");
-                ApiError::Unauthorized
-            }
-        })?;
+        let mut caller = self.verify(token).await?;
         self.limits.check_caller(&caller.sub)?;
         // Operators are no tenant's users.
         if !caller.is_internal() {
@@ -49,6 +51,23 @@ impl Gate {
             }
         }
         Ok(caller)
+    }
+
+    /// Verifies a token, or recognises one that has just been verified.
+    async fn verify(&self, token: &str) -> Result<Caller, ApiError> {
+        let hash = sha256_hex(token.as_bytes());
+        if let Some(known) = self.tokens.get(&hash).await.filter(Verified::is_still_good) {
+            return Ok(known.caller);
+        }
+        let verified = self.verifier.verify(token).await.map_err(|refused| match refused {
+            Refused::NoKeys(cause) => ApiError::Unavailable(cause),
+            Refused::BadToken(cause) => {
+                tracing::info!(cause, "token refused");
+                ApiError::Unauthorized
+            }
+        })?;
+        self.tokens.insert(hash, verified.clone()).await;
+        Ok(verified.caller)
     }
 
     async fn find_member(&self, sub: &str) -> Result<Option<Member>, ApiError> {

@@ -4,11 +4,15 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path},
 };
+use chrono::NaiveDate;
 use painel_shared::{
-    db::{InternalScope, TenantScope},
+    db::InternalScope,
+    ids::TenantId,
+    statement,
     time::{Timestamp, millis},
 };
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -63,7 +67,7 @@ pub struct TenantDetail {
 }
 
 /// One of its people.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = TenantUser)]
 pub struct User {
     id: Uuid,
@@ -97,7 +101,7 @@ pub struct AgentUsage {
 }
 
 /// One of its integrations.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = TenantPageIntegration)]
 pub struct Integration {
     id: Uuid,
@@ -118,7 +122,7 @@ pub struct UsageSummary {
 }
 
 /// One of its incidents.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = TenantPageIncident)]
 pub struct Incident {
     id: Uuid,
@@ -146,64 +150,48 @@ pub async fn show(
     let tenant = uuid_in_path("id", &path)?.into();
     let text = format!("page {:?}", Period::Month.days());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    let compute = async {
-        let recent = async |scope: &mut InternalScope| events::recent_of_tenant(scope, tenant, RECENT).await;
-        let recent = panel.in_internal(recent).await?;
-        panel.in_tenant(tenant, async |scope| find(scope, recent.clone()).await).await
-    };
-    panel.answers.answer(&request, question, compute).await
+    panel.answers.answer(&request, question, find(&panel, tenant)).await
 }
 
-/// Asked in the tenant's own scope, so that nothing of another tenant can be on the page.
-async fn find(scope: &mut TenantScope, recent_events: Vec<EventView>) -> Result<TenantPage, ApiError> {
-    Ok(TenantPage {
-        tenant: detail(scope).await?,
-        users: users(scope).await?,
-        agents: agents(scope).await?,
-        integrations: integrations(scope).await?,
-        usage_summary: usage_summary(scope).await?,
-        recent_incidents: incidents(scope).await?,
-        recent_events,
-    })
+#[derive(FromRow)]
+struct DetailRow {
+    id: Uuid,
+    name: String,
+    cnpj: String,
+    segment: String,
+    plan: String,
+    status: String,
+    mrr_estimate_cents: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
 }
 
-async fn detail(scope: &mut TenantScope) -> Result<TenantDetail, ApiError> {
-    let tenant = scope.tenant().uuid();
-    let row = sqlx::query!(
+statement!(
+    DETAIL: DetailRow =
         "SELECT id, name, cnpj, segment, plan, status, mrr_estimate_cents, created_at, updated_at
          FROM tenants WHERE id = $1",
-        tenant,
-    )
-    .fetch_optional(scope.connection())
-    .await?
-    .ok_or(ApiError::NotFound(None))?;
-    Ok(TenantDetail {
-        id: row.id,
-        name: row.name,
-        cnpj: row.cnpj,
-        segment: row.segment,
-        plan: row.plan,
-        status: row.status,
-        mrr_estimate: reais(row.mrr_estimate_cents),
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    })
-}
+    Uuid::nil(),
+);
 
-async fn users(scope: &mut TenantScope) -> Result<Vec<User>, ApiError> {
-    let tenant = scope.tenant().uuid();
-    let users = sqlx::query_as!(
-        User,
+statement!(
+    USERS: User =
         "SELECT id, email, full_name, role, last_login_at FROM tenant_users
          WHERE tenant_id = $1 ORDER BY full_name, id",
-        tenant,
-    );
-    Ok(users.fetch_all(scope.connection()).await?)
+    Uuid::nil(),
+);
+
+#[derive(FromRow)]
+struct AgentRow {
+    id: Uuid,
+    name: String,
+    status: String,
+    activated_at: Timestamp,
+    total: i64,
+    successful: i64,
 }
 
-async fn agents(scope: &mut TenantScope) -> Result<Vec<Agent>, ApiError> {
-    let (tenant, days) = (scope.tenant().uuid(), Period::Month.days());
-    let rows = sqlx::query!(
+statement!(
+    AGENTS: AgentRow =
         r#"SELECT a.id, a.name, ta.status, ta.activated_at, u.total AS "total!", u.successful AS "successful!"
            FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id,
            LATERAL (
@@ -213,62 +201,92 @@ async fn agents(scope: &mut TenantScope) -> Result<Vec<Agent>, ApiError> {
                WHERE d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id AND d.date BETWEEN $2 AND $3
            ) AS u
            WHERE ta.tenant_id = $1 ORDER BY a.name, a.id"#,
-        tenant,
-        days.first,
-        days.last,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    let agents = rows.into_iter().map(|row| Agent {
-        id: row.id,
-        name: row.name,
-        status: row.status,
-        activated_at: row.activated_at,
-        usage_last_30_days: AgentUsage { total_requests: row.total, success_rate: rate(row.successful, row.total) },
-    });
-    Ok(agents.collect())
-}
+    Uuid::nil(),
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+);
 
-async fn integrations(scope: &mut TenantScope) -> Result<Vec<Integration>, ApiError> {
-    let tenant = scope.tenant().uuid();
-    let integrations = sqlx::query_as!(
-        Integration,
+statement!(
+    INTEGRATIONS: Integration =
         "SELECT id, type, name, status, last_sync_at FROM tenant_integrations WHERE tenant_id = $1 ORDER BY name, id",
-        tenant,
-    );
-    Ok(integrations.fetch_all(scope.connection()).await?)
+    Uuid::nil(),
+);
+
+#[derive(FromRow)]
+struct SummaryRow {
+    week: i64,
+    month: i64,
+    successful: i64,
 }
 
-async fn usage_summary(scope: &mut TenantScope) -> Result<UsageSummary, ApiError> {
-    let (tenant, DayRange { first, last }) = (scope.tenant().uuid(), Period::Month.days());
-    let row = sqlx::query!(
+statement!(
+    SUMMARY: SummaryRow =
         r#"SELECT COALESCE(sum(total_requests) FILTER (WHERE date >= $4), 0)::bigint AS "week!",
                   COALESCE(sum(total_requests), 0)::bigint AS "month!",
                   COALESCE(sum(successful_requests), 0)::bigint AS "successful!"
            FROM tenant_usage_daily WHERE tenant_id = $1 AND date BETWEEN $2 AND $3"#,
-        tenant,
-        first,
-        last,
-        Period::Week.days().first,
-    )
-    .fetch_one(scope.connection())
-    .await?;
-    Ok(UsageSummary {
-        requests_last_7_days: row.week,
-        requests_last_30_days: row.month,
-        success_rate_last_30_days: rate(row.successful, row.month),
-    })
-}
+    Uuid::nil(),
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+);
 
-async fn incidents(scope: &mut TenantScope) -> Result<Vec<Incident>, ApiError> {
-    let tenant = scope.tenant().uuid();
-    let incidents = sqlx::query_as!(
-        Incident,
+statement!(
+    INCIDENTS: Incident =
         "SELECT i.id, i.severity, i.title, i.created_at
          FROM incidents i JOIN incident_tenants hit ON hit.incident_id = i.id
          WHERE hit.tenant_id = $1 ORDER BY i.created_at DESC, i.id DESC LIMIT $2",
-        tenant,
-        RECENT,
+    Uuid::nil(),
+    0,
+);
+
+/// Asked as the tenant itself, so that nothing of another tenant can be on the page; but for the events, which tenants do
+/// not see.
+async fn find(panel: &Panel, tenant: TenantId) -> Result<TenantPage, ApiError> {
+    let recent = async |scope: &mut InternalScope| events::recent_of_tenant(scope, tenant, RECENT).await;
+    let recent_events = panel.in_internal(recent).await?;
+    let DayRange { first, last } = Period::Month.days();
+    let week = Period::Week.days().first;
+    let batch = (
+        DETAIL.bind([tenant.into()]),
+        USERS.bind([tenant.into()]),
+        AGENTS.bind([tenant.into(), first.into(), last.into()]),
+        INTEGRATIONS.bind([tenant.into()]),
+        SUMMARY.bind([tenant.into(), first.into(), last.into(), week.into()]),
+        INCIDENTS.bind([tenant.into(), RECENT.into()]),
     );
-    Ok(incidents.fetch_all(scope.connection()).await?)
+    let answers = panel.stores.db.ask_as_tenant(tenant, &batch).await?;
+    let (mut details, users, agents, integrations, mut summaries, recent_incidents) = answers;
+    let (Some(detail), Some(summary)) = (details.pop(), summaries.pop()) else {
+        return Err(ApiError::NotFound(None));
+    };
+    Ok(TenantPage {
+        tenant: TenantDetail {
+            id: detail.id,
+            name: detail.name,
+            cnpj: detail.cnpj,
+            segment: detail.segment,
+            plan: detail.plan,
+            status: detail.status,
+            mrr_estimate: reais(detail.mrr_estimate_cents),
+            created_at: detail.created_at,
+            updated_at: detail.updated_at,
+        },
+        users,
+        agents: agents.into_iter().map(agent).collect(),
+        integrations,
+        usage_summary: UsageSummary {
+            requests_last_7_days: summary.week,
+            requests_last_30_days: summary.month,
+            success_rate_last_30_days: rate(summary.successful, summary.month),
+        },
+        recent_incidents,
+        recent_events,
+    })
+}
+
+fn agent(row: AgentRow) -> Agent {
+    let usage_last_30_days =
+        AgentUsage { total_requests: row.total, success_rate: rate(row.successful, row.total) };
+    Agent { id: row.id, name: row.name, status: row.status, activated_at: row.activated_at, usage_last_30_days }
 }

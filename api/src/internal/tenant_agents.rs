@@ -5,11 +5,13 @@ use actix_web::{
     web::{Data, Path},
 };
 use painel_shared::{
-    db::TenantScope,
+    ids::TenantId,
+    statement,
     time::{Timestamp, millis},
 };
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -76,13 +78,25 @@ pub async fn list(
     QueryFields::of(&request)?.finish()?;
     let tenant = uuid_in_path("id", &path)?.into();
     let question = Question { about: About::Tenant(tenant), text: "all agents".to_owned(), max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope).await)).await
+    panel.answers.answer(&request, question, find(&panel, tenant)).await
 }
 
-async fn find(scope: &mut TenantScope) -> Result<TenantAgents, ApiError> {
-    let tenant = scope.tenant().uuid();
-    let rows = sqlx::query!(
-        r#"SELECT a.id, a.name, ta.status, ta.config, ta.activated_at, ta.deactivated_at, ta.last_request_at,
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    status: String,
+    config: Value,
+    activated_at: Timestamp,
+    deactivated_at: Option<Timestamp>,
+    last_request_at: Option<Timestamp>,
+    total: i64,
+    successful: i64,
+    time: f64,
+}
+
+statement!(
+    AGENTS: Row = r#"SELECT a.id, a.name, ta.status, ta.config, ta.activated_at, ta.deactivated_at, ta.last_request_at,
                   u.total AS "total!", u.successful AS "successful!", u.time AS "time!"
            FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id,
            LATERAL (
@@ -92,10 +106,11 @@ async fn find(scope: &mut TenantScope) -> Result<TenantAgents, ApiError> {
                FROM tenant_usage_daily d WHERE d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id
            ) AS u
            WHERE ta.tenant_id = $1 ORDER BY a.name, a.id"#,
-        tenant,
-    )
-    .fetch_all(scope.connection())
-    .await?;
+    Uuid::nil(),
+);
+
+async fn find(panel: &Panel, tenant: TenantId) -> Result<TenantAgents, ApiError> {
+    let rows = panel.ask_as_tenant(tenant, AGENTS.bind([tenant.into()])).await?;
     let agents = rows.into_iter().map(|row| Agent {
         id: row.id,
         name: row.name,

@@ -129,12 +129,12 @@ impl Asked {
         Ok(asked)
     }
 
-    /// The digits of a search that may be a CNPJ, however it is punctuated.
-    fn cnpj_digits(&self) -> Option<String> {
+    /// A search that may be of a CNPJ, as one is stored, however it is punctuated.
+    fn cnpj_part(&self) -> Option<String> {
         let search = self.search.as_ref()?;
-        let cnpj_like = search.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '/' | '-' | ' '));
-        let digits: String = search.chars().filter(char::is_ascii_digit).collect();
-        (cnpj_like && !digits.is_empty()).then_some(digits)
+        let cnpj_like = search.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | ' '));
+        let part: String = search.chars().filter(char::is_ascii_alphanumeric).collect();
+        (cnpj_like && !part.is_empty()).then(|| part.to_ascii_uppercase())
     }
 }
 
@@ -182,7 +182,7 @@ async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Tenants, ApiEr
                ON u.tenant_id = t.id
            WHERE ($3::text IS NULL OR t.status = $3) AND ($4::text IS NULL OR t.plan = $4)
              AND ($5::text IS NULL OR t.segment = $5)
-             AND ($6::text IS NULL OR position(lower($6) IN lower(t.name)) > 0 OR position($7 IN t.cnpj) > 0)
+             AND ($6::text IS NULL OR position(folded($6) IN t.name_folded) > 0 OR position($7 IN t.cnpj) > 0)
            ORDER BY
                CASE WHEN $8 = 'name' AND NOT $9 THEN t.name END,
                CASE WHEN $8 = 'name' AND $9 THEN t.name END DESC,
@@ -199,7 +199,7 @@ async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Tenants, ApiEr
         asked.plan,
         asked.segment,
         asked.search,
-        asked.cnpj_digits(),
+        asked.cnpj_part(),
         asked.sort_by.as_str(),
         asked.order == SortOrder::Desc,
         asked.page.limit,
@@ -230,12 +230,12 @@ async fn count(scope: &mut InternalScope, asked: &Asked) -> Result<i64, ApiError
         r#"SELECT count(*) AS "total!" FROM tenants t
            WHERE ($1::text IS NULL OR t.status = $1) AND ($2::text IS NULL OR t.plan = $2)
              AND ($3::text IS NULL OR t.segment = $3)
-             AND ($4::text IS NULL OR position(lower($4) IN lower(t.name)) > 0 OR position($5 IN t.cnpj) > 0)"#,
+             AND ($4::text IS NULL OR position(folded($4) IN t.name_folded) > 0 OR position($5 IN t.cnpj) > 0)"#,
         asked.status.wanted(),
         asked.plan,
         asked.segment,
         asked.search,
-        asked.cnpj_digits(),
+        asked.cnpj_part(),
     );
     Ok(total.fetch_one(scope.connection()).await?)
 }

@@ -1,11 +1,14 @@
 //! `GET /tenant/agents`: the agents that the tenant rents, and how they did in thirty days.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
+use chrono::NaiveDate;
 use painel_shared::{
-    db::TenantScope,
+    ids::TenantId,
+    statement,
     time::{Timestamp, millis},
 };
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -66,13 +69,23 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let text = format!("agents {status:?} {:?}", Period::Month.days());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope, status).await)).await
+    panel.answers.answer(&request, question, find(&panel, tenant, status)).await
 }
 
-async fn find(scope: &mut TenantScope, status: StatusFilter) -> Result<Agents, ApiError> {
-    let (days, tenant) = (Period::Month.days(), scope.tenant().uuid());
-    let rows = sqlx::query!(
-        r#"SELECT a.id, a.name, a.segment, ta.status, ta.activated_at, u.total AS "total!",
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    segment: String,
+    status: String,
+    activated_at: Timestamp,
+    total: i64,
+    successful: i64,
+    time: f64,
+}
+
+statement!(
+    AGENTS: Row = r#"SELECT a.id, a.name, a.segment, ta.status, ta.activated_at, u.total AS "total!",
                   u.successful AS "successful!", u.time AS "time!"
            FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id,
            LATERAL (
@@ -84,13 +97,16 @@ async fn find(scope: &mut TenantScope, status: StatusFilter) -> Result<Agents, A
            ) AS u
            WHERE ta.tenant_id = $1 AND ($2::text IS NULL OR ta.status = $2)
            ORDER BY a.name, a.id"#,
-        tenant,
-        status.wanted(),
-        days.first,
-        days.last,
-    )
-    .fetch_all(scope.connection())
-    .await?;
+    Uuid::nil(),
+    None::<String>,
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+);
+
+async fn find(panel: &Panel, tenant: TenantId, status: StatusFilter) -> Result<Agents, ApiError> {
+    let days = Period::Month.days();
+    let asked = AGENTS.bind([tenant.into(), status.wanted().into(), days.first.into(), days.last.into()]);
+    let rows = panel.ask_as_tenant(tenant, asked).await?;
     let agents = rows.into_iter().map(|row| Agent {
         id: row.id,
         name: row.name,

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use painel_shared::{
-    db::TenantScope,
+    ids::TenantId,
+    statement,
     time::{Timestamp, millis},
 };
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -33,7 +35,7 @@ pub struct Incidents {
 }
 
 /// An incident.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct Incident {
     id: Uuid,
     /// `info`, `warning`, `error` or `critical`.
@@ -65,26 +67,33 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let question =
         Question { about: About::Tenant(tenant), text: format!("incidents {page:?}"), max_age: ONE_MINUTE };
-    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope, page).await)).await
+    panel.answers.answer(&request, question, find(&panel, tenant, page)).await
 }
 
-async fn find(scope: &mut TenantScope, page: Page) -> Result<Incidents, ApiError> {
-    let tenant = scope.tenant().uuid();
-    let total =
-        sqlx::query_scalar!(r#"SELECT count(*) AS "total!" FROM incident_tenants WHERE tenant_id = $1"#, tenant,)
-            .fetch_one(scope.connection())
-            .await?;
-    let incidents = sqlx::query_as!(
-        Incident,
+#[derive(FromRow)]
+struct Total {
+    total: i64,
+}
+
+statement!(
+    TOTAL: Total = r#"SELECT count(*) AS "total!" FROM incident_tenants WHERE tenant_id = $1"#,
+    Uuid::nil(),
+);
+
+statement!(
+    PAGE_OF: Incident =
         "SELECT i.id, i.severity, i.title, i.description, i.created_at, i.resolved_at
          FROM incidents i JOIN incident_tenants hit ON hit.incident_id = i.id
          WHERE hit.tenant_id = $1
          ORDER BY i.created_at DESC, i.id DESC LIMIT $2 OFFSET $3",
-        tenant,
-        page.limit,
-        page.offset,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    Ok(Incidents { incidents, total })
+    Uuid::nil(),
+    0,
+    0,
+);
+
+async fn find(panel: &Panel, tenant: TenantId, page: Page) -> Result<Incidents, ApiError> {
+    let total = TOTAL.bind([tenant.into()]);
+    let page = PAGE_OF.bind([tenant.into(), page.limit.into(), page.offset.into()]);
+    let (totals, incidents) = panel.ask_as_tenant(tenant, (total, page)).await?;
+    Ok(Incidents { incidents, total: totals.first().map_or(0, |row| row.total) })
 }

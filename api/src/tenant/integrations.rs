@@ -2,10 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use painel_shared::{
-    db::TenantScope,
+    ids::TenantId,
+    statement,
     time::{Timestamp, millis},
 };
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -26,7 +28,7 @@ pub struct Integrations {
 }
 
 /// An integration.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct Integration {
     id: Uuid,
     r#type: String,
@@ -56,18 +58,17 @@ pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let question =
         Question { about: About::Tenant(tenant), text: "integrations".to_owned(), max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope).await)).await
+    panel.answers.answer(&request, question, find(&panel, tenant)).await
 }
 
-async fn find(scope: &mut TenantScope) -> Result<Integrations, ApiError> {
-    let tenant = scope.tenant().uuid();
-    let integrations = sqlx::query_as!(
-        Integration,
+statement!(
+    INTEGRATIONS: Integration =
         "SELECT id, type, name, status, last_sync_at, last_error, token_fingerprint, token_rotated_at
          FROM tenant_integrations WHERE tenant_id = $1 ORDER BY name, id",
-        tenant,
-    )
-    .fetch_all(scope.connection())
-    .await?;
+    Uuid::nil(),
+);
+
+async fn find(panel: &Panel, tenant: TenantId) -> Result<Integrations, ApiError> {
+    let integrations = panel.ask_as_tenant(tenant, INTEGRATIONS.bind([tenant.into()])).await?;
     Ok(Integrations { integrations })
 }

@@ -1,12 +1,14 @@
 //! `GET /tenant/me`: the tenant, its limits, and how much of them is used.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use chrono::Datelike;
+use chrono::{Datelike, NaiveDate};
 use painel_shared::{
-    db::TenantScope,
+    ids::TenantId,
+    statement,
     time::{Timestamp, millis, today},
 };
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -26,7 +28,7 @@ use crate::{
 pub struct Me {
     id: Uuid,
     name: String,
-    /// Fourteen digits.
+    /// Twelve digits or letters, and two check digits.
     cnpj: String,
     segment: String,
     plan: String,
@@ -69,15 +71,29 @@ pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let text = format!("me {}", today());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, panel.in_tenant(tenant, async |scope| find(scope).await)).await
+    panel.answers.answer(&request, question, find(&panel, tenant)).await
 }
 
-async fn find(scope: &mut TenantScope) -> Result<Me, ApiError> {
-    let today = today();
-    let month = today.with_day(1).unwrap_or(today);
-    let tenant = scope.tenant().uuid();
-    let row = sqlx::query!(
-        r#"SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status, t.mrr_estimate_cents, t.created_at,
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    cnpj: String,
+    segment: String,
+    plan: String,
+    status: String,
+    mrr_estimate_cents: i64,
+    created_at: Timestamp,
+    max_agents: i32,
+    max_users: i32,
+    max_requests_per_month: i64,
+    active_agents: i64,
+    active_users: i64,
+    requests_this_month: i64,
+}
+
+statement!(
+    ME: Row = r#"SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status, t.mrr_estimate_cents, t.created_at,
                   p.max_agents, p.max_users, p.max_requests_per_month,
                   (SELECT count(*) FROM tenant_agents WHERE tenant_id = t.id AND status = 'active') AS "active_agents!",
                   (SELECT count(*) FROM tenant_users WHERE tenant_id = t.id AND status = 'active') AS "active_users!",
@@ -85,12 +101,16 @@ async fn find(scope: &mut TenantScope) -> Result<Me, ApiError> {
                    WHERE tenant_id = t.id AND date >= $2) AS "requests_this_month!"
            FROM tenants t JOIN plans p ON p.name = t.plan
            WHERE t.id = $1"#,
-        tenant,
-        month,
-    )
-    .fetch_optional(scope.connection())
-    .await?
-    .ok_or(ApiError::NotFound(None))?;
+    Uuid::nil(),
+    NaiveDate::MIN,
+);
+
+async fn find(panel: &Panel, tenant: TenantId) -> Result<Me, ApiError> {
+    let today = today();
+    let month = today.with_day(1).unwrap_or(today);
+    let asked = ME.bind([tenant.into(), month.into()]);
+    // A tenant that does not exist has no row.
+    let row = panel.stores.db.ask_as_tenant(tenant, &asked).await?.pop().ok_or(ApiError::NotFound(None))?;
     Ok(Me {
         id: row.id,
         name: row.name,

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use chrono::NaiveDate;
-use painel_shared::{commands::Fault, db::TenantScope, histogram::LatencyHistogram};
+use painel_shared::{commands::Fault, histogram::LatencyHistogram, ids::TenantId, statement};
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -97,8 +98,7 @@ pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> R
     fields.finish()?;
     let text = format!("usage {:?} {agent:?}", period.days());
     let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    let compute = panel.in_tenant(tenant, async |scope| find(scope, period, agent).await);
-    panel.answers.answer(&request, question, compute).await
+    panel.answers.answer(&request, question, find(&panel, tenant, period, agent)).await
 }
 
 /// What can be added up.
@@ -123,6 +123,7 @@ impl Sum {
     }
 }
 
+#[derive(FromRow)]
 struct Row {
     agent_id: Uuid,
     agent_name: String,
@@ -136,25 +137,40 @@ struct Row {
     latency_counts: Vec<i32>,
 }
 
-async fn find(scope: &mut TenantScope, period: Period, agent: Option<Uuid>) -> Result<Usage, ApiError> {
-    if let Some(agent) = agent {
-        require_agent(scope, agent).await?;
-    }
-    let (days, tenant) = (period.days(), scope.tenant().uuid());
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT d.agent_id, a.name AS agent_name, d.date, d.total_requests, d.successful_requests, d.failed_requests,
+statement!(
+    USAGE: Row = r#"SELECT d.agent_id, a.name AS agent_name, d.date, d.total_requests, d.successful_requests, d.failed_requests,
                   d.avg_response_time_ms * d.total_requests AS "time!", d.total_tokens_used,
                   d.latency_buckets, d.latency_counts
            FROM tenant_usage_daily d JOIN agents a ON a.id = d.agent_id
            WHERE d.tenant_id = $1 AND d.date BETWEEN $2 AND $3 AND ($4::uuid IS NULL OR d.agent_id = $4)"#,
-        tenant,
-        days.first,
-        days.last,
-        agent,
-    )
-    .fetch_all(scope.connection())
-    .await?;
+    Uuid::nil(),
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+    None::<Uuid>,
+);
+
+#[derive(FromRow)]
+struct Rented {
+    #[expect(dead_code, reason = "that there is one says all")]
+    agent_id: Uuid,
+}
+
+statement!(
+    RENTED: Rented =
+        "SELECT agent_id FROM tenant_agents WHERE tenant_id = $1 AND ($2::uuid IS NULL OR agent_id = $2) LIMIT 1",
+    Uuid::nil(),
+    None::<Uuid>,
+);
+
+async fn find(panel: &Panel, tenant: TenantId, period: Period, agent: Option<Uuid>) -> Result<Usage, ApiError> {
+    let days = period.days();
+    let usage = USAGE.bind([tenant.into(), days.first.into(), days.last.into(), agent.into()]);
+    let rented = RENTED.bind([tenant.into(), agent.into()]);
+    let (rented, rows) = panel.ask_as_tenant(tenant, (rented, usage)).await?;
+    // An agent that the tenant does not rent does not exist for it.
+    if agent.is_some() && rented.is_empty() {
+        return Err(ApiError::missing("agent_id", Fault::NotFound { what: "agent of this tenant" }));
+    }
     let mut whole = Sum::default();
     let mut by_day: BTreeMap<NaiveDate, Sum> = days.iter().map(|day| (day, Sum::default())).collect();
     let mut by_agent: BTreeMap<Uuid, (String, Sum)> = BTreeMap::new();
@@ -171,23 +187,6 @@ async fn find(scope: &mut TenantScope, period: Period, agent: Option<Uuid>) -> R
         daily_data: by_day.into_iter().map(day_usage).collect(),
         by_agent,
     })
-}
-
-/// An agent that the tenant does not rent does not exist for it.
-async fn require_agent(scope: &mut TenantScope, agent: Uuid) -> Result<(), ApiError> {
-    let tenant = scope.tenant().uuid();
-    let found = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM tenant_agents WHERE tenant_id = $1 AND agent_id = $2) AS "found!""#,
-        tenant,
-        agent,
-    )
-    .fetch_one(scope.connection())
-    .await?;
-    if found {
-        Ok(())
-    } else {
-        Err(ApiError::missing("agent_id", Fault::NotFound { what: "agent of this tenant" }))
-    }
 }
 
 fn summary(sum: &Sum) -> Summary {

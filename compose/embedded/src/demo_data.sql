@@ -11,22 +11,22 @@ $$;
 
 CREATE TEMP TABLE demo ON COMMIT DROP AS
 SELECT * FROM (VALUES
-    (1, 'Padaria Pão Quente', '11222333000101', 'varejo', 'starter', 'active', 49900),
-    (2, 'Clínica Vida Plena', '11222333000102', 'saude', 'professional', 'active', 149900),
-    (3, 'Escola Horizonte', '11222333000103', 'educacao', 'professional', 'active', 149900),
-    (4, 'Construtora Alicerce', '11222333000104', 'servicos', 'enterprise', 'active', 499900),
-    (5, 'Mercado Bom Preço', '11222333000105', 'varejo', 'professional', 'active', 149900),
-    (6, 'Hospital Santa Clara', '11222333000106', 'saude', 'enterprise', 'active', 599900),
-    (7, 'Faculdade Novo Saber', '11222333000107', 'educacao', 'enterprise', 'active', 499900),
-    (8, 'Contábil Exata', '11222333000108', 'servicos', 'starter', 'active', 49900),
-    (9, 'Loja Estrela', '11222333000109', 'varejo', 'starter', 'active', 49900),
-    (10, 'Laboratório Análise', '11222333000110', 'saude', 'starter', 'active', 49900),
-    (11, 'Curso Aprova', '11222333000111', 'educacao', 'starter', 'suspended', 49900),
-    (12, 'Transportes Rota', '11222333000112', 'servicos', 'professional', 'inactive', 0)
-) AS t (n, name, cnpj, segment, plan, status, mrr_cents);
+    (1, 'Padaria Pão Quente', '112223330001', 'varejo', 'starter', 'active', 49900),
+    (2, 'Clínica Vida Plena', '112223330002', 'saude', 'professional', 'active', 149900),
+    (3, 'Escola Horizonte', '112223330003', 'educacao', 'professional', 'active', 149900),
+    (4, 'Construtora Alicerce', '112223330004', 'servicos', 'enterprise', 'active', 499900),
+    (5, 'Mercado Bom Preço', '112223330005', 'varejo', 'professional', 'active', 149900),
+    (6, 'Hospital Santa Clara', '112223330006', 'saude', 'enterprise', 'active', 599900),
+    (7, 'Faculdade Novo Saber', '112223330007', 'educacao', 'enterprise', 'active', 499900),
+    (8, 'Contábil Exata', '112223330008', 'servicos', 'starter', 'active', 49900),
+    (9, 'Loja Estrela', '112223330009', 'varejo', 'starter', 'active', 49900),
+    (10, 'Laboratório Análise', '112223330010', 'saude', 'starter', 'active', 49900),
+    (11, 'Curso Aprova', '112223330011', 'educacao', 'starter', 'suspended', 49900),
+    (12, 'Transportes Rota', '11ABC3330012', 'servicos', 'professional', 'inactive', 0)
+) AS t (n, name, cnpj_base, segment, plan, status, mrr_cents);
 
 INSERT INTO tenants (id, name, cnpj, segment, plan, status, mrr_estimate_cents, created_at)
-SELECT pg_temp.id('tenant ' || n), name, cnpj, segment, plan, status, mrr_cents,
+SELECT pg_temp.id('tenant ' || n), name, cnpj_base || cnpj_check_digits(cnpj_base), segment, plan, status, mrr_cents,
        date_trunc('day', now()) - make_interval(days => 420 - n * 25)
 FROM demo;
 

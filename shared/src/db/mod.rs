@@ -3,9 +3,11 @@
 //! Nowhere is a connection held while another of its pool is asked for: with a pool of one, and with any pool
 //! under load, that would be a deadlock.
 
+mod lanes;
 mod roles;
 mod scope;
 mod sessions;
+mod statement;
 
 use std::{
     borrow::Cow,
@@ -22,9 +24,18 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-pub use self::scope::{InternalScope, Member, TenantScope};
-use self::sessions::Sessions;
-use crate::config::{ConfigError, DatabaseConfig};
+use self::{
+    lanes::{Lanes, Message},
+    sessions::Sessions,
+};
+pub use self::{
+    scope::{InternalScope, Member, TenantScope},
+    statement::{Batch, Bound, Statement, Value},
+};
+use crate::{
+    config::{ConfigError, DatabaseConfig},
+    ids::TenantId,
+};
 
 /// The schema's changes, in order.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -36,6 +47,7 @@ pub struct Database {
     config: Arc<DatabaseConfig>,
     options: Arc<PgConnectOptions>,
     sessions: Sessions,
+    lanes: Lanes,
     pools: Arc<RwLock<Pools>>,
 }
 
@@ -64,7 +76,8 @@ impl Database {
             .application_name("painel");
         let sessions = Sessions::default();
         let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
-        Ok(Self { config: Arc::new(config.clone()), options: Arc::new(options), sessions, pools })
+        let (config, options) = (Arc::new(config.clone()), Arc::new(options));
+        Ok(Self { config, options, sessions, lanes: Lanes::default(), pools })
     }
 
     /// The pool, as the role that connects, which sees and may do everything. To be asked for each time: it is replaced
@@ -145,6 +158,16 @@ impl Database {
     /// and what was asked can be asked again.
     pub fn learn(&self, error: &sqlx::Error) -> bool {
         self.sessions.learn(error)
+    }
+
+    /// Asks as that tenant, in one exchange: PostgreSQL itself decides which rows it sees, and takes no write.
+    pub async fn ask_as_tenant<B: Batch>(&self, tenant: TenantId, batch: &B) -> Result<B::Answers, sqlx::Error> {
+        let mut pieces = Vec::new();
+        batch.add_to(&mut pieces);
+        let message = Message { role: scope::TENANT, tenant: tenant.to_string(), pieces };
+        let lanes = usize::try_from(self.config.max_connections * 3 / 4).unwrap_or(usize::MAX).max(1);
+        let answers = self.lanes.ask(self, lanes, message).await?;
+        B::read(&mut answers.into_iter())
     }
 
     /// Begins a transaction that is rolled back wherever it is dropped, also while it begins.

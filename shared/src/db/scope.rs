@@ -8,6 +8,11 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, Transaction};
 use super::Database;
 use crate::ids::TenantId;
 
+/// The role that sees the rows of the tenant that is named.
+pub(super) const TENANT: &str = "painel_tenant";
+/// The role that sees the rows of all tenants.
+const INTERNAL: &str = "painel_internal";
+
 /// Sees the rows of one tenant, and no others, whatever the query says.
 #[derive(Debug)]
 pub struct TenantScope {
@@ -61,14 +66,14 @@ impl Database {
     /// A scope of that tenant.
     pub async fn tenant_scope(&self, tenant: TenantId) -> Result<TenantScope, sqlx::Error> {
         // A UUID's text holds nothing that could be taken for SQL.
-        let statement = statement("painel_tenant", &tenant.to_string());
+        let statement = statement(TENANT, &tenant.to_string());
         let transaction = self.begin_with(AssertSqlSafe(statement).into_sql_str()).await?;
         Ok(TenantScope { transaction, tenant })
     }
 
     /// A scope of an operator.
     pub async fn internal_scope(&self) -> Result<InternalScope, sqlx::Error> {
-        let statement = statement("painel_internal", "");
+        let statement = statement(INTERNAL, "");
         Ok(InternalScope(self.begin_with(AssertSqlSafe(statement).into_sql_str()).await?))
     }
 

@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ask, days_ago, insert, shown};
+use super::{all_seen, ask, days_ago, insert, shown};
 
 const AGGREGATIONS: &str = "/internal/operations/aggregations";
 
@@ -130,6 +130,7 @@ fn a_dead_rollup_is_reprocessed() {
             .await;
         let reprocessed = client.until(&command, "SUCCESS").await;
         assert_eq!(reprocessed["result"]["moved"], 1, "{reprocessed}");
+        all_seen(stack, day).await;
         stack.step(&stack.rollup_executor()).await;
         let done = client.get(&format!("{AGGREGATIONS}?state=succeeded")).await;
         assert_eq!(done.body["runs"][0]["run_id"], id.as_str());

@@ -13,7 +13,7 @@ use painel_tests::{
 };
 use painel_workers::rollup::{Limits, Rolled, RollupError, roll_up};
 
-use super::{LONG, ask, days_ago, hold, insert, roll, shown};
+use super::{LONG, all_seen, ask, days_ago, hold, insert, roll, shown};
 
 async fn run_count(stack: &Stack) -> i64 {
     let count = sqlx::query_scalar("SELECT count(*) FROM rollup_runs");
@@ -54,6 +54,7 @@ fn a_day_that_requests_came_late_for_is_rolled_up_again_for_their_tenants_only()
         assert_eq!(late.len(), 1);
         assert_eq!((late[0].day, late[0].tenant_id), (day, Some(stack.example.tenant)));
         assert!(stack.nightly().catch_up().await.unwrap().is_empty(), "it has been asked for");
+        all_seen(stack, day).await;
         stack.step(&stack.rollup_executor()).await;
         assert_eq!(shown(stack, day).await, Some(before + 7));
         assert!(stack.nightly().catch_up().await.unwrap().is_empty(), "it has been done");
@@ -62,7 +63,7 @@ fn a_day_that_requests_came_late_for_is_rolled_up_again_for_their_tenants_only()
 
 #[test]
 fn a_run_whose_job_was_lost_is_published_again_and_a_dead_worker_is_replaced() {
-    with_stack_and(&[("PAINEL_LEASE_SECONDS", "1")], |stack| async move {
+    with_stack(|stack| async move {
         let pool = &stack.stores.db.service();
         let day = days_ago(1);
         // Asked for and never published, past its patience.
@@ -78,6 +79,7 @@ fn a_run_whose_job_was_lost_is_published_again_and_a_dead_worker_is_replaced() {
             (stack.reconciler().round().await.unwrap().runs_republished == 1).then_some(())
         })
         .await;
+        all_seen(stack, day).await;
         stack.step(&stack.rollup_executor()).await;
         let run = rollup::find(pool, lost.id).await.unwrap().unwrap();
         assert_eq!((run.state, run.attempt), (RunState::Succeeded, 2));
@@ -148,6 +150,7 @@ fn a_run_of_a_day_that_is_gone_fails_for_good_and_is_no_dead_letter() {
     with_stack(|stack| async move {
         let run = ask(stack, days_ago(300), None).await;
         dispatch::publish_run(&stack.stores, &run).await;
+        all_seen(stack, run.day).await;
         stack.step(&stack.rollup_executor()).await;
         let run = rollup::find(&stack.stores.db.service(), run.id).await.unwrap().unwrap();
         assert_eq!((run.state, run.attempt), (RunState::Failed, 1));

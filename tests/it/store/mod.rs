@@ -2,6 +2,7 @@
 
 mod creation;
 mod database;
+mod lanes;
 mod listing;
 mod table;
 mod transitions;

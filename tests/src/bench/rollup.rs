@@ -139,7 +139,7 @@ impl Bench {
         for sql in [
             format!(
                 "INSERT INTO tenants (id, name, cnpj, segment, plan) SELECT md5('bench ' || n)::uuid, 'Bench ' || n,
-                 lpad(n::text, 14, '0'), 'bench', 'starter' FROM generate_series(1, {tenants}) n"
+                 lpad(n::text, 12, '0') || cnpj_check_digits(lpad(n::text, 12, '0')), 'bench', 'starter' FROM generate_series(1, {tenants}) n"
             ),
             format!(
                 "INSERT INTO agents (id, name, segment) SELECT md5('bench agent ' || n)::uuid, 'Bench agent ' || n, 'bench'

@@ -147,11 +147,23 @@ fn tenants_are_found_filtered_sorted_and_paged() {
         assert_eq!(tenants(&client, "?status=all").await.len(), 12);
         assert_eq!(tenants(&client, "?status=suspended").await.len(), 1);
         assert_eq!(tenants(&client, "?plan=enterprise&segment=saude").await.len(), 1);
-        for search in ["hospital", "HOSPITAL", "11222333000106", "11.222.333/0001-06", "ital%20S"] {
+        for search in ["hospital", "HOSPITAL", "11222333000696", "11.222.333/0006-96", "ital%20S"] {
             let found = tenants(&client, &format!("?search={search}")).await;
             assert_eq!(found.len(), 1, "{search}");
             assert_eq!(found[0]["name"], "Hospital Santa Clara", "{search}");
         }
+        // Composed, decomposed, without accents, in either case.
+        for search in ["Cl%C3%ADnica", "cli%CC%81nica", "clinica", "CL%C3%8DNICA%20V", "CLI%CC%81NICA"] {
+            let found = tenants(&client, &format!("?search={search}")).await;
+            assert_eq!(found.len(), 1, "{search}");
+            assert_eq!(found[0]["name"], "Clínica Vida Plena", "{search}");
+        }
+        for search in ["11ABC333001243", "11.abc.333/0012-43", "abc.333"] {
+            let found = tenants(&client, &format!("?status=all&search={search}")).await;
+            assert_eq!(found.len(), 1, "{search}");
+            assert_eq!(found[0]["name"], "Transportes Rota", "{search}");
+        }
+        assert_eq!(tenants(&client, "?plan=gold&segment=none").await.len(), 0, "what nobody has is an empty page");
         for nothing in ["%25", "_", "'%20OR%201=1--", "%5C"] {
             assert_eq!(tenants(&client, &format!("?search={nothing}")).await.len(), 0, "{nothing}");
         }
@@ -230,5 +242,26 @@ fn incidents_and_events_are_paged_newest_first() {
         assert_eq!(of_user["events"].as_array().unwrap().len(), 13);
         let of_nobody = body(&client, &format!("/internal/operations/events?tenant_id={}", Uuid::new_v4())).await;
         assert_eq!(of_nobody["events"].as_array().unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn a_cnpj_has_the_right_check_digits() {
+    with_stack(|stack| async move {
+        let pool = &stack.stores.db.service();
+        // The example of the Receita Federal, and one of before.
+        for (cnpj, right) in [
+            ("12ABC34501DE35", true),
+            ("11222333000181", true),
+            ("12ABC34501DE53", false),
+            ("11222333000118", false),
+            ("12abc34501de35", false),
+            ("12ABC34501DE3", false),
+            ("12ABC34501DEAB", false),
+        ] {
+            let sql = "UPDATE tenants SET cnpj = $1 WHERE id = $2";
+            let written = sqlx::query(sql).bind(cnpj).bind(stack.example.tenant.uuid()).execute(pool).await;
+            assert_eq!(written.is_ok(), right, "{cnpj}");
+        }
     });
 }

@@ -1,0 +1,224 @@
+//! Sessions on which short questions are asked one after the other.
+//!
+//! The pool asks a session for a sign of life each time it is given back. So a session is kept as long as somebody waits
+//! for one, and given back when nobody does. Whoever gives up leaves the question to be answered to nobody: no session is
+//! left in the middle of one.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::TryStreamExt;
+use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, pool::PoolConnection, postgres::PgRow};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::{Database, sqlstate, statement::sealed::Piece};
+
+/// How long a session is kept though nobody waits.
+const IDLE: Duration = Duration::from_millis(20);
+/// How long one is kept though somebody always waits: the pool has its own rules of how old a session may become.
+const LONGEST: Duration = Duration::from_secs(5);
+
+type Answers = Result<Vec<Vec<PgRow>>, sqlx::Error>;
+
+/// Questions of one role, in one message.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) role: &'static str,
+    /// Empty where it is about none.
+    pub(super) tenant: String,
+    pub(super) pieces: Vec<Piece>,
+}
+
+impl Message {
+    /// Role, tenant and read-only are the message's: they end with it, also where it fails.
+    fn text(&self) -> String {
+        let Self { role, tenant, pieces } = self;
+        let executed: Vec<&str> = pieces.iter().map(|piece| piece.execute.as_str()).collect();
+        let executed = executed.join("; ");
+        // One statement sees the database at one moment anyway.
+        let moment = if pieces.len() > 1 { "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; " } else { "" };
+        format!(
+            "{moment}SELECT set_config('role', '{role}', true), set_config('painel.tenant_id', '{tenant}', true), \
+             set_config('transaction_read_only', 'on', true); {executed}"
+        )
+    }
+}
+
+/// The lanes of a store. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lanes(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    open: usize,
+    idle: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    message: Message,
+    answer: oneshot::Sender<Answers>,
+}
+
+/// An open lane; closed when it is dropped.
+struct Lane {
+    lanes: Lanes,
+    /// How long it waits for the next question.
+    idle: Duration,
+    closed: bool,
+}
+
+impl Lanes {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks on one of at most `most` lanes.
+    pub(super) async fn ask(&self, database: &Database, most: usize, message: Message) -> Answers {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.state();
+            state.waiting.push_back(Waiting { message, answer });
+            if state.waiting.len() > state.idle && state.open < most {
+                state.open += 1;
+                // A session that nobody else can have is not kept from them.
+                let idle = if most > 1 { IDLE } else { Duration::ZERO };
+                tokio::spawn(Lane { lanes: self.clone(), idle, closed: false }.serve(database.clone()));
+            }
+        }
+        self.0.arrived.notify_one();
+        answered.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.lanes.state().open -= 1;
+        }
+    }
+}
+
+impl Lane {
+    async fn serve(mut self, database: Database) {
+        let mut session: Option<PoolConnection<Postgres>> = None;
+        let mut until = Instant::now() + LONGEST;
+        while let Some(Waiting { message, answer }) = self.next().await {
+            if answer.is_closed() {
+                continue;
+            }
+            if Instant::now() > until {
+                session = None;
+            }
+            let kept = session.is_some();
+            let mut outcome = Box::pin(ask_on(&database, &mut session, &mut until, &message)).await;
+            // A session may have ended since it last answered. Nothing was done: these only read.
+            if outcome.as_ref().is_err_and(|error| database.learn(error) || kept && is_of_session(error)) {
+                session = None;
+                outcome = Box::pin(ask_on(&database, &mut session, &mut until, &message)).await;
+            }
+            if outcome.as_ref().is_err_and(|error| error.as_database_error().is_none()) {
+                session = None;
+            }
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// The next question; where none comes for a while there is none, and the lane is closed in the same moment: whoever
+    /// comes then opens another.
+    async fn next(&mut self) -> Option<Waiting> {
+        {
+            let mut state = self.lanes.state();
+            if let Some(waiting) = state.waiting.pop_front() {
+                return Some(waiting);
+            }
+            state.idle += 1;
+        }
+        let until = Instant::now() + self.idle;
+        loop {
+            let timed_out = tokio::time::timeout_at(until, self.lanes.0.arrived.notified()).await.is_err();
+            let mut state = self.lanes.state();
+            let waiting = state.waiting.pop_front();
+            if waiting.is_some() || timed_out {
+                state.idle -= 1;
+                state.open -= usize::from(waiting.is_none());
+                self.closed = waiting.is_none();
+                return waiting;
+            }
+        }
+    }
+}
+
+/// Asks within the limit of a step, on a session that is had first where there is none.
+async fn ask_on(
+    database: &Database,
+    session: &mut Option<PoolConnection<Postgres>>,
+    until: &mut Instant,
+    message: &Message,
+) -> Answers {
+    let asking = async {
+        let session = match session {
+            Some(session) => session,
+            None => {
+                *until = Instant::now() + LONGEST;
+                session.insert(database.service().acquire().await?)
+            }
+        };
+        match carry_out(session, message).await {
+            Err(error) if is_unprepared(&error) => {
+                prepare(session, message).await?;
+                carry_out(session, message).await
+            }
+            outcome => outcome,
+        }
+    };
+    database.limited(asking).await
+}
+
+async fn carry_out(session: &mut PgConnection, message: &Message) -> Answers {
+    let mut results = sqlx::raw_sql(AssertSqlSafe(message.text())).fetch_many(session);
+    let (mut answers, mut rows) = (Vec::new(), Vec::new());
+    while let Some(result) = results.try_next().await? {
+        match result {
+            Either::Left(_) => answers.push(std::mem::take(&mut rows)),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    // Before them, the role was taken.
+    let first = answers.len().saturating_sub(message.pieces.len());
+    Ok(answers.split_off(first))
+}
+
+/// Whether the session has failed, and not what was asked on it.
+fn is_of_session(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
+}
+
+fn is_unprepared(error: &sqlx::Error) -> bool {
+    const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+    sqlstate(error).as_deref() == Some(INVALID_SQL_STATEMENT_NAME)
+}
+
+async fn prepare(session: &mut PgConnection, message: &Message) -> Result<(), sqlx::Error> {
+    const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
+    for piece in &message.pieces {
+        match sqlx::raw_sql(piece.prepare).execute(&mut *session).await {
+            Err(error) if sqlstate(&error).as_deref() != Some(DUPLICATE_PREPARED_STATEMENT) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
