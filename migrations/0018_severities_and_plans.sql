@@ -2,7 +2,8 @@
 
 ALTER TABLE incidents DROP CONSTRAINT incidents_severity_check;
 UPDATE incidents
-SET severity = CASE severity WHEN 'low' THEN 'info' WHEN 'medium' THEN 'warning' WHEN 'high' THEN 'error' ELSE severity END;
+SET severity = CASE severity WHEN 'low' THEN 'info' WHEN 'medium' THEN 'warning' ELSE 'error' END
+WHERE severity IN ('low', 'medium', 'high');
 ALTER TABLE incidents
     ADD CONSTRAINT incidents_severity_check CHECK (severity IN ('info', 'warning', 'error', 'critical'));
 

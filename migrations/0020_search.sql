@@ -1,9 +1,11 @@
 -- A tenant is found whatever the case and the accents, and however they are encoded; and a CNPJ may hold letters.
 
--- Text as it is searched: without accents, in lower case. Decomposed, a letter and its accents stand apart; what is left of
--- Latin letters is ASCII, whose case the "C" collation knows on every server.
+-- Text as it is searched: without accents, in lower case. Decomposed, a letter and its accents stand apart; the letters are
+-- ASCII then, whose case the "C" collation knows on every server, but for those Latin ones that are no composition. Other
+-- scripts are found as they are written.
 CREATE FUNCTION folded(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT lower(regexp_replace(normalize(given, NFKD), '[\u0300-\u036f]', '', 'g') COLLATE "C")
+    SELECT lower(translate(regexp_replace(normalize(given, NFKD), '[\u0300-\u036f]', '', 'g'),
+                           'ØøŁłĐđÆŒÞ', 'oollddæœþ') COLLATE "C")
 $$;
 ALTER TABLE tenants ADD COLUMN name_folded text GENERATED ALWAYS AS (folded(name)) STORED;
 
@@ -22,7 +24,17 @@ BEGIN
     RETURN right(whole, 2);
 END $$;
 
--- What stands is left as it is; what is written from now on must be right.
 ALTER TABLE tenants DROP CONSTRAINT tenants_cnpj_check;
-ALTER TABLE tenants ADD CONSTRAINT tenants_cnpj_check
-    CHECK (cnpj ~ '^[0-9A-Z]{12}[0-9]{2}$' AND right(cnpj, 2) = cnpj_check_digits(left(cnpj, 12))) NOT VALID;
+ALTER TABLE tenants ADD CONSTRAINT tenants_cnpj_check CHECK (cnpj ~ '^[0-9A-Z]{12}[0-9]{2}$');
+
+-- A CNPJ that is written from now on must have the right digits; a tenant that was there before can be changed all the same.
+CREATE FUNCTION check_cnpj() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (TG_OP = 'INSERT' OR NEW.cnpj IS DISTINCT FROM OLD.cnpj)
+       AND right(NEW.cnpj, 2) IS DISTINCT FROM cnpj_check_digits(left(NEW.cnpj, 12)) THEN
+        RAISE EXCEPTION 'the check digits of the CNPJ % are wrong', NEW.cnpj USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tenants_cnpj BEFORE INSERT OR UPDATE OF cnpj ON tenants
+    FOR EACH ROW EXECUTE FUNCTION check_cnpj();

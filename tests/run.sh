@@ -49,7 +49,7 @@ start_postgres() { # name, folder of the programs
     local folder=$own/$1
     mkdir -m 777 "$folder"
     port=$(free_port)
-    unprivileged "$2/initdb" -D "$folder/data" --username=postgres --auth=trust --no-sync >/dev/null
+    unprivileged "$2/initdb" -D "$folder/data" --username=postgres --auth=trust --encoding=UTF8 --no-sync >/dev/null
     unprivileged "$2/pg_ctl" -D "$folder/data" -w -o "-p $port -h 127.0.0.1 -k ''" -l "$folder/log" start >/dev/null
     ends+=("unprivileged '$2/pg_ctl' -D '$folder/data' -m immediate stop >/dev/null")
 }

@@ -9,7 +9,49 @@ use actix_web::{HttpRequest, http::header};
 use ipnet::IpNet;
 use painel_shared::config::{ConfigError, Vars};
 
-const VARIABLE: &str = "PAINEL_TRUSTED_PROXIES";
+const PROXIES: &str = "PAINEL_TRUSTED_PROXIES";
+const HEADER: &str = "PAINEL_TRUSTED_HEADER";
+
+/// How a client's address is found.
+#[derive(Clone, Debug)]
+pub struct ClientAddress {
+    proxies: TrustedProxies,
+    header: TrustedHeader,
+}
+
+/// The one header that the proxies write: a client may have sent the other, and they let it pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrustedHeader {
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+impl ClientAddress {
+    /// Reads `PAINEL_TRUSTED_PROXIES` and `PAINEL_TRUSTED_HEADER`.
+    pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        let headers = [("x-forwarded-for", TrustedHeader::XForwardedFor), ("forwarded", TrustedHeader::Forwarded)];
+        Ok(Self {
+            proxies: TrustedProxies::from_vars(vars)?,
+            header: vars.word_or(HEADER, &headers, TrustedHeader::XForwardedFor)?,
+        })
+    }
+
+    /// The client of a request.
+    pub fn of(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr()?.ip().to_canonical();
+        let hops: Vec<Option<IpAddr>> = match self.header {
+            TrustedHeader::XForwardedFor => {
+                listed(request, "x-forwarded-for").iter().map(|hop| address(hop)).collect()
+            }
+            TrustedHeader::Forwarded => {
+                let elements = listed(request, header::FORWARDED.as_str());
+                elements.iter().map(|element| address(parameter_for(element)?)).collect()
+            }
+        };
+        Some(self.proxies.client(peer, hops.into_iter().rev()))
+    }
+}
 
 /// Which proxies are trusted to say whom they were asked by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +68,7 @@ pub enum TrustedProxies {
 impl TrustedProxies {
     /// Reads `PAINEL_TRUSTED_PROXIES`: a count, or networks separated by commas.
     pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
-        let Some(text) = vars.text(VARIABLE).map(str::trim).filter(|text| !text.is_empty()) else {
+        let Some(text) = vars.text(PROXIES).map(str::trim).filter(|text| !text.is_empty()) else {
             return Ok(Self::None);
         };
         if let Ok(count) = text.parse() {
@@ -36,7 +78,7 @@ impl TrustedProxies {
         let networks: Option<Vec<IpNet>> = text.split(',').map(|text| network(text.trim())).collect();
         networks.map(Self::Networks).ok_or_else(|| {
             ConfigError::new(
-                VARIABLE,
+                PROXIES,
                 format!(
                     "is `{text}`; it must be how many proxies there are, or their networks, such as 10.0.0.0/8"
                 ),
@@ -61,24 +103,14 @@ impl TrustedProxies {
         }
         client
     }
-
-    /// The client of a request. `Forwarded` (RFC 7239) goes before `X-Forwarded-For`.
-    pub fn client_of(&self, request: &HttpRequest) -> Option<IpAddr> {
-        let peer = request.peer_addr()?.ip().to_canonical();
-        let forwarded = listed(request, header::FORWARDED.as_str());
-        let hops: Vec<Option<IpAddr>> = if forwarded.is_empty() {
-            listed(request, "x-forwarded-for").iter().map(|hop| address(hop)).collect()
-        } else {
-            forwarded.iter().map(|element| address(parameter_for(element)?)).collect()
-        };
-        Some(self.client(peer, hops.into_iter().rev()))
-    }
 }
 
 /// The elements of a header's list, over all lines of that name.
 fn listed(request: &HttpRequest, name: &str) -> Vec<String> {
-    let lines = request.headers().get_all(name).map(|value| value.to_str().unwrap_or_default());
-    lines.flat_map(|line| line.split(',')).map(|element| element.trim().to_owned()).collect()
+    let lines = request.headers().get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let elements =
+        lines.flat_map(|line| line.split(',').map(|element| element.trim().to_owned()).collect::<Vec<_>>());
+    elements.collect()
 }
 
 /// The `for` of an element of `Forwarded`.

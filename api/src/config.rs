@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use painel_shared::config::{ConfigError, Vars};
 
-use crate::client_address::TrustedProxies;
+use crate::client_address::ClientAddress;
 
 /// Where and how HTTP is served.
 #[derive(Clone, Debug)]
@@ -21,8 +21,9 @@ pub struct HttpConfig {
     pub cache_bytes: u64,
     /// `PAINEL_DRAIN_SECONDS`, default 20: how long requests may go on after SIGTERM.
     pub drain_deadline: Duration,
-    /// `PAINEL_TRUSTED_PROXIES`, default none: how many proxies stand before the API, or their networks.
-    pub trusted_proxies: TrustedProxies,
+    /// `PAINEL_TRUSTED_PROXIES`, default none: how many proxies stand before the API, or their networks; and
+    /// `PAINEL_TRUSTED_HEADER`, default `x-forwarded-for`: the header in which they say whom they were asked by.
+    pub client_address: ClientAddress,
 }
 
 impl HttpConfig {
@@ -36,7 +37,7 @@ impl HttpConfig {
             cors_origins: origins(vars)?,
             cache_bytes: vars.number_or("PAINEL_CACHE_BYTES", 64 * 1024 * 1024)?,
             drain_deadline: vars.seconds_or("PAINEL_DRAIN_SECONDS", 20)?,
-            trusted_proxies: TrustedProxies::from_vars(vars)?,
+            client_address: ClientAddress::from_vars(vars)?,
         })
     }
 }

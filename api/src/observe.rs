@@ -18,7 +18,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    client_address::TrustedProxies,
+    client_address::ClientAddress,
     problem::{self, ApiError},
 };
 
@@ -61,8 +61,8 @@ pub fn trace(request: &HttpRequest) -> TraceContext {
 /// Where a request came from, for the audit log.
 pub fn origin(request: &HttpRequest) -> Origin {
     let agent = request.headers().get(header::USER_AGENT);
-    let proxies = request.app_data::<web::Data<TrustedProxies>>();
-    let client = proxies.and_then(|proxies| proxies.client_of(request));
+    let found = request.app_data::<web::Data<ClientAddress>>();
+    let client = found.and_then(|address| address.of(request));
     Origin {
         ip_address: client.map(|client| client.to_string()),
         user_agent: agent.map(|agent| legible(agent.as_bytes())),

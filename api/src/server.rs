@@ -78,7 +78,7 @@ impl Server {
         let panel = web::Data::new(self.panel);
         let gate = web::Data::new(self.gate);
         let limits = web::Data::from(self.limits);
-        let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.trusted_proxies));
+        let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.client_address));
         let (origins, request_limit) = (self.config.cors_origins, RequestLimit(self.config.request_limit));
         let server = HttpServer::new(move || {
             App::new()
@@ -122,7 +122,7 @@ pub fn from_vars(vars: &Vars, stores: Stores) -> anyhow::Result<Server> {
 fn cors(origins: &[String]) -> Cors {
     let allowed = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
     allowed
-        .allowed_methods(["GET", "POST"])
+        .allowed_methods(["GET", "HEAD", "POST"])
         .allowed_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,

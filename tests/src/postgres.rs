@@ -30,7 +30,7 @@ impl Postgres {
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&postgres.folder.0));
         }
-        postgres.run("initdb", &["--username=postgres", "--auth=trust", "--no-sync"]);
+        postgres.run("initdb", &["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]);
         postgres.control("start");
         postgres
     }

@@ -74,6 +74,15 @@ impl State {
     }
 }
 
+/// A fetch is under way until this is dropped.
+struct UnderWay<'a>(&'a KeySet);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().fetch = None;
+    }
+}
+
 impl KeySet {
     /// Those at that URL, to be fetched anew when they are so old.
     pub(super) fn new(url: &str, refresh_age: Duration) -> anyhow::Result<Self> {
@@ -114,7 +123,7 @@ impl KeySet {
 
     /// Begins a fetch, or joins the one under way; none where it is too early for another.
     fn refresh(&self, state: &mut State) -> Option<Fetch> {
-        if let Some(under_way) = state.fetch.as_ref().filter(|fetch| fetch.peek().is_none()) {
+        if let Some(under_way) = &state.fetch {
             return Some(under_way.clone());
         }
         if state.next_fetch.is_some_and(|at| Instant::now() < at) {
@@ -131,6 +140,8 @@ impl KeySet {
     }
 
     async fn fetch_and_keep(&self) -> Result<(), Arc<str>> {
+        // Dropped last, and also where this is.
+        let _under_way = UnderWay(self);
         let fetched = self.fetch().await;
         let mut state = self.state();
         state.next_fetch = Some(Instant::now() + if fetched.is_ok() { PAUSE } else { PAUSE_AFTER_FAILURE });

@@ -182,7 +182,7 @@ async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Tenants, ApiEr
                ON u.tenant_id = t.id
            WHERE ($3::text IS NULL OR t.status = $3) AND ($4::text IS NULL OR t.plan = $4)
              AND ($5::text IS NULL OR t.segment = $5)
-             AND ($6::text IS NULL OR position(folded($6) IN t.name_folded) > 0 OR position($7 IN t.cnpj) > 0)
+             AND ($6::text IS NULL OR (folded($6) <> '' AND position(folded($6) IN t.name_folded) > 0) OR position($7 IN t.cnpj) > 0)
            ORDER BY
                CASE WHEN $8 = 'name' AND NOT $9 THEN t.name END,
                CASE WHEN $8 = 'name' AND $9 THEN t.name END DESC,
@@ -230,7 +230,7 @@ async fn count(scope: &mut InternalScope, asked: &Asked) -> Result<i64, ApiError
         r#"SELECT count(*) AS "total!" FROM tenants t
            WHERE ($1::text IS NULL OR t.status = $1) AND ($2::text IS NULL OR t.plan = $2)
              AND ($3::text IS NULL OR t.segment = $3)
-             AND ($4::text IS NULL OR position(folded($4) IN t.name_folded) > 0 OR position($5 IN t.cnpj) > 0)"#,
+             AND ($4::text IS NULL OR (folded($4) <> '' AND position(folded($4) IN t.name_folded) > 0) OR position($5 IN t.cnpj) > 0)"#,
         asked.status.wanted(),
         asked.plan,
         asked.segment,

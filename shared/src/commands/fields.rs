@@ -38,10 +38,18 @@ impl Serialize for FieldError {
         struct View<'a> {
             field: &'a str,
             #[serde(flatten)]
-            fault: &'a Fault,
+            fault: Map<String, Value>,
             message: String,
         }
-        View { field: &self.field, fault: &self.fault, message: self.fault.to_string() }.serialize(serializer)
+        let mut fault = match serde_json::to_value(&self.fault) {
+            Ok(Value::Object(fault)) => fault,
+            _ => Map::new(),
+        };
+        // A code that speaks of nothing that a program could use.
+        if fault.get("values").and_then(Value::as_object).is_some_and(Map::is_empty) {
+            fault.remove("values");
+        }
+        View { field: &self.field, fault, message: self.fault.to_string() }.serialize(serializer)
     }
 }
 

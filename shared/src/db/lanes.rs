@@ -78,6 +78,9 @@ struct Lane {
     lanes: Lanes,
     /// How long it waits for the next question.
     idle: Duration,
+    /// How long it keeps its session though somebody always waits.
+    longest: Duration,
+    waits: bool,
     closed: bool,
 }
 
@@ -94,9 +97,11 @@ impl Lanes {
             state.waiting.push_back(Waiting { message, answer });
             if state.waiting.len() > state.idle && state.open < most {
                 state.open += 1;
-                // A session that nobody else can have is not kept from them.
-                let idle = if most > 1 { IDLE } else { Duration::ZERO };
-                tokio::spawn(Lane { lanes: self.clone(), idle, closed: false }.serve(database.clone()));
+                // A session that is the only one is not kept from others.
+                let (idle, longest) = if most > 1 { (IDLE, LONGEST) } else { (Duration::ZERO, Duration::ZERO) };
+                let lane = Lane { lanes: self.clone(), idle, longest, waits: false, closed: false };
+                // Whoever asks may be on a runtime that ends before those of others who ask.
+                database.runtime.spawn(lane.serve(database.clone()));
             }
         }
         self.0.arrived.notify_one();
@@ -106,8 +111,12 @@ impl Lanes {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        if !self.closed {
-            self.lanes.state().open -= 1;
+        let mut state = self.lanes.state();
+        state.idle -= usize::from(self.waits);
+        state.open -= usize::from(!self.closed);
+        if state.open == 0 && !self.closed {
+            // The runtime ends: nobody will answer these.
+            state.waiting.clear();
         }
     }
 }
@@ -115,20 +124,21 @@ impl Drop for Lane {
 impl Lane {
     async fn serve(mut self, database: Database) {
         let mut session: Option<PoolConnection<Postgres>> = None;
-        let mut until = Instant::now() + LONGEST;
+        let mut until = Instant::now();
         while let Some(Waiting { message, answer }) = self.next().await {
             if answer.is_closed() {
                 continue;
             }
-            if Instant::now() > until {
+            if Instant::now() >= until {
                 session = None;
+                until = Instant::now() + self.longest;
             }
             let kept = session.is_some();
-            let mut outcome = Box::pin(ask_on(&database, &mut session, &mut until, &message)).await;
+            let mut outcome = Box::pin(ask_on(&database, &mut session, &message)).await;
             // A session may have ended since it last answered. Nothing was done: these only read.
             if outcome.as_ref().is_err_and(|error| database.learn(error) || kept && is_of_session(error)) {
                 session = None;
-                outcome = Box::pin(ask_on(&database, &mut session, &mut until, &message)).await;
+                outcome = Box::pin(ask_on(&database, &mut session, &message)).await;
             }
             if outcome.as_ref().is_err_and(|error| error.as_database_error().is_none()) {
                 session = None;
@@ -146,14 +156,20 @@ impl Lane {
                 return Some(waiting);
             }
             state.idle += 1;
+            self.waits = true;
         }
         let until = Instant::now() + self.idle;
         loop {
             let timed_out = tokio::time::timeout_at(until, self.lanes.0.arrived.notified()).await.is_err();
             let mut state = self.lanes.state();
             let waiting = state.waiting.pop_front();
+            if !state.waiting.is_empty() {
+                // Several that came at once may have woken one lane only.
+                self.lanes.0.arrived.notify_one();
+            }
             if waiting.is_some() || timed_out {
                 state.idle -= 1;
+                self.waits = false;
                 state.open -= usize::from(waiting.is_none());
                 self.closed = waiting.is_none();
                 return waiting;
@@ -163,19 +179,11 @@ impl Lane {
 }
 
 /// Asks within the limit of a step, on a session that is had first where there is none.
-async fn ask_on(
-    database: &Database,
-    session: &mut Option<PoolConnection<Postgres>>,
-    until: &mut Instant,
-    message: &Message,
-) -> Answers {
+async fn ask_on(database: &Database, session: &mut Option<PoolConnection<Postgres>>, message: &Message) -> Answers {
     let asking = async {
         let session = match session {
             Some(session) => session,
-            None => {
-                *until = Instant::now() + LONGEST;
-                session.insert(database.service().acquire().await?)
-            }
+            None => session.insert(database.service().acquire().await?),
         };
         match carry_out(session, message).await {
             Err(error) if is_unprepared(&error) => {

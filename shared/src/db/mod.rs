@@ -28,6 +28,8 @@ use self::{
     lanes::{Lanes, Message},
     sessions::Sessions,
 };
+use tokio::runtime::Handle;
+
 pub use self::{
     scope::{InternalScope, Member, TenantScope},
     statement::{Batch, Bound, Statement, Value},
@@ -40,7 +42,7 @@ use crate::{
 /// The schema's changes, in order.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// The relational store. Cheap to clone. Questions of people are asked in a [`TenantScope`] or an
+/// The relational store. Cheap to clone. Questions of people are asked [as a tenant](Self::ask_as_tenant) or in an
 /// [`InternalScope`]; only workers, the audit log and the acceptance of commands go in as the service.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -48,6 +50,8 @@ pub struct Database {
     options: Arc<PgConnectOptions>,
     sessions: Sessions,
     lanes: Lanes,
+    /// Where what outlasts a question goes on.
+    runtime: Handle,
     pools: Arc<RwLock<Pools>>,
 }
 
@@ -67,7 +71,7 @@ const STEP_LIMIT: Duration = Duration::from_secs(12);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Database {
-    /// The configured one; connects on first use.
+    /// The configured one; connects on first use. Within the runtime that lives as long as the process.
     pub fn new(config: &DatabaseConfig) -> Result<Self, ConfigError> {
         let options = PgConnectOptions::from_str(config.url.expose_secret())
             .map_err(|_| {
@@ -77,7 +81,7 @@ impl Database {
         let sessions = Sessions::default();
         let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
         let (config, options) = (Arc::new(config.clone()), Arc::new(options));
-        Ok(Self { config, options, sessions, lanes: Lanes::default(), pools })
+        Ok(Self { config, options, sessions, lanes: Lanes::default(), runtime: Handle::current(), pools })
     }
 
     /// The pool, as the role that connects, which sees and may do everything. To be asked for each time: it is replaced
@@ -119,6 +123,11 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         let connecting = tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.options));
         let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
+        if encoding != "UTF8" {
+            let said = format!("the database is encoded in {encoding}, and must be in UTF8");
+            return Err(sqlx::Error::Configuration(said.into()).into());
+        }
         roles::ensure(&mut connection).await?;
         let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
         connection.close().await?;
@@ -165,7 +174,9 @@ impl Database {
         let mut pieces = Vec::new();
         batch.add_to(&mut pieces);
         let message = Message { role: scope::TENANT, tenant: tenant.to_string(), pieces };
-        let lanes = usize::try_from(self.config.max_connections * 3 / 4).unwrap_or(usize::MAX).max(1);
+        // Some are left for those who write.
+        let lanes = (u64::from(self.config.max_connections) * 3 / 4).max(1);
+        let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);
         let answers = self.lanes.ask(self, lanes, message).await?;
         B::read(&mut answers.into_iter())
     }
@@ -184,7 +195,7 @@ impl Database {
             clippy::disallowed_methods,
             reason = "here it is not cancelled, but where nothing comes back at all"
         )]
-        let begun = tokio::spawn(async move { own.limited(own.service().begin_with(statement)).await });
+        let begun = self.runtime.spawn(async move { own.limited(own.service().begin_with(statement)).await });
         begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 }

@@ -8,7 +8,7 @@ use painel_tests::{
     stack::with_stack,
     wait::eventually,
 };
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, header::HeaderValue};
 use serde_json::json;
 use sqlx::Row;
 
@@ -36,7 +36,6 @@ fn a_page_of_an_allowed_origin_reads_every_answer_errors_too() {
         let other = json!({"command_type": "HEALTH_CHECK", "reason": "another"});
 
         let hurried = stack.serve_with(&vars(&[("PAINEL_RATE_CALLER", "1")])).await;
-        hurried.get(COMMANDS).await;
         let slow = stack.serve_with(&vars(&[("PAINEL_HTTP_TIMEOUT_MS", "300")])).await;
         let full = stack.serve_with(&vars(&[("PAINEL_HTTP_IN_FLIGHT", "1")])).await;
         let cut_off = [
@@ -48,7 +47,8 @@ fn a_page_of_an_allowed_origin_reads_every_answer_errors_too() {
         sqlx::query("LOCK TABLE incidents IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let waiting = tokio::spawn({
             let full = full.clone();
-            async move { full.get("/internal/tenants").await }
+            // Refused where the question below has taken the place.
+            async move { while full.get("/internal/tenants").await.status == 503 {} }
         });
         eventually("the one place to be taken", Duration::from_secs(60), || async {
             (full.get("/internal/operations/events").await.status == 503).then_some(())
@@ -67,13 +67,19 @@ fn a_page_of_an_allowed_origin_reads_every_answer_errors_too() {
             (413, &open, post(&open).header("Content-Type", "application/json").body("x".repeat(70_000))),
             (415, &open, post(&open).body("{}")),
             (422, &open, post(&open).json(&other).header("Idempotency-Key", "key")),
-            (429, &hurried, get(&hurried, COMMANDS)),
             (503, &full, get(&full, "/internal/tenants")),
             (503, &slow, get(&slow, "/internal/tenants")),
             (503, &cut_off, get(&cut_off, "/internal/tenants")),
         ];
+        let mut answers = Vec::new();
         for (status, client, request) in asked {
-            let answer = from_a_page(client, request).await;
+            answers.push((status, from_a_page(client, request).await));
+        }
+        let too_often = eventually("one too many in a second", Duration::from_secs(60), || async {
+            Some(from_a_page(&hurried, get(&hurried, COMMANDS)).await).filter(|answer| answer.status == 429)
+        });
+        answers.push((429, too_often.await));
+        for (status, answer) in answers {
             assert_eq!(answer.status, status, "{}", answer.body);
             assert_eq!(answer.headers["access-control-allow-origin"], ORIGIN, "{status}");
             assert_eq!(answer.headers["access-control-allow-credentials"], "true", "{status}");
@@ -108,6 +114,8 @@ fn a_page_may_ask_with_every_header_that_the_api_reads() {
         let allowed = from_a_page(&client.with_token(None), preflight).await;
         assert_eq!(allowed.status, 200);
         let headers = allowed.headers["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+        let methods = allowed.headers["access-control-allow-methods"].to_str().unwrap();
+        assert!(["GET", "HEAD", "POST"].iter().all(|method| methods.contains(method)), "{methods}");
         let missing: Vec<&str> = wanted.split(',').filter(|header| !headers.contains(header)).collect();
         assert!(missing.is_empty(), "{missing:?} are not in {headers}");
     });
@@ -152,13 +160,18 @@ fn readiness_is_told_in_short_and_what_was_found_is_told_again_for_a_moment() {
 fn the_address_in_the_audit_log_is_the_one_that_a_trusted_proxy_was_asked_from() {
     with_stack(|stack| async move {
         let trusting = stack.vars.clone().overridden_by([("PAINEL_TRUSTED_PROXIES", "127.0.0.0/8".to_owned())]);
-        for (vars, noted) in [(&stack.vars, "127.0.0.1"), (&trusting, "203.0.113.9")] {
+        let other = trusting.clone().overridden_by([("PAINEL_TRUSTED_HEADER", "forwarded".to_owned())]);
+        for (vars, noted) in [(&stack.vars, "127.0.0.1"), (&trusting, "203.0.113.9"), (&other, "2001:db8::9")] {
             let client = stack.serve_with(vars).await;
             let request = client
                 .request(Method::POST, COMMANDS)
                 .json(&json!({"command_type": "HEALTH_CHECK"}))
-                .header("X-Forwarded-For", "198.51.100.7, 203.0.113.9, 127.0.0.2")
-                .header("User-Agent", reqwest::header::HeaderValue::from_bytes(b"caf\xc3\xa9\xff").unwrap());
+                .header(
+                    "X-Forwarded-For",
+                    HeaderValue::from_bytes(b"\xff, 198.51.100.7, 203.0.113.9, 127.0.0.2").unwrap(),
+                )
+                .header("Forwarded", "for=198.51.100.7, for=\"[2001:db8::9]:4711\";proto=https, for=127.0.0.2")
+                .header("User-Agent", HeaderValue::from_bytes(b"caf\xc3\xa9\xff").unwrap());
             let id = client.send(request).await.body["command_id"].as_str().unwrap().to_owned();
             let event = sqlx::query("SELECT ip_address, user_agent FROM operational_events WHERE resource_id = $1")
                 .bind(&id)
@@ -190,6 +203,10 @@ fn a_fault_has_a_code_and_values_and_the_message_says_the_first_in_words() {
         let answer =
             client.post(&json!({"command_type": "RESTART_AGENT", "tenant_id": stack.example.tenant})).await;
         assert_eq!(answer.body["message"], "parameters.agent_id is required and must be a UUID");
+        assert_eq!(
+            client.get("/tenant/me").await.body["errors"],
+            json!([{"field": "tenant_id", "code": "required", "message": "is required and must be a UUID"}])
+        );
         let answer = client.post(&json!({"command_type": "MAKE_COFFEE"})).await;
         assert_eq!(answer.body["errors"][0]["code"], "not_one_of");
         assert_eq!(answer.body["errors"][0]["values"]["allowed"][0], "HEALTH_CHECK");

@@ -57,6 +57,31 @@ fn a_new_key_is_found_a_withdrawn_one_goes_on_until_then_and_a_dead_issuer_chang
 }
 
 #[test]
+fn the_set_is_fetched_anew_again_and_again_and_a_withdrawn_key_is_forgotten() {
+    with_stack(|stack| async move {
+        let next = Issuer::open(&stack.folder.join("next.pem")).unwrap();
+        let server = KeyServer::start(Some(keys(&[&stack.issuer]))).await;
+        let vars = stack
+            .vars
+            .clone()
+            .overridden_by([("PAINEL_AUTH_JWKS_URL", server.url()), ("PAINEL_AUTH_JWKS_SECONDS", "1".to_owned())]);
+        let client = stack.serve_with(&vars).await;
+        // Each time another token, which nobody has verified.
+        let status = async || client.with_token(admin(&stack.issuer)).get(COMMANDS).await.status;
+        eventually("the issuer to be asked three times", NEXT_LOOK * 3, || async {
+            assert_eq!(status().await, 200);
+            (server.asked() >= 3).then_some(())
+        })
+        .await;
+        server.set(Some(keys(&[&next])));
+        eventually("the withdrawn key to be forgotten", NEXT_LOOK * 3, || async {
+            (status().await == 401).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
 fn unknown_keys_cost_one_look_at_the_issuer() {
     with_stack(|stack| async move {
         let server = KeyServer::start(Some(keys(&[&stack.issuer]))).await;

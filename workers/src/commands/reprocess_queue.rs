@@ -72,12 +72,13 @@ impl Handler for ReprocessQueue {
         }
         let run = Run { stores: &self.stores, attempt, parameters: &parameters };
         run.finish_taken().await?;
-        let (unreadable, full) = run.move_dead_letters().await?;
+        let Scanned { unreadable, left, full } = run.move_dead_letters().await?;
         if !full {
             run.move_those_without_letters().await?;
         }
         let (moved, skipped) = run.counts().await?;
-        let remaining = self.stores.queue.depth(parameters.queue_name).await?.dead;
+        // What has just been given back may not be counted yet.
+        let remaining = self.stores.queue.depth(parameters.queue_name).await?.dead.max(left);
         match effects::begin(&self.stores.db, attempt).await? {
             Begun::Done(success) => Ok(success),
             Begun::Fresh(effect) => {
@@ -103,6 +104,15 @@ enum Reserved {
     Full,
     /// This attempt has been given up by others.
     GivenUp,
+}
+
+/// What came of a look through a dead-letter queue.
+struct Scanned {
+    unreadable: u64,
+    /// How many were given back.
+    left: u64,
+    /// Whether as many were moved as were asked for.
+    full: bool,
 }
 
 /// A look through a dead-letter queue.
@@ -181,11 +191,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Goes through the dead-letter queue once; how many messages could not be read, and whether as many were moved as were
-    /// asked for.
-    async fn move_dead_letters(&self) -> Result<(u64, bool), HandlerError> {
+    /// Goes through the dead-letter queue once.
+    async fn move_dead_letters(&self) -> Result<Scanned, HandlerError> {
         let mut scan = Scan::default();
         let scanned = self.scan(&mut scan).await;
+        let left = scan.left.len() as u64;
         // What is left is given back whatever came of the scan; a hold that has run out needs no giving back.
         stream::iter(scan.left)
             .for_each_concurrent(AT_ONCE, |delivery| async {
@@ -194,7 +204,7 @@ impl Run<'_> {
                 }
             })
             .await;
-        scanned.map(|()| (scan.unreadable, scan.full))
+        scanned.map(|()| Scanned { unreadable: scan.unreadable, left, full: scan.full })
     }
 
     async fn scan(&self, scan: &mut Scan) -> Result<(), HandlerError> {
