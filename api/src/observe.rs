@@ -169,10 +169,8 @@ fn report(response: &ServiceResponse, method: &Method, began: Instant) {
 
 /// A method as metrics name it: anybody can make one up.
 fn label(method: &Method) -> &'static str {
-    let known =
-        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    let names = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    known.iter().zip(names).find(|(one, _)| *one == method).map_or("other", |(_, name)| name)
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    known.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
 
 /// The caller's id for the request where it is harmless to repeat, otherwise a new one.

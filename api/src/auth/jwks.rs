@@ -99,10 +99,8 @@ impl KeySet {
         let fetch = {
             let mut state = self.state();
             let found = state.find(kid);
-            if found.is_some() && state.is_younger_than(self.refresh_age) {
-                return found.ok_or(KeyError::Unknown);
-            }
-            let fetch = self.refresh(&mut state);
+            let is_fresh = found.is_some() && state.is_younger_than(self.refresh_age);
+            let fetch = if is_fresh { None } else { self.refresh(&mut state) };
             if let Some(key) = found {
                 return Ok(key);
             }

@@ -1,6 +1,9 @@
 //! What the reconciler and REPROCESS_QUEUE ask: what is due, and which commands died.
 
-use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    operation::{query::builders::QueryFluentBuilder, update_item::builders::UpdateItemFluentBuilder},
+    types::AttributeValue,
+};
 use futures::future::try_join_all;
 
 use super::{
@@ -84,17 +87,22 @@ impl CommandStore {
     /// Takes a command out of the index that has ended and owes nothing: a build that does not know the index ended it.
     async fn forget_due(&self, command: &Command) -> Result<(), StoreError> {
         let answer = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(key_item(&command.key)))
+            .out_of_index(&command.key)
             .condition_expression("#status = :status AND attribute_not_exists(owes_event)")
-            .update_expression("REMOVE due_shard, due_at")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":status", AttributeValue::S(command.status.as_str().to_owned()))
             .send()
             .await;
         done_or_refused(answer)
+    }
+
+    /// The update that takes an item out of the index; the condition is the caller's.
+    pub(super) fn out_of_index(&self, key: &CommandKey) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(key)))
+            .update_expression("REMOVE due_shard, due_at")
     }
 
     /// Commands of that queue whose messages were dead-lettered before `before`, oldest first, a page a call.

@@ -211,14 +211,7 @@ impl CommandStore {
         }
         done_or_refused(answer)?;
         tracing::error!(command.id = %key.command_id, "an ended command cannot be read; what it owes is given up");
-        let forget = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(key_item(&key)))
-            .condition_expression("attribute_exists(command_id)")
-            .update_expression("REMOVE due_shard, due_at");
-        done_or_refused(forget.send().await)
+        done_or_refused(self.out_of_index(&key).condition_expression("attribute_exists(command_id)").send().await)
     }
 
     /// Writes the next image where the transition is lawful; else tells what stands.

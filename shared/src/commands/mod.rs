@@ -188,11 +188,6 @@ impl CommandType {
         CATALOGUE.iter().map(Self)
     }
 
-    /// The names of all types as one text, for messages.
-    pub fn names() -> String {
-        Self::all().map(Self::name).collect::<Vec<_>>().join(", ")
-    }
-
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         self.0.name

@@ -13,9 +13,4 @@ impl WorkQueue {
     pub fn named(name: &str) -> Option<Self> {
         Self::all().find(|queue| queue.name() == name)
     }
-
-    /// The names of all queues as one text, for messages.
-    pub fn names() -> String {
-        Self::all().map(Self::name).collect::<Vec<_>>().join(", ")
-    }
 }

@@ -5,9 +5,10 @@
 //! publishing publishes.
 //!
 //! A round costs what is due, not what is stored. It is bounded in what it takes on, and in what each queue can take: on
-//! one that does not answer, a round publishes the first few, and moves some more out of the way of the other queues'. What lost its worker and what waits for another
-//! attempt is published whatever the queue holds. What waits for its first attempt while its queue is long is most
-//! likely in it: such a command is only put off, as new work must not stand behind copies of old work.
+//! one that does not answer, a round publishes the first few, and moves some more out of the way of the other queues'.
+//! What lost its worker and what waits for another attempt is published whatever the queue holds. What waits for its
+//! first attempt while its queue is long is most likely in it: such a command is only put off, as new work must not stand
+//! behind copies of old work.
 
 use std::{
     collections::HashMap,
