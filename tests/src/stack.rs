@@ -49,7 +49,7 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{client::Client, lossy::Lossy, wait::for_a_day_that_lasts};
+use crate::{client::Client, lossy::Lossy, wait::{eventually, for_a_day_that_lasts}};
 
 /// The real PostgreSQL, where its own databases can be made.
 const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/postgres";
@@ -188,7 +188,7 @@ impl Stack {
                 return Err(error);
             }
         }
-        admin(&self.postgres, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await?;
+        drop_database(&self.postgres, &self.database).await?;
         std::fs::remove_dir_all(&self.folder)?;
         Ok(())
     }
@@ -488,6 +488,28 @@ async fn delete_queues(url: &str, prefix: &str) -> anyhow::Result<()> {
     }
     connection.close(200, "done".into()).await?;
     Ok(())
+}
+
+/// Drops the database of a test, whoever is still in it. `WITH (FORCE)` ends the sessions of others as well, and so is
+/// denied to an owner who is no superuser while autovacuum is at work there; a plain `DROP` sends autovacuum away.
+async fn drop_database(server: &str, database: &str) -> anyhow::Result<()> {
+    const OBJECT_IN_USE: &str = "55006";
+    let statement = format!("DROP DATABASE IF EXISTS {database}");
+    let end_own_sessions = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND usename = session_user"
+    );
+    eventually("a test's database is left by everybody", Duration::from_secs(60), || async {
+        let outcome = match admin(server, &end_own_sessions).await {
+            Ok(()) => admin(server, &statement).await,
+            denied => denied,
+        };
+        let in_use = |error: &anyhow::Error| {
+            let error = error.downcast_ref().and_then(sqlx::Error::as_database_error);
+            error.and_then(|error| error.code()).is_some_and(|code| code == OBJECT_IN_USE)
+        };
+        outcome.as_ref().err().is_none_or(|error| !in_use(error)).then_some(outcome)
+    })
+    .await
 }
 
 async fn admin(server: &str, statement: &str) -> anyhow::Result<()> {
