@@ -9,6 +9,7 @@ mod sqs;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use self::{
     rabbitmq::{RabbitMq, RabbitReceipt, RabbitReceiver},
@@ -24,6 +25,9 @@ use crate::{
 
 /// The largest message that either transport takes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// How long making the queues may go on though calls are not answered in time.
+const MIGRATION: Duration = Duration::from_secs(15);
 
 /// The queue did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -92,11 +96,19 @@ impl Queue {
         }
     }
 
-    /// Makes the queues where they are missing; one that differs is an error, and left alone.
+    /// Makes the queues where they are missing; one that differs is an error, and left alone. Each is kept on a disk, which
+    /// may take longer than a call is given: what was not answered in time is made again, which changes nothing.
     pub async fn migrate(&self) -> Result<(), QueueError> {
-        match self {
-            Self::Sqs(sqs) => sqs.migrate().await,
-            Self::RabbitMq(rabbit) => rabbit.migrate().await,
+        let deadline = Instant::now() + MIGRATION;
+        loop {
+            let made = match self {
+                Self::Sqs(sqs) => sqs.migrate().await,
+                Self::RabbitMq(rabbit) => rabbit.migrate().await,
+            };
+            match made {
+                Err(QueueError::TimedOut(_)) if Instant::now() < deadline => {}
+                made => return made,
+            }
         }
     }
 
