@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures GET /tenant/me, computed anew and kept in the process, beside the same SELECT under pgbench: one run,
-# alternating, as ratios. Needs wrk, and the PostgreSQL of the tests with pgbench.
+# Measures GET /tenant/me of a thousand tenants, computed anew and kept in the process, beside the same SELECT under
+# pgbench: one run, alternating, as ratios. Needs wrk, and the PostgreSQL of the tests with pgbench.
 #
 #   tests/reads.sh [postgres://postgres@127.0.0.1:5432/postgres]
 set -euo pipefail
@@ -34,26 +34,50 @@ PAINEL_DATABASE_URL=$url PAINEL_HTTP_ADDR=127.0.0.1:18070 PAINEL_RATE_CALLER=100
 set +a
 target/release/painel migrate >/dev/null
 psql -q -v ON_ERROR_STOP=1 -1 "$url" -f compose/embedded/src/demo_data.sql >/dev/null
-tenant=$(psql -At "$url" -c "SELECT id FROM tenants ORDER BY name LIMIT 1")
-token=$(target/release/painel token --role tenant --tenant "$tenant")
+# A thousand tenants: nobody's computation is shared.
+psql -q -v ON_ERROR_STOP=1 -1 "$url" <<'SQL' >/dev/null
+CREATE FUNCTION nth(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5('tenant ' || n)::uuid $$;
+INSERT INTO tenants (id, name, cnpj, segment, plan)
+SELECT nth(n), 'Tenant ' || n, base || cnpj_check_digits(base), 'varejo', 'starter'
+FROM generate_series(1, 1000) AS n, LATERAL (SELECT lpad(n::text, 12, '9') AS base) AS b;
+INSERT INTO tenant_agents (tenant_id, agent_id)
+SELECT nth(n), a.id FROM generate_series(1, 1000) AS n, (SELECT id FROM agents ORDER BY id LIMIT 3) AS a;
+INSERT INTO tenant_usage_daily (tenant_id, agent_id, date, total_requests, successful_requests, failed_requests,
+    success_rate, avg_response_time_ms, total_tokens_used)
+SELECT tenant_id, agent_id, (now() AT TIME ZONE 'UTC')::date - d, 100, 100, 0, 100, 250, 1000
+FROM tenant_agents, generate_series(1, 90) AS d WHERE tenant_id IN (SELECT nth(n) FROM generate_series(1, 1000) AS n)
+ON CONFLICT DO NOTHING;
+SELECT sum_up_usage(min(date), max(date)) FROM tenant_usage_daily;
+SQL
+psql -q "$url" -c "VACUUM ANALYZE"
+token=$(target/release/painel token --role support)
 target/release/painel-api 2>"$folder/api" &
 started+=($!)
 me=http://$PAINEL_HTTP_ADDR/tenant/me
-until curl -sf "$me" -H "Authorization: Bearer $token" >"$folder/me"; do kill -0 "${started[1]}"; sleep 0.1; done
+tenant=$(psql -At "$url" -c "SELECT nth(1)")
+until curl -sf "$me?tenant_id=$tenant" -H "Authorization: Bearer $token" >"$folder/me"; do kill -0 "${started[1]}"; sleep 0.1; done
+{
+    echo "local tenants = {"
+    psql -At "$url" -c "SELECT format('\"%s\",', nth(n)) FROM generate_series(1, 1000) AS n"
+    echo "}"
+    echo 'request = function() return wrk.format("GET", "/tenant/me?tenant_id=" .. tenants[math.random(#tenants)]) end'
+} >"$folder/tenants.lua"
 
-# The statement of the endpoint, as one client asks it again and again.
-sed "s/TENANT/$tenant/" >"$folder/me.sql" <<'SQL'
+# The statement of the endpoint, as clients ask it again and again.
+cat >"$folder/me.sql" <<'SQL'
+\set n random(1, 1000)
 SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status, t.mrr_estimate_cents, t.created_at,
        p.max_agents, p.max_users, p.max_requests_per_month,
        (SELECT count(*) FROM tenant_agents WHERE tenant_id = t.id AND status = 'active'),
        (SELECT count(*) FROM tenant_users WHERE tenant_id = t.id AND status = 'active'),
        (SELECT COALESCE(sum(total_requests), 0)::bigint FROM tenant_usage_daily
         WHERE tenant_id = t.id AND date >= date_trunc('month', now())::date)
-FROM tenants t JOIN plans p ON p.name = t.plan WHERE t.id = 'TENANT';
+FROM tenants t JOIN plans p ON p.name = t.plan WHERE t.id = nth(:n);
 SQL
 
 http() { # header
-    wrk -t2 -c$clients -d${seconds}s -H "Authorization: Bearer $token" -H "$1" "$me" >"$folder/wrk"
+    wrk -t2 -c$clients -d${seconds}s -s "$folder/tenants.lua" -H "Authorization: Bearer $token" -H "$1" \
+        "http://$PAINEL_HTTP_ADDR" >"$folder/wrk"
     ! grep -q "Non-2xx" "$folder/wrk" || { cat "$folder/wrk" >&2; exit 1; }
     awk '/Requests\/sec/ { print $2 }' "$folder/wrk"
 }

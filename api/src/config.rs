@@ -94,6 +94,13 @@ pub enum TokenUse {
     Id,
 }
 
+impl TokenUse {
+    /// Reads `PAINEL_AUTH_TOKEN_USE`.
+    pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        vars.word_or("PAINEL_AUTH_TOKEN_USE", &[("access", Self::Access), ("id", Self::Id)], Self::Access)
+    }
+}
+
 /// Whose tokens are taken.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
@@ -115,13 +122,12 @@ impl AuthConfig {
         let issuer = vars.required_url("PAINEL_AUTH_ISSUER", &["https", "http"])?;
         let jwks_url = vars.url("PAINEL_AUTH_JWKS_URL", &["https", "http"])?;
         let clients = vars.required("PAINEL_AUTH_CLIENT_IDS", "a comma-separated list of app client ids")?;
-        let uses = [("access", TokenUse::Access), ("id", TokenUse::Id)];
         Ok(Self {
             jwks_url: jwks_url.unwrap_or_else(|| format!("{issuer}/.well-known/jwks.json")),
             jwks_age: vars.seconds_or("PAINEL_AUTH_JWKS_SECONDS", 3_600)?,
             issuer,
             client_ids: clients.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect(),
-            token_use: vars.word_or("PAINEL_AUTH_TOKEN_USE", &uses, TokenUse::Access)?,
+            token_use: TokenUse::from_vars(vars)?,
         })
     }
 }

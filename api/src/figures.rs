@@ -1,11 +1,11 @@
 //! Figures as they are shown: rates, averages, money.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// Per cent, 0 to 100, with two decimals; 0 of nothing is 0.
 pub fn rate(part: i64, whole: i64) -> f64 {
-    if whole == 0 { 0.0 } else { two_decimals(100.0 * float(part) / float(whole)) }
+    if whole <= 0 { 0.0 } else { two_decimals(100.0 * float(part) / float(whole)) }
 }
 
 /// An average weighted by its counts, with two decimals; of nothing it is 0.
@@ -13,9 +13,33 @@ pub fn average(sum: f64, count: i64) -> f64 {
     if count == 0 { 0.0 } else { two_decimals(sum / float(count)) }
 }
 
-/// Reais from cents.
-pub fn reais(cents: i64) -> f64 {
-    float(cents) / 100.0
+/// The average of so many that make up a sum.
+pub fn average_of(sum: i64, count: i64) -> f64 {
+    average(float(sum), count)
+}
+
+/// An amount of money: counted in cents, and shown in reais.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, ToSchema)]
+#[schema(value_type = f64)]
+#[sqlx(transparent)]
+pub struct Reais(i64);
+
+impl Reais {
+    /// So many cents.
+    pub fn of_cents(cents: i64) -> Self {
+        Self(cents)
+    }
+
+    /// A share of it, one of so many; of nobody it is nothing.
+    pub fn shared_by(self, count: i64) -> f64 {
+        average(float(self.0) / 100.0, count)
+    }
+}
+
+impl Serialize for Reais {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(float(self.0) / 100.0)
+    }
 }
 
 /// Rounded to two decimals.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::query::QueryFields;
 
 /// Which of a thing's states is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusFilter {
     /// In use.

@@ -6,28 +6,32 @@
 //! - [`problem`]: the only map from an error to an HTTP answer.
 //! - [`auth`]: who asks, and may what.
 //! - [`limits`]: how many requests, how often, by whom.
-//! - [`caching`]: answers kept in the process, and their headers.
-//! - [`panel`]: what the endpoints stand on.
-//! - [`query`], [`filters`], [`period`], [`figures`]: what is asked, and how figures are shown.
+//! - [`read`]: the one way of every read; [`cache`]: answers kept in the process; [`follow`]: what makes them stale.
+//! - [`state`]: what the endpoints stand on.
+//! - [`query`], [`json`], [`filters`], [`period`], [`figures`], [`time`]: what is asked, and how figures and times are shown.
 //! - [`tenant`], [`internal`]: the tenants' and the operators' endpoints, one a file.
 //! - [`openapi`]: the description of all of it.
 //! - [`health`]: whether this process lives, and whether it can work.
 
 pub mod auth;
-pub mod caching;
+pub mod cache;
 pub mod client_address;
 pub mod config;
 pub mod figures;
 pub mod filters;
+pub mod follow;
 pub mod health;
 pub mod internal;
+pub mod json;
 pub mod limits;
 pub mod observe;
 pub mod openapi;
-pub mod panel;
 pub mod period;
 pub mod problem;
 pub mod query;
+pub mod read;
 pub mod routes;
 pub mod server;
+pub mod state;
 pub mod tenant;
+pub mod time;

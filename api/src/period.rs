@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::query::QueryFields;
 
 /// A period that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub enum Period {
     /// Seven days.
     #[serde(rename = "7d")]
@@ -50,7 +50,7 @@ impl Period {
 }
 
 /// Days from the first to the last, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DayRange {
     /// The first day.
     pub first: NaiveDate,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, http::header::CONTENT_TYPE, web};
+use actix_web::{HttpRequest, web};
 use chrono::NaiveDate;
 use painel_shared::commands::{Fault, FieldError};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::problem::ApiError;
@@ -19,16 +18,19 @@ pub struct QueryFields {
 
 impl QueryFields {
     /// Starts reading. A parameter that stands twice is refused.
-    pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-            .map_err(|_| ApiError::field("query", Fault::NotUtf8))?;
+    pub fn of(request: &HttpRequest) -> Self {
         let mut fields = Self { values: BTreeMap::new(), errors: Vec::new() };
-        for (name, value) in pairs.into_inner() {
-            if fields.values.insert(name.clone(), value).is_some() {
-                fields.refuse(&name, Fault::Duplicate);
+        match web::Query::<Vec<(String, String)>>::from_query(request.query_string()) {
+            Ok(pairs) => {
+                for (name, value) in pairs.into_inner() {
+                    if fields.values.insert(name.clone(), value).is_some() {
+                        fields.refuse(&name, Fault::Duplicate);
+                    }
+                }
             }
+            Err(_) => fields.refuse("query", Fault::NotUtf8),
         }
-        Ok(fields)
+        fields
     }
 
     /// A parameter that may be absent; `fault` is what is wrong where it cannot be read.
@@ -93,18 +95,6 @@ impl QueryFields {
     }
 }
 
-/// The JSON object that is the request's body.
-pub fn json_object(request: &HttpRequest, body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let json = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = json.and_then(|value| value.split(';').next()).map(str::trim);
-    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
-        return Err(ApiError::NotJson);
-    }
-    let refused =
-        |error: serde_json::Error| ApiError::field("body", Fault::NotAJsonObject { reason: error.to_string() });
-    serde_json::from_slice(body).map_err(refused)
-}
-
 /// A UUID that stands in the path.
 pub fn uuid_in_path(name: &str, text: &str) -> Result<Uuid, ApiError> {
     let parsed = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
@@ -112,7 +102,7 @@ pub fn uuid_in_path(name: &str, text: &str) -> Result<Uuid, ApiError> {
 }
 
 /// Which part of a long list is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Page {
     /// How many at most.
     pub limit: i64,
@@ -130,5 +120,43 @@ impl Page {
             limit: fields.number("limit", 1..=100, default_limit).into(),
             offset: fields.number("offset", 0..=Self::FARTHEST, 0).into(),
         }
+    }
+}
+
+/// Which part of a list is asked for that is ordered by something, and then by an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct After {
+    /// How many at most.
+    pub limit: u32,
+    /// Behind which one.
+    pub after: Option<Uuid>,
+}
+
+impl After {
+    /// Reads `limit` (1 to 100) and `cursor`.
+    pub fn read(fields: &mut QueryFields, default_limit: u32) -> Self {
+        let uuid = |text: &str| Uuid::try_parse(text).ok();
+        Self {
+            limit: fields.number("limit", 1..=100, default_limit),
+            after: fields.optional("cursor", || Fault::BadCursor, uuid),
+        }
+    }
+
+    /// So many are asked for, so that it shows whether there are more.
+    pub fn one_more(self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+
+    /// Refuses a cursor behind which nothing can be.
+    pub fn check(self, known: bool) -> Result<(), ApiError> {
+        if self.after.is_some() && !known { Err(ApiError::field("cursor", Fault::BadCursor)) } else { Ok(()) }
+    }
+
+    /// Leaves the page; where the next one begins, if there is one.
+    pub fn cut<T>(self, rows: &mut Vec<T>, id: impl Fn(&T) -> Uuid) -> Option<Uuid> {
+        let page = self.limit as usize;
+        let more = rows.len() > page;
+        rows.truncate(page);
+        rows.last().filter(|_| more).map(id)
     }
 }

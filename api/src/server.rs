@@ -19,14 +19,15 @@ use painel_shared::{config::Vars, stores::Stores};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{Gate, Verifier},
-    caching::Answers,
+    auth::{Authenticator, Verifier},
+    cache::QueryCache,
     config::{AuthConfig, HttpConfig, LimitsConfig},
+    follow::Follower,
     health::Checks,
     limits::{Limits, admit},
     observe::{self, RequestLimit},
-    panel::Panel,
     routes,
+    state::AppState,
 };
 
 /// The largest body that is read.
@@ -42,9 +43,9 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     config: HttpConfig,
-    panel: Panel,
+    state: AppState,
     checks: Checks,
-    gate: Gate,
+    authenticator: Authenticator,
     limits: Arc<Limits>,
 }
 
@@ -62,10 +63,10 @@ impl Server {
             .with_context(|| format!("PAINEL_HTTP_ADDR is {wanted}, and it cannot be listened on"))?;
         let address = listener.local_addr()?;
         let limits = Arc::new(Limits::new(limits));
-        let gate = Gate::new(Verifier::new(auth)?, Arc::clone(&limits), stores.db.clone());
-        let answers = Answers::new(config.cache_bytes, stores.commands.clone());
+        let authenticator = Authenticator::new(Verifier::new(auth)?, Arc::clone(&limits), stores.db.clone());
+        let cache = QueryCache::new(config.cache_bytes);
         let checks = Checks::new(stores.clone());
-        Ok(Self { listener, address, config, panel: Panel { stores, answers }, checks, gate, limits })
+        Ok(Self { listener, address, config, state: AppState { stores, cache }, checks, authenticator, limits })
     }
 
     /// Where it listens; tells the port where any free one was asked for.
@@ -75,15 +76,18 @@ impl Server {
 
     /// Serves until `shutdown`; then lets running requests finish within the drain deadline.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let panel = web::Data::new(self.panel);
-        let gate = web::Data::new(self.gate);
+        let mut follower = Follower::new(self.state.stores.db.clone(), self.state.cache.clone());
+        follower.begin().await;
+        tokio::spawn(follower.follow(shutdown.clone()));
+        let state = web::Data::new(self.state);
+        let authenticator = web::Data::new(self.authenticator);
         let limits = web::Data::from(self.limits);
         let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.client_address));
         let (origins, request_limit) = (self.config.cors_origins, RequestLimit(self.config.request_limit));
         let server = HttpServer::new(move || {
             App::new()
-                .app_data(panel.clone())
-                .app_data(gate.clone())
+                .app_data(state.clone())
+                .app_data(authenticator.clone())
                 .app_data(checks.clone())
                 .app_data(proxies.clone())
                 .app_data(limits.clone())

@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::program::Folder;
+use tempfile::TempDir;
 
 /// How long a broker may take to start.
 const START: Duration = Duration::from_secs(60);
 
 /// A broker with a node name, ports and files of its own.
 pub struct Broker {
-    folder: Folder,
+    folder: TempDir,
     node: String,
     port: u16,
     distribution_port: u16,
@@ -26,11 +26,11 @@ pub struct Broker {
 impl Broker {
     /// Starts one, and waits until it accepts connections.
     pub fn start() -> Self {
-        let folder = Folder::fresh();
-        std::fs::write(folder.0.join("rabbit.conf"), "loopback_users.guest = true\n").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rabbit.conf"), "loopback_users.guest = true\n").unwrap();
         let node = format!("painel-{}@localhost", uuid::Uuid::new_v4().simple());
         let (port, distribution_port) = (free_port(), free_port());
-        let server = server(&folder.0, &node, port, distribution_port);
+        let server = server(folder.path(), &node, port, distribution_port);
         let broker = Self { folder, node, port, distribution_port, server };
         broker.await_listening();
         broker
@@ -61,7 +61,7 @@ impl Broker {
 
     /// Starts it anew on the same files; when it began to accept connections.
     pub fn start_again(&mut self) -> Instant {
-        self.server = server(&self.folder.0, &self.node, self.port, self.distribution_port);
+        self.server = server(self.folder.path(), &self.node, self.port, self.distribution_port);
         self.await_listening();
         Instant::now()
     }
@@ -69,7 +69,7 @@ impl Broker {
     /// Runs `rabbitmqctl` on it.
     pub fn control(&self, arguments: &[&str]) {
         let mut command = Command::new(program("rabbitmqctl"));
-        let ran = environment(&mut command, &self.folder.0).arg("-n").arg(&self.node).args(arguments).output();
+        let ran = environment(&mut command, self.folder.path()).arg("-n").arg(&self.node).args(arguments).output();
         let ran = ran.unwrap();
         assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
     }
@@ -84,7 +84,7 @@ impl Broker {
     }
 
     fn printed(&self) -> String {
-        std::fs::read_to_string(self.folder.0.join("out")).unwrap_or_default()
+        std::fs::read_to_string(self.folder.path().join("out")).unwrap_or_default()
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod bench;
 pub mod broker;
+pub mod browser;
 pub mod client;
+pub mod exchanges;
 pub mod fleet;
 pub mod host;
 pub mod key_server;

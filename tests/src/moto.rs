@@ -11,8 +11,7 @@ use std::{
 
 use painel_shared::ids::TenantId;
 use serde_json::{Value, json};
-
-use crate::program::Folder;
+use tempfile::TempDir;
 
 /// The group of the administrators among the operators.
 pub const INTERNAL_ADMIN: &str = "INTERNAL_ADMIN";
@@ -29,7 +28,7 @@ const PASSWORD: &str = "Correct-horse-1";
 
 /// A server on a free port; killed when it is dropped, with all that it holds.
 pub struct Moto {
-    folder: Folder,
+    folder: TempDir,
     server: Child,
     url: String,
 }
@@ -37,8 +36,8 @@ pub struct Moto {
 impl Moto {
     /// Starts one, and waits until it listens.
     pub fn start() -> Self {
-        let folder = Folder::fresh();
-        let out = File::create(folder.0.join("out")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let out = File::create(folder.path().join("out")).unwrap();
         let program = std::env::var(PROGRAM_VARIABLE).unwrap_or_else(|_| "moto_server".to_owned());
         let server = Command::new(&program)
             .args(["-H", "127.0.0.1", "-p", "0"])
@@ -98,7 +97,7 @@ impl Moto {
     }
 
     fn printed(&self) -> String {
-        std::fs::read_to_string(self.folder.0.join("out")).unwrap_or_default()
+        std::fs::read_to_string(self.folder.path().join("out")).unwrap_or_default()
     }
 }
 

@@ -6,11 +6,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::program::Folder;
+use tempfile::TempDir;
 
 /// A cluster with a port and files of its own.
 pub struct Postgres {
-    folder: Folder,
+    folder: TempDir,
     programs: PathBuf,
     port: u16,
     settings: &'static str,
@@ -24,11 +24,11 @@ impl Postgres {
 
     /// The same, with settings as the server's command line has them.
     pub fn start_with(settings: &'static str) -> Self {
-        let folder = Folder::fresh();
+        let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let postgres = Self { folder, programs: programs(), port, settings };
         if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&postgres.folder.0));
+            run(Command::new("chown").arg("postgres").arg(postgres.folder.path()));
         }
         postgres.run("initdb", &["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]);
         postgres.control("start");
@@ -48,7 +48,7 @@ impl Postgres {
 
     fn control(&self, what: &str) {
         let options = format!("-p {} -h 127.0.0.1 -k '' {}", self.port, self.settings);
-        let log = self.folder.0.join("log");
+        let log = self.folder.path().join("log");
         let more: Vec<&str> = match what {
             "start" => vec!["-w", "-o", &options, "-l", log.to_str().unwrap(), "start"],
             // As a crash: no checkpoint is made, and connections are cut.
@@ -68,7 +68,7 @@ impl Postgres {
             }
             false => Command::new(path),
         };
-        command.arg("-D").arg(self.folder.0.join("data")).args(arguments).current_dir("/");
+        command.arg("-D").arg(self.folder.path().join("data")).args(arguments).current_dir("/");
         run(&mut command);
     }
 }

@@ -103,21 +103,3 @@ impl Drop for Program {
         let _ = self.child.wait();
     }
 }
-
-/// A folder that goes when it is dropped.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    /// A fresh one.
-    pub fn fresh() -> Self {
-        let path = std::env::temp_dir().join(format!("painel-test-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}

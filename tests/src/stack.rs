@@ -49,7 +49,11 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{client::Client, lossy::Lossy, wait::{eventually, for_a_day_that_lasts}};
+use crate::{
+    client::Client,
+    lossy::Lossy,
+    wait::{eventually, for_a_day_that_lasts},
+};
 
 /// The real PostgreSQL, where its own databases can be made.
 const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/postgres";
@@ -113,8 +117,7 @@ where
 
 impl Stack {
     async fn start(set: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("painel-test-{}", Uuid::new_v4()));
-        std::fs::create_dir(&folder)?;
+        let folder = tempfile::Builder::new().prefix("painel-test-").tempdir()?.keep();
         let issuer = Issuer::open(issuer_key())?;
         let stand_ins =
             StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?, ANYWHERE)?;
@@ -523,7 +526,8 @@ async fn admin(server: &str, statement: &str) -> anyhow::Result<()> {
 fn issuer_key() -> &'static Path {
     static KEY: OnceLock<PathBuf> = OnceLock::new();
     KEY.get_or_init(|| {
-        let file = std::env::temp_dir().join(format!("painel-test-issuer-{}.pem", Uuid::new_v4()));
+        let folder = tempfile::Builder::new().prefix("painel-test-issuer-").tempdir().unwrap().keep();
+        let file = folder.join("issuer.pem");
         Issuer::open(&file).unwrap();
         file
     })

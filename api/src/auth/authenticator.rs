@@ -21,9 +21,9 @@ const MEMBERS_AT_MOST: u64 = 100_000;
 const TOKEN_AGE: Duration = Duration::from_secs(5);
 const TOKENS_AT_MOST: u64 = 100_000;
 
-/// Lets callers in.
+/// Tells who asks.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Authenticator {
     verifier: Verifier,
     limits: Arc<Limits>,
     db: Database,
@@ -31,8 +31,8 @@ pub struct Gate {
     tokens: Cache<String, Verified>,
 }
 
-impl Gate {
-    /// A gate with that verifier and those limits, which finds users' tenants in `db`.
+impl Authenticator {
+    /// One with that verifier and those limits, which finds users' tenants in `db`.
     pub fn new(verifier: Verifier, limits: Arc<Limits>, db: Database) -> Self {
         let members = Cache::builder().max_capacity(MEMBERS_AT_MOST).time_to_live(MEMBER_AGE).build();
         let tokens = Cache::builder().max_capacity(TOKENS_AT_MOST).time_to_live(TOKEN_AGE).build();
@@ -40,7 +40,7 @@ impl Gate {
     }
 
     /// The caller whose token this is.
-    pub(super) async fn identify(&self, token: &str) -> Result<Caller, ApiError> {
+    pub(super) async fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
         let mut caller = self.verify(token).await?;
         self.limits.check_caller(&caller.sub)?;
         // Operators are no tenant's users.

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use painel_shared::{commands::Fault, db::Member, ids::TenantId};
 
-use super::Gate;
+use super::Authenticator;
 use crate::{problem::ApiError, query::QueryFields};
 
 /// A group of the user pool that means something here.
@@ -103,10 +103,12 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let token = bearer(request).map(str::to_owned);
-        let gate = request.app_data::<web::Data<Gate>>().cloned();
+        let authenticator = request.app_data::<web::Data<Authenticator>>().cloned();
         Box::pin(async move {
-            let (Some(token), Some(gate)) = (token, gate) else { return Err(ApiError::Unauthorized) };
-            gate.identify(&token).await
+            let (Some(token), Some(authenticator)) = (token, authenticator) else {
+                return Err(ApiError::Unauthorized);
+            };
+            authenticator.authenticate(&token).await
         })
     }
 }

@@ -1,12 +1,12 @@
 //! Who asks, and may what. The only place that speaks of jsonwebtoken.
 
+mod authenticator;
 mod caller;
 mod cognito;
-mod gate;
 mod jwks;
 
 pub use self::{
+    authenticator::Authenticator,
     caller::{Caller, Group},
     cognito::Verifier,
-    gate::Gate,
 };

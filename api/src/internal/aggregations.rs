@@ -9,32 +9,36 @@ use actix_web::{
 use chrono::{Days, NaiveDate};
 use painel_shared::{
     commands::{Fault, Fields},
-    db::InternalScope,
     ids::TenantId,
     rollup::{Aggregation, RollupRun},
-    time::{Timestamp, millis, today},
+    statement,
+    time::today,
 };
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     auth::Caller,
-    caching::{About, Question},
+    cache::{CacheTag, Lifetime},
     figures::two_decimals,
+    json::json_object,
     observe,
     openapi::{ReadProblems, WriteProblems},
-    panel::Panel,
     problem::ApiError,
-    query::{QueryFields, json_object},
+    query::After,
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 /// The most days that one request may ask for.
 const LONGEST: i64 = 366;
 const PAGE: u32 = 50;
 /// How long an answer is good on which every run has ended, and another one.
-const SETTLED: Duration = Duration::from_secs(60);
-const UNSETTLED: Duration = Duration::from_secs(1);
+const SETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(60));
+const UNSETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(1));
 
 /// Which days are to be rolled up.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,7 +53,7 @@ pub struct AggregationRequest {
 }
 
 /// A day's run.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = Run)]
 pub struct RunView {
     run_id: Uuid,
@@ -66,15 +70,9 @@ pub struct RunView {
     duration_ms: Option<i64>,
     error: Option<String>,
     requested_by: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    started_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    finished_at: Option<Timestamp>,
+    created_at: Time,
+    started_at: Option<Time>,
+    finished_at: Option<Time>,
 }
 
 impl From<RollupRun> for RunView {
@@ -92,9 +90,9 @@ impl From<RollupRun> for RunView {
             duration_ms: signed(run.duration_ms),
             error: run.error,
             requested_by: run.requested_by,
-            created_at: run.created_at,
-            started_at: run.started_at,
-            finished_at: run.finished_at,
+            created_at: run.created_at.into(),
+            started_at: run.started_at.map(Time::from),
+            finished_at: run.finished_at.map(Time::from),
         }
     }
 }
@@ -117,12 +115,12 @@ pub struct Accepted {
 pub async fn create(
     caller: Caller,
     request: HttpRequest,
-    panel: Data<Panel>,
+    state: Data<AppState>,
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
     caller.require_internal()?;
     let asked = read_body(&request, &body, &caller)?;
-    let runs = panel.accept_aggregation(asked, observe::origin(&request)).await?;
+    let runs = state.accept_aggregation(asked, observe::origin(&request)).await?;
     let runs = runs.into_iter().map(RunView::from).collect();
     Ok(HttpResponse::Accepted().json(Accepted { runs, message: "The days were accepted and will be rolled up." }))
 }
@@ -159,6 +157,8 @@ pub struct Runs {
     runs: Vec<RunView>,
     /// Of all runs that match, not of this page alone.
     progress: Progress,
+    /// Where the next page begins; null on the last one.
+    next_cursor: Option<Uuid>,
 }
 
 /// How far the runs have come.
@@ -188,32 +188,6 @@ pub enum RunStateFilter {
     Failed,
 }
 
-/// What is asked for.
-#[derive(Debug)]
-struct Asked {
-    from: Option<NaiveDate>,
-    to: Option<NaiveDate>,
-    tenant: Option<Uuid>,
-    state: Option<&'static str>,
-    limit: i64,
-}
-
-impl Asked {
-    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
-        let states = ["queued", "running", "succeeded", "failed"].map(|state| (state, state));
-        let mut fields = QueryFields::of(request)?;
-        let asked = Self {
-            from: fields.date("from"),
-            to: fields.date("to"),
-            tenant: fields.uuid("tenant_id"),
-            state: fields.word("state", &states),
-            limit: fields.number("limit", 1..=100, PAGE).into(),
-        };
-        fields.finish()?;
-        Ok(asked)
-    }
-}
-
 /// `GET`: the runs and their state.
 #[utoipa::path(
     get, path = "/internal/operations/aggregations", tag = "internal",
@@ -223,44 +197,63 @@ impl Asked {
         ("tenant_id" = Option<Uuid>, Query, description = "Only of this tenant alone."),
         ("state" = Option<RunStateFilter>, Query, description = "Only in this state."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
+        ("cursor" = Option<Uuid>, Query, description = "The next_cursor of an earlier answer."),
     ),
     responses((status = 200, body = Runs), ReadProblems),
 )]
-pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    let asked = Asked::read(&request)?;
-    let question = Question { about: About::Runs, text: format!("runs {asked:?}"), max_age: SETTLED };
-    let compute = async {
-        let runs = panel.in_internal(async |scope| find(scope, &asked).await).await?;
-        let done = runs.progress.days_done + runs.progress.days_failed == runs.progress.days_total;
-        Ok((runs, if done { SETTLED } else { UNSETTLED }))
-    };
-    panel.answers.answer_afresh(&request, question, compute).await
+pub async fn list(read: Read<RunsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
 }
 
-async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Runs, ApiError> {
-    let progress = progress(scope, asked).await?;
-    let runs = sqlx::query_as!(
-        RunView,
-        "SELECT id AS run_id, day, tenant_id, state, attempt, max_attempts, rows_read, groups_written, duration_ms, error,
-                requested_by, created_at, started_at, finished_at
-         FROM rollup_runs
-         WHERE ($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
-           AND ($3::uuid IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR state = $4)
-         ORDER BY created_at DESC, day DESC, id DESC LIMIT $5",
-        asked.from,
-        asked.to,
-        asked.tenant,
-        asked.state,
-        asked.limit,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    Ok(Runs { runs, progress })
+/// A page of the runs that fit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunsQuery {
+    from: Option<NaiveDate>,
+    to: Option<NaiveDate>,
+    tenant: Option<Uuid>,
+    state: Option<&'static str>,
+    page: After,
 }
 
-async fn progress(scope: &mut InternalScope, asked: &Asked) -> Result<Progress, ApiError> {
-    let row = sqlx::query!(
+statement!(
+    RUNS: RunView =
+        r#"SELECT id AS run_id, day, tenant_id, state, attempt, max_attempts, rows_read, groups_written, duration_ms,
+                  error, requested_by, created_at AS "created_at: Time", started_at AS "started_at: Time",
+                  finished_at AS "finished_at: Time"
+           FROM rollup_runs
+           WHERE ($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
+             AND ($3::uuid IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR state = $4)
+             AND ($5::uuid IS NULL OR
+                  (created_at, day, id) < (SELECT created_at, day, id FROM rollup_runs WHERE id = $5))
+           ORDER BY created_at DESC, day DESC, id DESC LIMIT $6"#,
+    None::<NaiveDate>,
+    None::<NaiveDate>,
+    None::<Uuid>,
+    None::<String>,
+    None::<Uuid>,
+    0,
+);
+
+#[derive(FromRow)]
+struct Known {
+    #[expect(dead_code, reason = "that there is one says all")]
+    id: Uuid,
+}
+
+statement!(RUN: Known = "SELECT id FROM rollup_runs WHERE id = $1", None::<Uuid>);
+
+#[derive(FromRow)]
+struct ProgressRow {
+    total: i64,
+    done: i64,
+    failed: i64,
+    rows: i64,
+    rows_per_second: Option<f64>,
+    eta_seconds: Option<f64>,
+}
+
+statement!(
+    PROGRESS: ProgressRow =
         r#"SELECT count(*) AS "total!", count(*) FILTER (WHERE state = 'succeeded') AS "done!",
                   count(*) FILTER (WHERE state = 'failed') AS "failed!",
                   COALESCE(sum(rows_read), 0)::bigint AS "rows!",
@@ -271,19 +264,59 @@ async fn progress(scope: &mut InternalScope, asked: &Asked) -> Result<Progress, 
            FROM rollup_runs
            WHERE ($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
              AND ($3::uuid IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR state = $4)"#,
-        asked.from,
-        asked.to,
-        asked.tenant,
-        asked.state,
-    )
-    .fetch_one(scope.connection())
-    .await?;
-    Ok(Progress {
-        days_total: row.total,
-        days_done: row.done,
-        days_failed: row.failed,
-        rows_read: row.rows,
-        rows_per_second: row.rows_per_second.map_or(0.0, two_decimals),
-        eta_seconds: row.eta_seconds.map(two_decimals),
-    })
+    None::<NaiveDate>,
+    None::<NaiveDate>,
+    None::<Uuid>,
+    None::<String>,
+);
+
+impl Query for RunsQuery {
+    type Answer = Runs;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let states = ["queued", "running", "succeeded", "failed"].map(|state| (state, state));
+        let fields = asked.by_operator()?;
+        Ok(Self {
+            from: fields.date("from"),
+            to: fields.date("to"),
+            tenant: fields.uuid("tenant_id"),
+            state: fields.word("state", &states),
+            page: After::read(fields, PAGE),
+        })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Runs
+    }
+
+    fn lifetime(answer: &Runs) -> Lifetime {
+        let Progress { days_total, days_done, days_failed, .. } = answer.progress;
+        if days_done + days_failed == days_total { SETTLED } else { UNSETTLED }
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Runs, ApiError> {
+        let Self { from, to, tenant, state: wanted, page } = *self;
+        let filter = [from.into(), to.into(), tenant.into(), wanted.into()];
+        let [from, to, tenant, wanted] = filter.clone();
+        let runs = RUNS.bind([from, to, tenant, wanted, page.after.into(), page.one_more().into()]);
+        let batch = (RUN.bind([page.after.into()]), PROGRESS.bind(filter), runs);
+        let (known, mut progress, mut runs) = state.stores.db.ask_as_operator(&batch).await?;
+        page.check(!known.is_empty())?;
+        let next_cursor = page.cut(&mut runs, |run| run.run_id);
+        let progress = progress.pop().ok_or_else(|| ApiError::Failed("runs were not counted".to_owned()))?;
+        Ok(Runs { runs, progress: progress.into(), next_cursor })
+    }
+}
+
+impl From<ProgressRow> for Progress {
+    fn from(row: ProgressRow) -> Self {
+        Self {
+            days_total: row.total,
+            days_done: row.done,
+            days_failed: row.failed,
+            rows_read: row.rows,
+            rows_per_second: row.rows_per_second.map_or(0.0, two_decimals),
+            eta_seconds: row.eta_seconds.map(two_decimals),
+        }
+    }
 }

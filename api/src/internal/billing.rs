@@ -5,25 +5,25 @@
 
 use std::{collections::BTreeMap, ops::RangeBounds, time::Duration};
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
-use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime};
-use painel_shared::{db::InternalScope, time::Timestamp};
+use actix_web::HttpResponse;
+use chrono::{Datelike, Days, Months, NaiveDate};
+use painel_shared::statement;
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
-    figures::{average, rate, reais},
+    cache::{CacheTag, Lifetime},
+    figures::{Reais, rate},
     openapi::ReadProblems,
-    panel::Panel,
     period::{DayRange, Period},
     problem::ApiError,
-    query::QueryFields,
+    read::{Asked, Query, Read},
+    state::AppState,
 };
 
 /// How long an answer is good.
-const FIFTEEN_MINUTES: Duration = Duration::from_secs(900);
+const FIFTEEN_MINUTES: Lifetime = Lifetime::Private(Duration::from_secs(900));
 /// How many calendar months are shown. No period is longer, so that their history holds every period.
 const MONTHS: u32 = 12;
 
@@ -46,16 +46,17 @@ pub struct Billing {
 /// MRR at the end of the period, and what moved it since the period's beginning.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FinancialSummary {
-    total_mrr: f64,
+    total_mrr: Reais,
     /// Twelve times the MRR.
-    total_arr: f64,
+    total_arr: Reais,
     /// Of the tenants that pay.
     avg_mrr_per_tenant: f64,
-    new_mrr_this_period: f64,
-    churned_mrr_this_period: f64,
-    expansion_mrr_this_period: f64,
-    contraction_mrr_this_period: f64,
-    /// Churned MRR, per cent of the MRR at the period's beginning.
+    new_mrr_this_period: Reais,
+    churned_mrr_this_period: Reais,
+    expansion_mrr_this_period: Reais,
+    contraction_mrr_this_period: Reais,
+    /// Churned MRR, per cent of the MRR at the period's beginning, and at most all of it: what came in the period may leave
+    /// in it, too.
     churn_rate: f64,
 }
 
@@ -65,7 +66,7 @@ pub struct PlanRevenue {
     plan_name: String,
     /// Tenants that pay.
     tenant_count: i64,
-    total_mrr: f64,
+    total_mrr: Reais,
 }
 
 /// One segment, at the end of the period. A tenant's segment is what it is today: its history is not kept.
@@ -74,7 +75,7 @@ pub struct SegmentRevenue {
     segment: String,
     /// Tenants that pay.
     tenant_count: i64,
-    total_mrr: f64,
+    total_mrr: Reais,
 }
 
 /// One day.
@@ -82,7 +83,7 @@ pub struct SegmentRevenue {
 pub struct RevenueDay {
     date: NaiveDate,
     /// At the end of the day.
-    mrr: f64,
+    mrr: Reais,
     /// Tenants that began to pay, also those that had paid before.
     new_tenants: i64,
     /// Tenants that cancelled.
@@ -95,17 +96,17 @@ pub struct MonthMovements {
     /// `YYYY-MM`.
     month: String,
     /// MRR before its first day.
-    opening: f64,
+    opening: Reais,
     /// MRR of tenants that began to pay, also of those that had paid before.
-    new: f64,
+    new: Reais,
     /// MRR gained by upgrades.
-    expansion: f64,
+    expansion: Reais,
     /// MRR lost by downgrades.
-    contraction: f64,
+    contraction: Reais,
     /// MRR lost by cancellations.
-    churned: f64,
+    churned: Reais,
     /// MRR at the end of its last day, or of the period if that is earlier.
-    closing: f64,
+    closing: Reais,
 }
 
 /// The platform's revenue.
@@ -114,14 +115,15 @@ pub struct MonthMovements {
     params(("period" = Option<Period>, Query, description = "By default 30d.")),
     responses((status = 200, body = Billing), ReadProblems),
 )]
-pub async fn overview(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    caller.require_internal_admin()?;
-    let mut fields = QueryFields::of(&request)?;
-    let period = Period::read(&mut fields);
-    fields.finish()?;
-    let text = format!("billing {:?}", period.days());
-    let question = Question { about: About::Everyone, text, max_age: FIFTEEN_MINUTES };
-    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, period).await)).await
+pub async fn overview(read: Read<BillingQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
+}
+
+/// The platform's revenue on the days of a period.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BillingQuery {
+    period: Period,
+    days: DayRange,
 }
 
 /// What the events of some days did to MRR, in cents.
@@ -159,6 +161,7 @@ impl Movements {
 type History = BTreeMap<NaiveDate, Movements>;
 
 /// What the tenants of one plan and segment pay, in cents.
+#[derive(FromRow)]
 struct Group {
     plan: String,
     segment: String,
@@ -174,52 +177,36 @@ struct Share {
     mrr: i64,
 }
 
-async fn find(scope: &mut InternalScope, period: Period) -> Result<Billing, ApiError> {
-    let days = period.days();
-    let groups = groups(scope, days).await?;
-    let history = history(scope, days).await?;
-    let paying = groups.iter().map(|group| group.tenants).sum();
-    let plan = |(name, share): (&str, Share)| PlanRevenue {
-        plan_name: name.to_owned(),
-        tenant_count: share.tenants,
-        total_mrr: reais(share.mrr),
-    };
-    let segment = |(name, share): (&str, Share)| SegmentRevenue {
-        segment: name.to_owned(),
-        tenant_count: share.tenants,
-        total_mrr: reais(share.mrr),
-    };
-    Ok(Billing {
-        period: period.as_str(),
-        financial_summary: financial_summary(&history, days, paying),
-        by_plan: shares(&groups, |group| group.plan.as_str()).into_iter().map(plan).collect(),
-        by_segment: shares(&groups, |group| group.segment.as_str()).into_iter().map(segment).collect(),
-        revenue_trend: revenue_trend(&history, days),
-        monthly_movements: monthly_movements(&history, days),
-    })
-}
-
-/// A tenant counts where its MRR is above zero. One whose history is broken, so that it is below, is not counted,
-/// but stays in the sums: they must agree with the history's.
-async fn groups(scope: &mut InternalScope, days: DayRange) -> Result<Vec<Group>, ApiError> {
-    let groups = sqlx::query_as!(
-        Group,
+// A tenant counts where its MRR is above zero. One whose history is broken, so that it is below, is not counted, but
+// stays in the sums: they must agree with the history's.
+statement!(
+    GROUPS: Group =
         r#"SELECT s.plan AS "plan!", t.segment, count(*) FILTER (WHERE s.mrr > 0) AS "tenants!",
                   COALESCE(sum(s.mrr), 0)::bigint AS "mrr!"
            FROM (
                SELECT tenant_id, (array_agg(plan ORDER BY occurred_at DESC, id DESC))[1] AS plan,
                       sum(mrr_after_cents - mrr_before_cents) AS mrr
-               FROM subscription_events WHERE occurred_at < $1 GROUP BY tenant_id
+               FROM subscription_events WHERE occurred_at < ($1::date + 1)::timestamp AT TIME ZONE 'UTC'
+               GROUP BY tenant_id
            ) AS s JOIN tenants t ON t.id = s.tenant_id
            WHERE s.mrr <> 0 GROUP BY s.plan, t.segment"#,
-        end(days),
-    );
-    Ok(groups.fetch_all(scope.connection()).await?)
+    NaiveDate::MIN,
+);
+
+#[derive(FromRow)]
+struct MovementsOfDay {
+    date: NaiveDate,
+    new: i64,
+    expansion: i64,
+    contraction: i64,
+    churned: i64,
+    started: i64,
+    cancelled: i64,
 }
 
-async fn history(scope: &mut InternalScope, days: DayRange) -> Result<History, ApiError> {
-    let rows = sqlx::query!(
-        r#"SELECT GREATEST((occurred_at AT TIME ZONE 'UTC')::date, $1) AS "date!",
+statement!(
+    HISTORY: MovementsOfDay =
+        r#"SELECT GREATEST((occurred_at AT TIME ZONE 'UTC')::date, $1::date) AS "date!",
                   COALESCE(sum(rise) FILTER (WHERE event_type = 'started'), 0)::bigint AS "new!",
                   COALESCE(sum(rise) FILTER (WHERE event_type = 'upgraded'), 0)::bigint AS "expansion!",
                   COALESCE(-sum(rise) FILTER (WHERE event_type = 'downgraded'), 0)::bigint AS "contraction!",
@@ -227,34 +214,72 @@ async fn history(scope: &mut InternalScope, days: DayRange) -> Result<History, A
                   count(*) FILTER (WHERE event_type = 'started') AS "started!",
                   count(*) FILTER (WHERE event_type = 'cancelled') AS "cancelled!"
            FROM subscription_events, LATERAL (SELECT mrr_after_cents - mrr_before_cents AS rise) AS r
-           WHERE occurred_at < $2 GROUP BY 1"#,
-        first_month(days) - Days::new(1),
-        end(days),
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    let history = rows.into_iter().map(|row| {
-        let movements = Movements {
+           WHERE occurred_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC' GROUP BY 1"#,
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+);
+
+impl Query for BillingQuery {
+    type Answer = Billing;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let period = Period::read(asked.by_administrator()?);
+        Ok(Self { period, days: period.days() })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Platform
+    }
+
+    fn lifetime(_: &Billing) -> Lifetime {
+        FIFTEEN_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Billing, ApiError> {
+        let Self { period, days } = *self;
+        // Whatever was before the first month stands on the day before it.
+        let before = first_month(days) - Days::new(1);
+        let batch = (GROUPS.bind([days.last.into()]), HISTORY.bind([before.into(), days.last.into()]));
+        let (groups, movements) = state.stores.db.ask_as_operator(&batch).await?;
+        let history: History = movements.into_iter().map(|row| (row.date, Movements::from(row))).collect();
+        let paying = groups.iter().map(|group| group.tenants).sum();
+        let plan = |(name, share): (&str, Share)| PlanRevenue {
+            plan_name: name.to_owned(),
+            tenant_count: share.tenants,
+            total_mrr: Reais::of_cents(share.mrr),
+        };
+        let segment = |(name, share): (&str, Share)| SegmentRevenue {
+            segment: name.to_owned(),
+            tenant_count: share.tenants,
+            total_mrr: Reais::of_cents(share.mrr),
+        };
+        Ok(Billing {
+            period: period.as_str(),
+            financial_summary: financial_summary(&history, days, paying),
+            by_plan: shares(&groups, |group| group.plan.as_str()).into_iter().map(plan).collect(),
+            by_segment: shares(&groups, |group| group.segment.as_str()).into_iter().map(segment).collect(),
+            revenue_trend: revenue_trend(&history, days),
+            monthly_movements: monthly_movements(&history, days),
+        })
+    }
+}
+
+impl From<MovementsOfDay> for Movements {
+    fn from(row: MovementsOfDay) -> Self {
+        Self {
             new: row.new,
             expansion: row.expansion,
             contraction: row.contraction,
             churned: row.churned,
             started: row.started,
             cancelled: row.cancelled,
-        };
-        (row.date, movements)
-    });
-    Ok(history.collect())
+        }
+    }
 }
 
 /// The first day of the earliest month that is shown.
 fn first_month(days: DayRange) -> NaiveDate {
     days.last - Days::new(days.last.day0().into()) - Months::new(MONTHS - 1)
-}
-
-/// The end of the last day, which is the beginning of the next.
-fn end(days: DayRange) -> Timestamp {
-    (days.last + Days::new(1)).and_time(NaiveTime::MIN).and_utc()
 }
 
 /// The movements of these days together.
@@ -267,14 +292,14 @@ fn financial_summary(history: &History, days: DayRange, paying: i64) -> Financia
     let moved = sum(history, days.first..=days.last);
     let total = opening + moved.net();
     FinancialSummary {
-        total_mrr: reais(total),
-        total_arr: reais(12 * total),
-        avg_mrr_per_tenant: average(reais(total), paying),
-        new_mrr_this_period: reais(moved.new),
-        churned_mrr_this_period: reais(moved.churned),
-        expansion_mrr_this_period: reais(moved.expansion),
-        contraction_mrr_this_period: reais(moved.contraction),
-        churn_rate: rate(moved.churned, opening),
+        total_mrr: Reais::of_cents(total),
+        total_arr: Reais::of_cents(12 * total),
+        avg_mrr_per_tenant: Reais::of_cents(total).shared_by(paying),
+        new_mrr_this_period: Reais::of_cents(moved.new),
+        churned_mrr_this_period: Reais::of_cents(moved.churned),
+        expansion_mrr_this_period: Reais::of_cents(moved.expansion),
+        contraction_mrr_this_period: Reais::of_cents(moved.contraction),
+        churn_rate: rate(moved.churned.min(opening), opening),
     }
 }
 
@@ -296,7 +321,7 @@ fn revenue_trend(history: &History, days: DayRange) -> Vec<RevenueDay> {
     let trend = days.iter().map(|date| {
         let day = history.get(&date).copied().unwrap_or_default();
         mrr += day.net();
-        RevenueDay { date, mrr: reais(mrr), new_tenants: day.started, churned_tenants: day.cancelled }
+        RevenueDay { date, mrr: Reais::of_cents(mrr), new_tenants: day.started, churned_tenants: day.cancelled }
     });
     trend.collect()
 }
@@ -311,12 +336,12 @@ fn monthly_movements(history: &History, days: DayRange) -> Vec<MonthMovements> {
         closing += moved.net();
         MonthMovements {
             month: start.format("%Y-%m").to_string(),
-            opening: reais(opening),
-            new: reais(moved.new),
-            expansion: reais(moved.expansion),
-            contraction: reais(moved.contraction),
-            churned: reais(moved.churned),
-            closing: reais(closing),
+            opening: Reais::of_cents(opening),
+            new: Reais::of_cents(moved.new),
+            expansion: Reais::of_cents(moved.expansion),
+            contraction: Reais::of_cents(moved.contraction),
+            churned: Reais::of_cents(moved.churned),
+            closing: Reais::of_cents(closing),
         }
     });
     months.collect()

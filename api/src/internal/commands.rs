@@ -1,41 +1,47 @@
 //! `/internal/operations/commands`: send a command, list commands, look at one.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, LOCATION},
-    web::{Bytes, Data, Path},
+    http::header::LOCATION,
+    web::{Bytes, Data},
 };
 use painel_shared::{
     command::{Command, CommandError, NewCommand, Status},
     command_store::{Cursor, Filter, IdempotencyKey, MAX_OFFSET},
     commands::{CommandType, Fault, FieldError, Fields, TenantRule},
-    db::{Database, InternalScope},
+    db::Database,
     ids::{CommandId, TenantId},
-    time::{Timestamp, millis},
+    statement,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::events::{self, EventView};
 use crate::{
     auth::Caller,
-    caching::{About, Question},
+    cache::{CacheTag, Lifetime},
+    json::json_object,
     observe,
     openapi::{ReadProblems, WriteProblems},
-    panel::Panel,
     problem::ApiError,
-    query::{QueryFields, json_object, uuid_in_path},
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 const LONGEST_REASON: usize = 500;
 const LONGEST_KEY: usize = 255;
 /// How long a page is good on which every command has ended, and another one.
-const SETTLED: Duration = Duration::from_secs(60);
-const UNSETTLED: Duration = Duration::from_secs(1);
+const SETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(60));
+const UNSETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(1));
 const PATH: &str = "/internal/operations/commands";
 
 /// A command on the wire.
@@ -54,15 +60,9 @@ pub struct CommandView {
     tenant_name: Option<String>,
     created_by: String,
     created_by_email: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    started_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    completed_at: Option<Timestamp>,
+    created_at: Time,
+    started_at: Option<Time>,
+    completed_at: Option<Time>,
     duration_ms: Option<u64>,
     /// The result as JSON text, for people.
     output: Option<String>,
@@ -90,9 +90,9 @@ impl CommandView {
             tenant_name: command.tenant_id.and_then(|id| names.get(&id).cloned()),
             created_by: command.created_by,
             created_by_email: command.created_by_email,
-            created_at: command.key.created_at,
-            started_at: command.started_at,
-            completed_at: command.completed_at,
+            created_at: command.key.created_at.into(),
+            started_at: command.started_at.map(Time::from),
+            completed_at: command.completed_at.map(Time::from),
             duration_ms: command.duration_ms,
             output: command.result.as_ref().and_then(|result| serde_json::to_string(result).ok()),
             error_message: error.as_ref().map(|error| error.message.clone()),
@@ -176,14 +176,14 @@ pub enum CommandStatusFilter {
 pub async fn create(
     caller: Caller,
     request: HttpRequest,
-    panel: Data<Panel>,
+    state: Data<AppState>,
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
     caller.require_internal()?;
     let new = read_body(&request, &body, &caller)?;
     let key = idempotency_key(&request, &caller, &new)?;
-    let done = panel.accept(new, key, observe::origin(&request)).await?;
-    let names = tenant_names(&panel.stores.db, [done.command.tenant_id]).await;
+    let done = state.accept(new, key, observe::origin(&request)).await?;
+    let names = tenant_names(&state.stores.db, [done.command.tenant_id]).await;
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{PATH}/{}", done.command.id())));
     if done.replayed {
@@ -219,115 +219,24 @@ pub struct List {
     ),
     responses((status = 200, body = List), ReadProblems),
 )]
-pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    let asked = ListQuery::read(&request)?;
-    let question = Question { about: About::Commands, text: format!("commands {asked:?}"), max_age: SETTLED };
-    panel.answers.answer_afresh(&request, question, find(&panel, asked)).await
+pub async fn list(read: Read<CommandsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
 }
 
-/// The page, and how long it is good.
-async fn find(panel: &Panel, asked: ListQuery) -> Result<(List, Duration), ApiError> {
-    let commands = &panel.stores.commands;
-    let (page, count) = tokio::try_join!(
-        commands.list(&asked.filter, asked.cursor, asked.offset, asked.limit),
-        commands.count(&asked.filter),
-    )?;
-    let settled = page.commands.iter().all(|command| command.status.is_final());
-    let names = tenant_names(&panel.stores.db, page.commands.iter().map(|command| command.tenant_id)).await;
-    let list = List {
-        commands: page.commands.into_iter().map(|command| CommandView::of(command, &names)).collect(),
-        total: count.total,
-        total_is_capped: count.capped,
-        next_cursor: page.next.map(|cursor| cursor.encode(&asked.filter)),
-    };
-    Ok((list, if settled { SETTLED } else { UNSETTLED }))
-}
-
-/// `GET /{command_id}`: one command and its events.
-#[utoipa::path(
-    get, path = "/internal/operations/commands/{command_id}", tag = "internal",
-    params(("command_id" = Uuid, Path, description = "The command.")),
-    responses((status = 200, body = Shown), ReadProblems),
-)]
-pub async fn show(
-    caller: Caller,
-    request: HttpRequest,
-    panel: Data<Panel>,
-    path: Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    QueryFields::of(&request)?.finish()?;
-    let id = CommandId::from(uuid_in_path("command_id", &path)?);
-    let command = panel.stores.commands.get(id).await?.ok_or(ApiError::NotFound(None))?;
-    let names = tenant_names(&panel.stores.db, [command.tenant_id]).await;
-    let events = panel.stores.db.step(|| events_of(&panel.stores.db, id)).await;
-    if let Err(error) = &events {
-        tracing::warn!(%error, "the events are left out: PostgreSQL did not answer");
-    }
-    let shown = Shown { command: CommandView::of(command, &names), events: events.ok() };
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "private, no-store")).json(shown))
-}
-
-/// A command and what is in the audit log about it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CommandWithEvents)]
-pub struct Shown {
-    #[serde(flatten)]
-    command: CommandView,
-    /// Null where PostgreSQL did not answer: the command itself can be seen all the same.
-    events: Option<Vec<EventView>>,
-}
-
-async fn events_of(db: &Database, command: CommandId) -> Result<Vec<EventView>, sqlx::Error> {
-    let mut scope = db.internal_scope().await?;
-    let events = events::of_command(&mut scope, command).await?;
-    scope.end().await?;
-    Ok(events)
-}
-
-/// The names of these tenants, in one statement. None where PostgreSQL does not answer: what is known of
-/// a command is shown without, and an accepted command is never answered as if it were not.
-async fn tenant_names(
-    db: &Database,
-    tenants: impl IntoIterator<Item = Option<TenantId>>,
-) -> HashMap<TenantId, String> {
-    let mut ids: Vec<_> = tenants.into_iter().flatten().map(TenantId::uuid).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() {
-        return HashMap::new();
-    }
-    let ask = async || {
-        let mut scope = db.internal_scope().await?;
-        let names = find_names(&mut scope, &ids).await?;
-        scope.end().await?;
-        Ok(names)
-    };
-    db.step(ask).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the tenants' names are left out: PostgreSQL did not answer");
-        HashMap::new()
-    })
-}
-
-async fn find_names(scope: &mut InternalScope, ids: &[Uuid]) -> Result<HashMap<TenantId, String>, sqlx::Error> {
-    let asked = sqlx::query!("SELECT id, name FROM tenants WHERE id = ANY($1)", ids);
-    let rows = asked.fetch_all(scope.connection()).await?;
-    Ok(rows.into_iter().map(|row| (TenantId::from(row.id), row.name)).collect())
-}
-
-/// What a list is asked for.
-#[derive(Debug)]
-struct ListQuery {
+/// A page of the commands that fit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CommandsQuery {
     filter: Filter,
     limit: usize,
     offset: usize,
     cursor: Option<Cursor>,
 }
 
-impl ListQuery {
-    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut fields = QueryFields::of(request)?;
+impl Query for CommandsQuery {
+    type Answer = List;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let fields = asked.by_operator()?;
         let statuses = || Fault::not_one_of(Status::ALL.map(Status::as_str).into_iter().chain(["all"]));
         let status = fields.optional("status", statuses, |text| match text {
             "all" => Some(None),
@@ -344,9 +253,115 @@ impl ListQuery {
         if cursor.is_some() && offset > 0 {
             fields.refuse("offset", Fault::NotBeside { other: "cursor" });
         }
-        fields.finish()?;
         Ok(Self { filter, limit: limit as usize, offset: offset as usize, cursor })
     }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Commands
+    }
+
+    fn lifetime(answer: &List) -> Lifetime {
+        if answer.commands.iter().all(|command| command.status.is_final()) { SETTLED } else { UNSETTLED }
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<List, ApiError> {
+        let commands = &state.stores.commands;
+        let (page, count) = tokio::try_join!(
+            commands.list(&self.filter, self.cursor, self.offset, self.limit),
+            commands.count(&self.filter),
+        )?;
+        let names = tenant_names(&state.stores.db, page.commands.iter().map(|command| command.tenant_id)).await;
+        Ok(List {
+            commands: page.commands.into_iter().map(|command| CommandView::of(command, &names)).collect(),
+            total: count.total,
+            total_is_capped: count.capped,
+            next_cursor: page.next.map(|cursor| cursor.encode(&self.filter)),
+        })
+    }
+}
+
+/// `GET /{command_id}`: one command and its events.
+#[utoipa::path(
+    get, path = "/internal/operations/commands/{command_id}", tag = "internal",
+    params(("command_id" = Uuid, Path, description = "The command.")),
+    responses((status = 200, body = Shown), ReadProblems),
+)]
+pub async fn show(read: Read<CommandQuery>) -> Result<HttpResponse, ApiError> {
+    read.fresh().answer().await
+}
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CommandQuery {
+    id: CommandId,
+}
+
+impl Query for CommandQuery {
+    type Answer = Shown;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (id, _) = asked.by_operator_about("command_id")?;
+        Ok(Self { id: id.into() })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Commands
+    }
+
+    fn lifetime(_: &Shown) -> Lifetime {
+        Lifetime::NotStored
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Shown, ApiError> {
+        let db = &state.stores.db;
+        let command = state.stores.commands.get(self.id).await?.ok_or(ApiError::NotFound(None))?;
+        let names = tenant_names(db, [command.tenant_id]).await;
+        let events = db.step(|| events::of_command(state, self.id)).await;
+        if let Err(error) = &events {
+            tracing::warn!(%error, "the events are left out: PostgreSQL did not answer");
+        }
+        Ok(Shown { command: CommandView::of(command, &names), events: events.ok() })
+    }
+}
+
+/// A command and what is in the audit log about it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CommandWithEvents)]
+pub struct Shown {
+    #[serde(flatten)]
+    command: CommandView,
+    /// Null where PostgreSQL did not answer: the command itself can be seen all the same.
+    events: Option<Vec<EventView>>,
+}
+
+#[derive(FromRow)]
+struct Named {
+    id: Uuid,
+    name: String,
+}
+
+statement!(
+    NAMES: Named = "SELECT id, name FROM tenants WHERE id = ANY (string_to_array($1::text, ',')::uuid[])",
+    "",
+);
+
+/// The names of these tenants. None where PostgreSQL does not answer: what is known of a command is shown without, and an
+/// accepted command is never answered as if it were not.
+async fn tenant_names(
+    db: &Database,
+    tenants: impl IntoIterator<Item = Option<TenantId>>,
+) -> HashMap<TenantId, String> {
+    let ids: BTreeSet<String> = tenants.into_iter().flatten().map(|tenant| tenant.to_string()).collect();
+    if ids.is_empty() {
+        return HashMap::new();
+    }
+    let ids = ids.into_iter().collect::<Vec<_>>().join(",");
+    let named = db.step(async || db.ask_as_operator(&NAMES.bind([ids.clone().into()])).await).await;
+    let named = named.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the tenants' names are left out: PostgreSQL did not answer");
+        Vec::new()
+    });
+    named.into_iter().map(|row| (TenantId::from(row.id), row.name)).collect()
 }
 
 /// Reads the body of a `POST`; every field that is wrong is named.

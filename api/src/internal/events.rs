@@ -2,31 +2,31 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use painel_shared::{
     commands::Fault,
-    db::InternalScope,
     ids::{CommandId, TenantId},
-    time::{Timestamp, millis},
+    statement,
 };
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
+    cache::{CacheTag, Lifetime},
     openapi::ReadProblems,
-    panel::Panel,
     problem::ApiError,
-    query::QueryFields,
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 /// How long an answer is good.
-const ONE_MINUTE: Duration = Duration::from_secs(60);
+const ONE_MINUTE: Lifetime = Lifetime::Private(Duration::from_secs(60));
 const PAGE: u32 = 50;
 
 /// A page of the audit log.
@@ -38,7 +38,7 @@ pub struct Events {
 }
 
 /// Something that somebody did, or that came of it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
 pub struct EventView {
     id: i64,
     event_type: String,
@@ -54,31 +54,20 @@ pub struct EventView {
     details: Value,
     ip_address: Option<String>,
     user_agent: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
-}
-
-/// What is asked for.
-#[derive(Debug)]
-struct Asked {
-    tenant: Option<Uuid>,
-    event_type: Option<String>,
-    user_id: Option<String>,
-    limit: i64,
-    before: Option<Cursor>,
+    created_at: Time,
 }
 
 /// A place in the log: the last event of a page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Cursor {
     at: DateTime<Utc>,
     id: i64,
 }
 
 impl Cursor {
-    fn encode(self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at.timestamp_micros(), self.id))
+    /// The place of that event.
+    fn at(event: &EventView) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(format!("{}.{}", event.created_at.micros(), event.id))
     }
 
     fn decode(text: &str) -> Option<Self> {
@@ -87,21 +76,6 @@ impl Cursor {
         // PostgreSQL knows fewer years than chrono.
         let at = DateTime::from_timestamp_micros(at.parse().ok()?).filter(|at| at.timestamp() >= 0)?;
         (at.timestamp() < 32_503_680_000).then_some(Self { at, id: id.parse().ok()? })
-    }
-}
-
-impl Asked {
-    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut fields = QueryFields::of(request)?;
-        let asked = Self {
-            tenant: fields.uuid("tenant_id"),
-            event_type: fields.text("event_type", 100),
-            user_id: fields.text("user_id", 255),
-            limit: fields.number("limit", 1..=100, PAGE).into(),
-            before: fields.optional("cursor", || Fault::BadCursor, Cursor::decode),
-        };
-        fields.finish()?;
-        Ok(asked)
     }
 }
 
@@ -117,61 +91,103 @@ impl Asked {
     ),
     responses((status = 200, body = Events), ReadProblems),
 )]
-pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    let asked = Asked::read(&request)?;
-    let question = Question { about: About::Commands, text: format!("events {asked:?}"), max_age: ONE_MINUTE };
-    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, &asked).await)).await
+pub async fn list(read: Read<EventsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
 }
 
-async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Events, ApiError> {
-    let mut events = sqlx::query_as!(
-        EventView,
-        "SELECT id, event_type, category, tenant_id, user_id, user_email, resource_type, resource_id, action, status,
-                details, ip_address, user_agent, created_at
-         FROM operational_events
-         WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR event_type = $2)
-           AND ($3::text IS NULL OR user_id = $3)
-           AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5))
-         ORDER BY created_at DESC, id DESC LIMIT $6",
-        asked.tenant,
-        asked.event_type,
-        asked.user_id,
-        asked.before.map(|cursor| cursor.at),
-        asked.before.map(|cursor| cursor.id),
-        asked.limit + 1,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    let page = usize::try_from(asked.limit).unwrap_or(usize::MAX);
-    let more = events.len() > page;
-    events.truncate(page);
-    let last = events.last().filter(|_| more);
-    Ok(Events { next_cursor: last.map(|event| Cursor { at: event.created_at, id: event.id }.encode()), events })
+/// A page of the events that fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct EventsQuery {
+    tenant: Option<TenantId>,
+    command: Option<CommandId>,
+    event_type: Option<String>,
+    user_id: Option<String>,
+    limit: i64,
+    before: Option<Cursor>,
+}
+
+impl Query for EventsQuery {
+    type Answer = Events;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let fields = asked.by_operator()?;
+        Ok(Self {
+            tenant: fields.uuid("tenant_id").map(TenantId::from),
+            command: None,
+            event_type: fields.text("event_type", 100),
+            user_id: fields.text("user_id", 255),
+            limit: fields.number("limit", 1..=100, PAGE).into(),
+            before: fields.optional("cursor", || Fault::BadCursor, Cursor::decode),
+        })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::AuditLog
+    }
+
+    fn lifetime(_: &Events) -> Lifetime {
+        ONE_MINUTE
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Events, ApiError> {
+        let mut events = find(state, self, self.limit + 1).await?;
+        let page = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = events.len() > page;
+        events.truncate(page);
+        let next_cursor = events.last().filter(|_| more).map(Cursor::at);
+        Ok(Events { events, next_cursor })
+    }
+}
+
+statement!(
+    EVENTS: EventView =
+        r#"SELECT id, event_type, category, tenant_id, user_id, user_email, resource_type, resource_id, action, status,
+                  details, ip_address, user_agent, created_at AS "created_at: Time"
+           FROM operational_events
+           WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR event_type = $2)
+             AND ($3::text IS NULL OR user_id = $3)
+             AND ($4::uuid IS NULL OR (resource_id = $4::text AND resource_type = 'command'))
+             AND ($5::bigint IS NULL OR (created_at, id) < (timestamptz 'epoch' + $5 * interval '1 microsecond', $6))
+           ORDER BY created_at DESC, id DESC LIMIT $7"#,
+    None::<Uuid>,
+    None::<String>,
+    None::<String>,
+    None::<Uuid>,
+    None::<i64>,
+    None::<i64>,
+    0,
+);
+
+/// The newest that fit.
+async fn find(state: &AppState, asked: &EventsQuery, count: i64) -> Result<Vec<EventView>, sqlx::Error> {
+    let events = EVENTS.bind([
+        asked.tenant.into(),
+        asked.event_type.clone().into(),
+        asked.user_id.clone().into(),
+        asked.command.map(CommandId::uuid).into(),
+        asked.before.map(|cursor| cursor.at.timestamp_micros()).into(),
+        asked.before.map(|cursor| cursor.id).into(),
+        count.into(),
+    ]);
+    state.stores.db.ask_as_operator(&events).await
 }
 
 /// A tenant's newest events.
 pub(super) async fn recent_of_tenant(
-    scope: &mut InternalScope,
+    state: &AppState,
     tenant: TenantId,
     count: i64,
-) -> Result<Vec<EventView>, ApiError> {
-    let asked = Asked { tenant: Some(tenant.uuid()), event_type: None, user_id: None, limit: count, before: None };
-    Ok(find(scope, &asked).await?.events)
+) -> Result<Vec<EventView>, sqlx::Error> {
+    find(state, &EventsQuery { tenant: Some(tenant), ..EventsQuery::default() }, count).await
 }
 
+/// How many events of a command are shown.
+const OF_COMMAND: i64 = 200;
+
 /// What is in the log about a command, oldest first.
-pub(super) async fn of_command(
-    scope: &mut InternalScope,
-    command: CommandId,
-) -> Result<Vec<EventView>, sqlx::Error> {
-    let events = sqlx::query_as!(
-        EventView,
-        "SELECT id, event_type, category, tenant_id, user_id, user_email, resource_type, resource_id, action, status,
-                details, ip_address, user_agent, created_at
-         FROM operational_events WHERE resource_id = $1 AND resource_type = 'command'
-         ORDER BY created_at, id LIMIT 200",
-        command.to_string(),
-    );
-    events.fetch_all(scope.connection()).await
+pub(super) async fn of_command(state: &AppState, command: CommandId) -> Result<Vec<EventView>, sqlx::Error> {
+    let asked = EventsQuery { command: Some(command), ..EventsQuery::default() };
+    let mut events = find(state, &asked, OF_COMMAND).await?;
+    events.reverse();
+    Ok(events)
 }

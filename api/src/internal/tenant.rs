@@ -1,16 +1,8 @@
 //! `GET /internal/tenants/{id}`: all about one tenant on one page.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Path},
-};
+use actix_web::HttpResponse;
 use chrono::NaiveDate;
-use painel_shared::{
-    db::InternalScope,
-    ids::TenantId,
-    statement,
-    time::{Timestamp, millis},
-};
+use painel_shared::{ids::TenantId, statement};
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -21,14 +13,14 @@ use super::{
     events::{self, EventView},
 };
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
-    figures::{rate, reais},
+    cache::{CacheTag, Lifetime},
+    figures::{Reais, rate},
     openapi::ReadProblems,
-    panel::Panel,
     period::{DayRange, Period},
     problem::ApiError,
-    query::{QueryFields, uuid_in_path},
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 /// How many incidents and events are shown.
@@ -49,7 +41,7 @@ pub struct TenantPage {
 }
 
 /// The tenant.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct TenantDetail {
     id: Uuid,
     name: String,
@@ -57,13 +49,9 @@ pub struct TenantDetail {
     segment: String,
     plan: String,
     status: String,
-    mrr_estimate: f64,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    updated_at: Timestamp,
+    mrr_estimate: Reais,
+    created_at: Time,
+    updated_at: Time,
 }
 
 /// One of its people.
@@ -74,9 +62,7 @@ pub struct User {
     email: String,
     full_name: String,
     role: String,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    last_login_at: Option<Timestamp>,
+    last_login_at: Option<Time>,
 }
 
 /// One of its agents.
@@ -86,9 +72,7 @@ pub struct Agent {
     id: Uuid,
     name: String,
     status: String,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    activated_at: Timestamp,
+    activated_at: Time,
     usage_last_30_days: AgentUsage,
 }
 
@@ -108,9 +92,7 @@ pub struct Integration {
     r#type: String,
     name: String,
     status: String,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    last_sync_at: Option<Timestamp>,
+    last_sync_at: Option<Time>,
 }
 
 /// What it used.
@@ -128,9 +110,7 @@ pub struct Incident {
     id: Uuid,
     severity: String,
     title: String,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
+    created_at: Time,
 }
 
 /// One tenant.
@@ -139,44 +119,30 @@ pub struct Incident {
     params(("id" = Uuid, Path, description = "The tenant.")),
     responses((status = 200, body = TenantPage), ReadProblems),
 )]
-pub async fn show(
-    caller: Caller,
-    request: HttpRequest,
-    path: Path<String>,
-    panel: Data<Panel>,
-) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    QueryFields::of(&request)?.finish()?;
-    let tenant = uuid_in_path("id", &path)?.into();
-    let text = format!("page {:?}", Period::Month.days());
-    let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, find(&panel, tenant)).await
+pub async fn show(read: Read<TenantQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
 }
 
-#[derive(FromRow)]
-struct DetailRow {
-    id: Uuid,
-    name: String,
-    cnpj: String,
-    segment: String,
-    plan: String,
-    status: String,
-    mrr_estimate_cents: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
+/// A tenant, and what it did on some days.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantQuery {
+    tenant: TenantId,
+    days: DayRange,
+    week: DayRange,
 }
 
 statement!(
-    DETAIL: DetailRow =
-        "SELECT id, name, cnpj, segment, plan, status, mrr_estimate_cents, created_at, updated_at
-         FROM tenants WHERE id = $1",
+    DETAIL: TenantDetail =
+        r#"SELECT id, name, cnpj, segment, plan, status, mrr_estimate_cents AS "mrr_estimate: Reais",
+                  created_at AS "created_at: Time", updated_at AS "updated_at: Time"
+           FROM tenants WHERE id = $1"#,
     Uuid::nil(),
 );
 
 statement!(
     USERS: User =
-        "SELECT id, email, full_name, role, last_login_at FROM tenant_users
-         WHERE tenant_id = $1 ORDER BY full_name, id",
+        r#"SELECT id, email, full_name, role, last_login_at AS "last_login_at: Time" FROM tenant_users
+           WHERE tenant_id = $1 ORDER BY full_name, id"#,
     Uuid::nil(),
 );
 
@@ -185,21 +151,16 @@ struct AgentRow {
     id: Uuid,
     name: String,
     status: String,
-    activated_at: Timestamp,
+    activated_at: Time,
     total: i64,
     successful: i64,
 }
 
 statement!(
     AGENTS: AgentRow =
-        r#"SELECT a.id, a.name, ta.status, ta.activated_at, u.total AS "total!", u.successful AS "successful!"
-           FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id,
-           LATERAL (
-               SELECT COALESCE(sum(total_requests), 0)::bigint AS total,
-                      COALESCE(sum(successful_requests), 0)::bigint AS successful
-               FROM tenant_usage_daily d
-               WHERE d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id AND d.date BETWEEN $2 AND $3
-           ) AS u
+        r#"SELECT a.id, a.name, ta.status, ta.activated_at AS "activated_at: Time", u.total AS "total!",
+                  u.successful AS "successful!"
+           FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id, agent_usage(ta.tenant_id, ta.agent_id, $2, $3) u
            WHERE ta.tenant_id = $1 ORDER BY a.name, a.id"#,
     Uuid::nil(),
     NaiveDate::MIN,
@@ -208,7 +169,8 @@ statement!(
 
 statement!(
     INTEGRATIONS: Integration =
-        "SELECT id, type, name, status, last_sync_at FROM tenant_integrations WHERE tenant_id = $1 ORDER BY name, id",
+        r#"SELECT id, type, name, status, last_sync_at AS "last_sync_at: Time"
+           FROM tenant_integrations WHERE tenant_id = $1 ORDER BY name, id"#,
     Uuid::nil(),
 );
 
@@ -224,7 +186,7 @@ statement!(
         r#"SELECT COALESCE(sum(total_requests) FILTER (WHERE date >= $4), 0)::bigint AS "week!",
                   COALESCE(sum(total_requests), 0)::bigint AS "month!",
                   COALESCE(sum(successful_requests), 0)::bigint AS "successful!"
-           FROM tenant_usage_daily WHERE tenant_id = $1 AND date BETWEEN $2 AND $3"#,
+           FROM tenant_usage_totals WHERE tenant_id = $1 AND date BETWEEN $2 AND $3"#,
     Uuid::nil(),
     NaiveDate::MIN,
     NaiveDate::MIN,
@@ -233,56 +195,61 @@ statement!(
 
 statement!(
     INCIDENTS: Incident =
-        "SELECT i.id, i.severity, i.title, i.created_at
-         FROM incidents i JOIN incident_tenants hit ON hit.incident_id = i.id
-         WHERE hit.tenant_id = $1 ORDER BY i.created_at DESC, i.id DESC LIMIT $2",
+        r#"SELECT i.id, i.severity, i.title, i.created_at AS "created_at: Time"
+           FROM incidents i JOIN incident_tenants hit ON hit.incident_id = i.id
+           WHERE hit.tenant_id = $1 ORDER BY i.created_at DESC, i.id DESC LIMIT $2"#,
     Uuid::nil(),
     0,
 );
 
-/// Asked as the tenant itself, so that nothing of another tenant can be on the page; but for the events, which tenants do
-/// not see.
-async fn find(panel: &Panel, tenant: TenantId) -> Result<TenantPage, ApiError> {
-    let recent = async |scope: &mut InternalScope| events::recent_of_tenant(scope, tenant, RECENT).await;
-    let recent_events = panel.in_internal(recent).await?;
-    let DayRange { first, last } = Period::Month.days();
-    let week = Period::Week.days().first;
-    let batch = (
-        DETAIL.bind([tenant.into()]),
-        USERS.bind([tenant.into()]),
-        AGENTS.bind([tenant.into(), first.into(), last.into()]),
-        INTEGRATIONS.bind([tenant.into()]),
-        SUMMARY.bind([tenant.into(), first.into(), last.into(), week.into()]),
-        INCIDENTS.bind([tenant.into(), RECENT.into()]),
-    );
-    let answers = panel.stores.db.ask_as_tenant(tenant, &batch).await?;
-    let (mut details, users, agents, integrations, mut summaries, recent_incidents) = answers;
-    let (Some(detail), Some(summary)) = (details.pop(), summaries.pop()) else {
-        return Err(ApiError::NotFound(None));
-    };
-    Ok(TenantPage {
-        tenant: TenantDetail {
-            id: detail.id,
-            name: detail.name,
-            cnpj: detail.cnpj,
-            segment: detail.segment,
-            plan: detail.plan,
-            status: detail.status,
-            mrr_estimate: reais(detail.mrr_estimate_cents),
-            created_at: detail.created_at,
-            updated_at: detail.updated_at,
-        },
-        users,
-        agents: agents.into_iter().map(agent).collect(),
-        integrations,
-        usage_summary: UsageSummary {
-            requests_last_7_days: summary.week,
-            requests_last_30_days: summary.month,
-            success_rate_last_30_days: rate(summary.successful, summary.month),
-        },
-        recent_incidents,
-        recent_events,
-    })
+impl Query for TenantQuery {
+    type Answer = TenantPage;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (tenant, _) = asked.by_operator_about("id")?;
+        Ok(Self { tenant: tenant.into(), days: Period::Month.days(), week: Period::Week.days() })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Tenant(self.tenant)
+    }
+
+    fn lifetime(_: &TenantPage) -> Lifetime {
+        FIVE_MINUTES
+    }
+
+    /// Asked as the tenant itself, so that nothing of another tenant can be on the page; but for the events, which tenants
+    /// do not see.
+    async fn compute(&self, state: &AppState) -> Result<TenantPage, ApiError> {
+        let Self { tenant, days: DayRange { first, last }, week } = *self;
+        let recent_events = events::recent_of_tenant(state, tenant, RECENT).await?;
+        let batch = (
+            DETAIL.bind([tenant.into()]),
+            USERS.bind([tenant.into()]),
+            AGENTS.bind([tenant.into(), first.into(), last.into()]),
+            INTEGRATIONS.bind([tenant.into()]),
+            SUMMARY.bind([tenant.into(), first.into(), last.into(), week.first.into()]),
+            INCIDENTS.bind([tenant.into(), RECENT.into()]),
+        );
+        let answers = state.stores.db.ask_as_tenant(tenant, &batch).await?;
+        let (mut details, users, agents, integrations, mut summaries, recent_incidents) = answers;
+        let (Some(detail), Some(summary)) = (details.pop(), summaries.pop()) else {
+            return Err(ApiError::NotFound(None));
+        };
+        Ok(TenantPage {
+            tenant: detail,
+            users,
+            agents: agents.into_iter().map(agent).collect(),
+            integrations,
+            usage_summary: UsageSummary {
+                requests_last_7_days: summary.week,
+                requests_last_30_days: summary.month,
+                success_rate_last_30_days: rate(summary.successful, summary.month),
+            },
+            recent_incidents,
+            recent_events,
+        })
+    }
 }
 
 fn agent(row: AgentRow) -> Agent {

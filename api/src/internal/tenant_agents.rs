@@ -1,14 +1,7 @@
 //! `GET /internal/tenants/{id}/agents`: a tenant's agents, how they are set up and what they have done so far.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Path},
-};
-use painel_shared::{
-    ids::TenantId,
-    statement,
-    time::{Timestamp, millis},
-};
+use actix_web::HttpResponse;
+use painel_shared::{ids::TenantId, statement};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -17,19 +10,23 @@ use uuid::Uuid;
 
 use super::FIVE_MINUTES;
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
-    figures::{average, rate},
+    cache::{CacheTag, Lifetime},
+    figures::{average_of, rate},
     openapi::ReadProblems,
-    panel::Panel,
     problem::ApiError,
-    query::{QueryFields, uuid_in_path},
+    query::After,
+    read::{Asked, Query, Read},
+    state::AppState,
+    tenant::agents::{AGENT, LARGEST_PAGE},
+    time::Time,
 };
 
 /// The agents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TenantAgents {
     agents: Vec<Agent>,
+    /// Where the next page begins; null on the last one.
+    next_cursor: Option<Uuid>,
 }
 
 /// An agent.
@@ -41,12 +38,8 @@ pub struct Agent {
     status: String,
     #[schema(value_type = Object)]
     config: Value,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    activated_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    deactivated_at: Option<Timestamp>,
+    activated_at: Time,
+    deactivated_at: Option<Time>,
     usage_stats: UsageStats,
 }
 
@@ -57,28 +50,28 @@ pub struct UsageStats {
     /// Per cent.
     success_rate: f64,
     avg_response_time_ms: f64,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    last_request_at: Option<Timestamp>,
+    last_request_at: Option<Time>,
 }
 
 /// A tenant's agents.
 #[utoipa::path(
     get, path = "/internal/tenants/{id}/agents", tag = "internal",
-    params(("id" = Uuid, Path, description = "The tenant.")),
+    params(
+        ("id" = Uuid, Path, description = "The tenant."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 100."),
+        ("cursor" = Option<Uuid>, Query, description = "The next_cursor of an earlier answer."),
+    ),
     responses((status = 200, body = TenantAgents), ReadProblems),
 )]
-pub async fn list(
-    caller: Caller,
-    request: HttpRequest,
-    path: Path<String>,
-    panel: Data<Panel>,
-) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    QueryFields::of(&request)?.finish()?;
-    let tenant = uuid_in_path("id", &path)?.into();
-    let question = Question { about: About::Tenant(tenant), text: "all agents".to_owned(), max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, find(&panel, tenant)).await
+pub async fn list(read: Read<TenantAgentsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
+}
+
+/// A page of a tenant's agents.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantAgentsQuery {
+    tenant: TenantId,
+    page: After,
 }
 
 #[derive(FromRow)]
@@ -87,43 +80,64 @@ struct Row {
     name: String,
     status: String,
     config: Value,
-    activated_at: Timestamp,
-    deactivated_at: Option<Timestamp>,
-    last_request_at: Option<Timestamp>,
-    total: i64,
-    successful: i64,
-    time: f64,
+    activated_at: Time,
+    deactivated_at: Option<Time>,
+    last_request_at: Option<Time>,
+    total_requests: i64,
+    total_errors: i64,
+    total_response_time_ms: i64,
 }
 
 statement!(
-    AGENTS: Row = r#"SELECT a.id, a.name, ta.status, ta.config, ta.activated_at, ta.deactivated_at, ta.last_request_at,
-                  u.total AS "total!", u.successful AS "successful!", u.time AS "time!"
-           FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id,
-           LATERAL (
-               SELECT COALESCE(sum(total_requests), 0)::bigint AS total,
-                      COALESCE(sum(successful_requests), 0)::bigint AS successful,
-                      COALESCE(sum(avg_response_time_ms * total_requests), 0) AS time
-               FROM tenant_usage_daily d WHERE d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id
-           ) AS u
-           WHERE ta.tenant_id = $1 ORDER BY a.name, a.id"#,
+    AGENTS: Row =
+        r#"SELECT a.id, a.name, ta.status, ta.config, ta.activated_at AS "activated_at: Time",
+                  ta.deactivated_at AS "deactivated_at: Time", ta.last_request_at AS "last_request_at: Time",
+                  ta.total_requests, ta.total_errors, ta.total_response_time_ms
+           FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id
+           WHERE ta.tenant_id = $1
+             AND ($2::uuid IS NULL OR (a.name, a.id) > (SELECT name, id FROM agents WHERE id = $2))
+           ORDER BY a.name, a.id LIMIT $3"#,
     Uuid::nil(),
+    None::<Uuid>,
+    0,
 );
 
-async fn find(panel: &Panel, tenant: TenantId) -> Result<TenantAgents, ApiError> {
-    let rows = panel.ask_as_tenant(tenant, AGENTS.bind([tenant.into()])).await?;
-    let agents = rows.into_iter().map(|row| Agent {
-        id: row.id,
-        name: row.name,
-        status: row.status,
-        config: row.config,
-        activated_at: row.activated_at,
-        deactivated_at: row.deactivated_at,
-        usage_stats: UsageStats {
-            total_requests: row.total,
-            success_rate: rate(row.successful, row.total),
-            avg_response_time_ms: average(row.time, row.total),
-            last_request_at: row.last_request_at,
-        },
-    });
-    Ok(TenantAgents { agents: agents.collect() })
+impl Query for TenantAgentsQuery {
+    type Answer = TenantAgents;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (tenant, fields) = asked.by_operator_about("id")?;
+        Ok(Self { tenant: tenant.into(), page: After::read(fields, LARGEST_PAGE) })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Tenant(self.tenant)
+    }
+
+    fn lifetime(_: &TenantAgents) -> Lifetime {
+        FIVE_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<TenantAgents, ApiError> {
+        let Self { tenant, page } = *self;
+        let asked = AGENTS.bind([tenant.into(), page.after.into(), page.one_more().into()]);
+        let (known, mut rows) = state.ask_as_tenant(tenant, (AGENT.bind([page.after.into()]), asked)).await?;
+        page.check(!known.is_empty())?;
+        let next_cursor = page.cut(&mut rows, |row| row.id);
+        let agents = rows.into_iter().map(|row| Agent {
+            id: row.id,
+            name: row.name,
+            status: row.status,
+            config: row.config,
+            activated_at: row.activated_at,
+            deactivated_at: row.deactivated_at,
+            usage_stats: UsageStats {
+                total_requests: row.total_requests,
+                success_rate: rate(row.total_requests - row.total_errors, row.total_requests),
+                avg_response_time_ms: average_of(row.total_response_time_ms, row.total_requests),
+                last_request_at: row.last_request_at,
+            },
+        });
+        Ok(TenantAgents { agents: agents.collect(), next_cursor })
+    }
 }

@@ -1,25 +1,25 @@
 //! `GET /internal/tenants`: all tenants, searched, filtered, sorted, a page at a time.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
-use painel_shared::{
-    db::InternalScope,
-    time::{Timestamp, millis},
-};
+use actix_web::HttpResponse;
+use chrono::NaiveDate;
+use painel_shared::statement;
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::FIVE_MINUTES;
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
-    figures::{rate, reais},
+    cache::{CacheTag, Lifetime},
+    figures::{Reais, rate},
     filters::StatusFilter,
     openapi::ReadProblems,
-    panel::Panel,
-    period::Period,
+    period::{DayRange, Period},
     problem::ApiError,
-    query::{Page, QueryFields},
+    query::Page,
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 const PAGE: u32 = 50;
@@ -47,20 +47,18 @@ pub struct Tenant {
     plan: String,
     status: String,
     /// What the tenant pays a month, in BRL.
-    mrr_estimate: f64,
+    mrr_estimate: Reais,
     active_agents: i64,
     active_users: i64,
     requests_last_30_days: i64,
     /// Per cent.
     success_rate_last_30_days: f64,
     open_incidents: i64,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
+    created_at: Time,
 }
 
 /// By what tenants are sorted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SortBy {
     /// Their name.
@@ -91,51 +89,13 @@ impl SortBy {
 }
 
 /// In which direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SortOrder {
     /// Smallest first.
     Asc,
     /// Largest first.
     Desc,
-}
-
-/// What is asked for.
-#[derive(Debug)]
-struct Asked {
-    status: StatusFilter,
-    plan: Option<String>,
-    segment: Option<String>,
-    search: Option<String>,
-    page: Page,
-    sort_by: SortBy,
-    order: SortOrder,
-}
-
-impl Asked {
-    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut fields = QueryFields::of(request)?;
-        let orders = [("asc", SortOrder::Asc), ("desc", SortOrder::Desc)];
-        let asked = Self {
-            status: StatusFilter::read(&mut fields),
-            plan: fields.text("plan", LONGEST_WORD),
-            segment: fields.text("segment", LONGEST_WORD),
-            search: fields.text("search", LONGEST_SEARCH),
-            page: Page::read(&mut fields, PAGE),
-            sort_by: fields.word("sort_by", &SortBy::WORDS).unwrap_or(SortBy::Name),
-            order: fields.word("sort_order", &orders).unwrap_or(SortOrder::Asc),
-        };
-        fields.finish()?;
-        Ok(asked)
-    }
-
-    /// A search that may be of a CNPJ, as one is stored, however it is punctuated.
-    fn cnpj_part(&self) -> Option<String> {
-        let search = self.search.as_ref()?;
-        let cnpj_like = search.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | ' '));
-        let part: String = search.chars().filter(char::is_ascii_alphanumeric).collect();
-        (cnpj_like && !part.is_empty()).then(|| part.to_ascii_uppercase())
-    }
 }
 
 /// All tenants.
@@ -153,89 +113,178 @@ impl Asked {
     ),
     responses((status = 200, body = Tenants), ReadProblems),
 )]
-pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    let asked = Asked::read(&request)?;
-    let text = format!("tenants {asked:?} {:?}", Period::Month.days());
-    let question = Question { about: About::Everyone, text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, &asked).await)).await
+pub async fn list(read: Read<TenantsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
 }
 
-async fn find(scope: &mut InternalScope, asked: &Asked) -> Result<Tenants, ApiError> {
-    let total = count(scope, asked).await?;
-    let days = Period::Month.days();
-    // Each sort key is constant, and so without effect, where it is not asked for.
-    let rows = sqlx::query!(
-        r#"SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status, t.mrr_estimate_cents, t.created_at,
-                  COALESCE(ta.active, 0) AS "active_agents!", COALESCE(tu.active, 0) AS "active_users!",
-                  COALESCE(u.total, 0) AS "requests!", COALESCE(u.successful, 0) AS "successful!",
+/// A page of the tenants that fit, in an order, and what they did on some days.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantsQuery {
+    status: StatusFilter,
+    plan: Option<String>,
+    segment: Option<String>,
+    search: Option<String>,
+    page: Page,
+    sort_by: SortBy,
+    order: SortOrder,
+    days: DayRange,
+}
+
+impl TenantsQuery {
+    /// A search that may be of a CNPJ, as one is stored, however it is punctuated.
+    fn cnpj_part(&self) -> Option<String> {
+        let search = self.search.as_ref()?;
+        let cnpj_like = search.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | ' '));
+        let part: String = search.chars().filter(char::is_ascii_alphanumeric).collect();
+        (cnpj_like && !part.is_empty()).then(|| part.to_ascii_uppercase())
+    }
+}
+
+impl Query for TenantsQuery {
+    type Answer = Tenants;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let fields = asked.by_operator()?;
+        let orders = [("asc", SortOrder::Asc), ("desc", SortOrder::Desc)];
+        Ok(Self {
+            status: StatusFilter::read(fields),
+            plan: fields.text("plan", LONGEST_WORD),
+            segment: fields.text("segment", LONGEST_WORD),
+            search: fields.text("search", LONGEST_SEARCH),
+            page: Page::read(fields, PAGE),
+            sort_by: fields.word("sort_by", &SortBy::WORDS).unwrap_or(SortBy::Name),
+            order: fields.word("sort_order", &orders).unwrap_or(SortOrder::Asc),
+            days: Period::Month.days(),
+        })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Platform
+    }
+
+    fn lifetime(_: &Tenants) -> Lifetime {
+        FIVE_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Tenants, ApiError> {
+        let filter = [
+            self.status.wanted().into(),
+            self.plan.clone().into(),
+            self.segment.clone().into(),
+            self.search.clone().into(),
+            self.cnpj_part().into(),
+        ];
+        let [status, plan, segment, search, cnpj_part] = filter.clone();
+        let page = PAGE_OF.bind([
+            status,
+            plan,
+            segment,
+            search,
+            cnpj_part,
+            self.sort_by.as_str().into(),
+            (self.order == SortOrder::Desc).into(),
+            self.page.limit.into(),
+            self.page.offset.into(),
+            self.days.first.into(),
+            self.days.last.into(),
+        ]);
+        let (total, rows) = state.stores.db.ask_as_operator(&(TOTAL.bind(filter), page)).await?;
+        let tenants = rows.into_iter().map(|row| Tenant {
+            id: row.id,
+            name: row.name,
+            cnpj: row.cnpj,
+            segment: row.segment,
+            plan: row.plan,
+            status: row.status,
+            mrr_estimate: row.mrr_estimate,
+            active_agents: row.active_agents,
+            active_users: row.active_users,
+            requests_last_30_days: row.requests,
+            success_rate_last_30_days: rate(row.successful, row.requests),
+            open_incidents: row.open_incidents,
+            created_at: row.created_at,
+        });
+        Ok(Tenants {
+            tenants: tenants.collect(),
+            total: total.first().map_or(0, |row| row.total),
+            limit: self.page.limit,
+            offset: self.page.offset,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct Total {
+    total: i64,
+}
+
+statement!(
+    TOTAL: Total = r#"SELECT count(*) AS "total!" FROM matching_tenants($1, $2, $3, $4, $5)"#,
+    None::<String>,
+    None::<String>,
+    None::<String>,
+    None::<String>,
+    None::<String>,
+);
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    cnpj: String,
+    segment: String,
+    plan: String,
+    status: String,
+    mrr_estimate: Reais,
+    created_at: Time,
+    active_agents: i64,
+    active_users: i64,
+    requests: i64,
+    successful: i64,
+    open_incidents: i64,
+}
+
+// What is shown of a tenant is computed for those of the page; of the others, what they are sorted by. Each sort key is
+// constant, and so without effect, where it is not asked for.
+statement!(
+    PAGE_OF: Row =
+        r#"WITH page AS (
+               SELECT t.*, row_number() OVER (ORDER BY
+                   CASE WHEN $6::text = 'name' AND NOT $7::boolean THEN t.name END,
+                   CASE WHEN $6 = 'name' AND $7 THEN t.name END DESC,
+                   CASE $6 WHEN 'created_at' THEN extract(epoch FROM t.created_at)
+                           WHEN 'mrr_estimate' THEN t.mrr_estimate_cents
+                           WHEN 'requests_last_30_days' THEN (SELECT COALESCE(sum(total_requests), 0)
+                               FROM tenant_usage_totals WHERE tenant_id = t.id AND date BETWEEN $10 AND $11)
+                           WHEN 'active_agents' THEN (SELECT count(*)
+                               FROM tenant_agents WHERE tenant_id = t.id AND status = 'active')
+                   END * CASE WHEN $7 THEN -1 ELSE 1 END,
+                   t.name, t.id) AS place
+               FROM matching_tenants($1, $2, $3, $4, $5) t ORDER BY place LIMIT $8 OFFSET $9
+           )
+           SELECT t.id AS "id!", t.name AS "name!", t.cnpj AS "cnpj!", t.segment AS "segment!", t.plan AS "plan!",
+                  t.status AS "status!", t.mrr_estimate_cents AS "mrr_estimate!: Reais",
+                  t.created_at AS "created_at!: Time",
+                  (SELECT count(*) FROM tenant_agents WHERE tenant_id = t.id AND status = 'active') AS "active_agents!",
+                  (SELECT count(*) FROM tenant_users WHERE tenant_id = t.id AND status = 'active') AS "active_users!",
+                  u.total AS "requests!", u.successful AS "successful!",
                   (SELECT count(*) FROM incident_tenants hit JOIN incidents i ON i.id = hit.incident_id
                    WHERE hit.tenant_id = t.id AND i.resolved_at IS NULL) AS "open_incidents!"
-           FROM tenants t
-           LEFT JOIN (SELECT tenant_id, count(*) AS active FROM tenant_agents WHERE status = 'active' GROUP BY 1) ta
-               ON ta.tenant_id = t.id
-           LEFT JOIN (SELECT tenant_id, count(*) AS active FROM tenant_users WHERE status = 'active' GROUP BY 1) tu
-               ON tu.tenant_id = t.id
-           LEFT JOIN (SELECT tenant_id, sum(total_requests)::bigint AS total,
-                             sum(successful_requests)::bigint AS successful
-                      FROM tenant_usage_daily WHERE date BETWEEN $1 AND $2 GROUP BY 1) u
-               ON u.tenant_id = t.id
-           WHERE ($3::text IS NULL OR t.status = $3) AND ($4::text IS NULL OR t.plan = $4)
-             AND ($5::text IS NULL OR t.segment = $5)
-             AND ($6::text IS NULL OR (folded($6) <> '' AND position(folded($6) IN t.name_folded) > 0) OR position($7 IN t.cnpj) > 0)
-           ORDER BY
-               CASE WHEN $8 = 'name' AND NOT $9 THEN t.name END,
-               CASE WHEN $8 = 'name' AND $9 THEN t.name END DESC,
-               CASE $8 WHEN 'created_at' THEN extract(epoch FROM t.created_at)
-                       WHEN 'mrr_estimate' THEN t.mrr_estimate_cents
-                       WHEN 'requests_last_30_days' THEN COALESCE(u.total, 0)
-                       WHEN 'active_agents' THEN COALESCE(ta.active, 0)
-               END * CASE WHEN $9 THEN -1 ELSE 1 END,
-               t.name, t.id
-           LIMIT $10 OFFSET $11"#,
-        days.first,
-        days.last,
-        asked.status.wanted(),
-        asked.plan,
-        asked.segment,
-        asked.search,
-        asked.cnpj_part(),
-        asked.sort_by.as_str(),
-        asked.order == SortOrder::Desc,
-        asked.page.limit,
-        asked.page.offset,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    let tenants = rows.into_iter().map(|row| Tenant {
-        id: row.id,
-        name: row.name,
-        cnpj: row.cnpj,
-        segment: row.segment,
-        plan: row.plan,
-        status: row.status,
-        mrr_estimate: reais(row.mrr_estimate_cents),
-        active_agents: row.active_agents,
-        active_users: row.active_users,
-        requests_last_30_days: row.requests,
-        success_rate_last_30_days: rate(row.successful, row.requests),
-        open_incidents: row.open_incidents,
-        created_at: row.created_at,
-    });
-    Ok(Tenants { tenants: tenants.collect(), total, limit: asked.page.limit, offset: asked.page.offset })
-}
-
-async fn count(scope: &mut InternalScope, asked: &Asked) -> Result<i64, ApiError> {
-    let total = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "total!" FROM tenants t
-           WHERE ($1::text IS NULL OR t.status = $1) AND ($2::text IS NULL OR t.plan = $2)
-             AND ($3::text IS NULL OR t.segment = $3)
-             AND ($4::text IS NULL OR (folded($4) <> '' AND position(folded($4) IN t.name_folded) > 0) OR position($5 IN t.cnpj) > 0)"#,
-        asked.status.wanted(),
-        asked.plan,
-        asked.segment,
-        asked.search,
-        asked.cnpj_part(),
-    );
-    Ok(total.fetch_one(scope.connection()).await?)
-}
+           FROM page t, LATERAL (
+               SELECT COALESCE(sum(total_requests), 0)::bigint AS total,
+                      COALESCE(sum(successful_requests), 0)::bigint AS successful
+               FROM tenant_usage_totals WHERE tenant_id = t.id AND date BETWEEN $10 AND $11
+           ) u
+           ORDER BY t.place"#,
+    None::<String>,
+    None::<String>,
+    None::<String>,
+    None::<String>,
+    None::<String>,
+    "",
+    false,
+    0,
+    0,
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+);

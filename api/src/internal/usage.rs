@@ -1,27 +1,29 @@
 //! `GET /internal/usage/overview`: what all tenants together used in a period.
+//!
+//! Read from what the rollup has added up a day: for the platform, its histogram too, for each tenant, for each agent.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use chrono::NaiveDate;
-use painel_shared::{db::InternalScope, histogram::LatencyHistogram};
+use painel_shared::{histogram::LatencyHistogram, statement};
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
-    figures::{Percentiles, average, rate},
+    cache::{CacheTag, Lifetime},
+    figures::{Percentiles, average_of, rate},
     openapi::ReadProblems,
-    panel::Panel,
     period::{DayRange, Period},
     problem::ApiError,
-    query::QueryFields,
+    read::{Asked, Query, Read},
+    state::AppState,
 };
 
 /// How long an answer is good.
-const TEN_MINUTES: Duration = Duration::from_secs(600);
+const TEN_MINUTES: Lifetime = Lifetime::Private(Duration::from_secs(600));
 /// How many are the top.
 const TOP: i64 = 10;
 
@@ -65,7 +67,7 @@ pub struct TopTenant {
 }
 
 /// A busy agent of the catalogue.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct TopAgent {
     agent_id: Uuid,
     agent_name: String,
@@ -75,7 +77,7 @@ pub struct TopAgent {
 }
 
 /// One day.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DayTrend {
     date: NaiveDate,
     total_requests: i64,
@@ -91,128 +93,162 @@ pub struct DayTrend {
     params(("period" = Option<Period>, Query, description = "By default 30d.")),
     responses((status = 200, body = Overview), ReadProblems),
 )]
-pub async fn overview(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    let mut fields = QueryFields::of(&request)?;
-    let period = Period::read(&mut fields);
-    fields.finish()?;
-    let text = format!("overview {:?}", period.days());
-    let question = Question { about: About::Everyone, text, max_age: TEN_MINUTES };
-    panel.answers.answer(&request, question, panel.in_internal(async |scope| find(scope, period).await)).await
+pub async fn overview(read: Read<OverviewQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
 }
 
-async fn find(scope: &mut InternalScope, period: Period) -> Result<Overview, ApiError> {
-    let days = period.days();
-    Ok(Overview {
-        period: period.as_str(),
-        global_stats: global_stats(scope, days).await?,
-        top_tenants_by_usage: top_tenants(scope, days).await?,
-        top_agents_by_usage: top_agents(scope, days).await?,
-        daily_trends: daily_trends(scope, days).await?,
-    })
+/// The platform's usage on the days of a period.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OverviewQuery {
+    period: Period,
+    days: DayRange,
 }
 
-async fn global_stats(scope: &mut InternalScope, days: DayRange) -> Result<GlobalStats, ApiError> {
-    let row = sqlx::query!(
+#[derive(FromRow)]
+struct Deployed {
+    tenants: i64,
+    active: i64,
+    agents: i64,
+}
+
+statement!(
+    DEPLOYED: Deployed =
         r#"SELECT (SELECT count(*) FROM tenants) AS "tenants!",
                   (SELECT count(*) FROM tenants WHERE status = 'active') AS "active!",
-                  (SELECT count(*) FROM tenant_agents WHERE status = 'active') AS "deployed!",
-                  COALESCE(sum(total_requests), 0)::bigint AS "total!",
-                  COALESCE(sum(successful_requests), 0)::bigint AS "successful!",
-                  COALESCE(sum(avg_response_time_ms * total_requests), 0) AS "time!"
-           FROM tenant_usage_daily WHERE date BETWEEN $1 AND $2"#,
-        days.first,
-        days.last,
-    )
-    .fetch_one(scope.connection())
-    .await?;
-    Ok(GlobalStats {
-        total_tenants: row.tenants,
-        active_tenants: row.active,
-        total_agents_deployed: row.deployed,
-        total_requests: row.total,
-        global_success_rate: rate(row.successful, row.total),
-        avg_response_time_ms: average(row.time, row.total),
-        percentiles: Percentiles::of(&latency(scope, days).await?),
-    })
+                  (SELECT count(*) FROM tenant_agents WHERE status = 'active') AS "agents!""#,
+);
+
+#[derive(FromRow)]
+struct Day {
+    date: NaiveDate,
+    total_requests: i64,
+    successful_requests: i64,
+    total_response_time_ms: i64,
+    active_tenants: i64,
+    latency_buckets: Vec<i16>,
+    latency_counts: Vec<i64>,
 }
 
-/// The histograms of all tenants, added up by PostgreSQL: few rows come back, however many tenants there are.
-async fn latency(scope: &mut InternalScope, days: DayRange) -> Result<LatencyHistogram, ApiError> {
-    let rows = sqlx::query!(
-        r#"SELECT h.bucket AS "bucket!", sum(h.count)::bigint AS "count!"
-           FROM tenant_usage_daily d, unnest(d.latency_buckets, d.latency_counts) AS h (bucket, count)
-           WHERE d.date BETWEEN $1 AND $2 GROUP BY h.bucket"#,
-        days.first,
-        days.last,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    let mut whole = LatencyHistogram::default();
-    for row in rows {
-        whole.add(row.bucket, u64::try_from(row.count).unwrap_or(0));
+statement!(
+    DAYS: Day =
+        "SELECT date, total_requests, successful_requests, total_response_time_ms, active_tenants, latency_buckets,
+                latency_counts
+         FROM platform_usage_daily WHERE date BETWEEN $1 AND $2 ORDER BY date",
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+);
+
+#[derive(FromRow)]
+struct Busy {
+    id: Uuid,
+    name: String,
+    total: i64,
+    successful: i64,
+}
+
+statement!(
+    TOP_TENANTS: Busy =
+        r#"SELECT t.id, t.name, u.total AS "total!", u.successful AS "successful!"
+           FROM (
+               SELECT tenant_id, sum(total_requests)::bigint AS total, sum(successful_requests)::bigint AS successful
+               FROM tenant_usage_totals WHERE date BETWEEN $1 AND $2 GROUP BY tenant_id
+           ) u JOIN tenants t ON t.id = u.tenant_id
+           ORDER BY u.total DESC, t.name, t.id LIMIT $3"#,
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+    0,
+);
+
+statement!(
+    TOP_AGENTS: TopAgent =
+        r#"SELECT a.id AS agent_id, a.name AS agent_name, u.total AS "total_requests!",
+                  (SELECT count(*) FROM tenant_agents ta WHERE ta.agent_id = a.id AND ta.status = 'active')
+                      AS "deployed_count!"
+           FROM (
+               SELECT agent_id, sum(total_requests)::bigint AS total
+               FROM agent_usage_totals WHERE date BETWEEN $1 AND $2 GROUP BY agent_id
+           ) u JOIN agents a ON a.id = u.agent_id
+           ORDER BY u.total DESC, a.name, a.id LIMIT $3"#,
+    NaiveDate::MIN,
+    NaiveDate::MIN,
+    0,
+);
+
+impl Query for OverviewQuery {
+    type Answer = Overview;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let period = Period::read(asked.by_operator()?);
+        Ok(Self { period, days: period.days() })
     }
-    Ok(whole)
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Platform
+    }
+
+    fn lifetime(_: &Overview) -> Lifetime {
+        TEN_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Overview, ApiError> {
+        let DayRange { first, last } = self.days;
+        let batch = (
+            DEPLOYED.bind([]),
+            DAYS.bind([first.into(), last.into()]),
+            TOP_TENANTS.bind([first.into(), last.into(), TOP.into()]),
+            TOP_AGENTS.bind([first.into(), last.into(), TOP.into()]),
+        );
+        let (mut deployed, days, tenants, agents) = state.stores.db.ask_as_operator(&batch).await?;
+        let deployed = deployed.pop().unwrap_or(Deployed { tenants: 0, active: 0, agents: 0 });
+        Ok(Overview {
+            period: self.period.as_str(),
+            global_stats: global_stats(&deployed, &days),
+            top_tenants_by_usage: tenants.into_iter().map(top_tenant).collect(),
+            top_agents_by_usage: agents,
+            daily_trends: daily_trends(self.days, &days),
+        })
+    }
 }
 
-async fn top_tenants(scope: &mut InternalScope, days: DayRange) -> Result<Vec<TopTenant>, ApiError> {
-    let rows = sqlx::query!(
-        r#"SELECT t.id, t.name, sum(d.total_requests)::bigint AS "total!",
-                  sum(d.successful_requests)::bigint AS "successful!"
-           FROM tenant_usage_daily d JOIN tenants t ON t.id = d.tenant_id
-           WHERE d.date BETWEEN $1 AND $2
-           GROUP BY t.id, t.name ORDER BY 3 DESC, t.name, t.id LIMIT $3"#,
-        days.first,
-        days.last,
-        TOP,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    let top = rows.into_iter().map(|row| TopTenant {
+fn global_stats(deployed: &Deployed, days: &[Day]) -> GlobalStats {
+    let sum = |of: fn(&Day) -> i64| days.iter().map(of).sum::<i64>();
+    let total = sum(|day| day.total_requests);
+    let mut latency = LatencyHistogram::default();
+    for day in days {
+        for (bucket, count) in day.latency_buckets.iter().zip(&day.latency_counts) {
+            latency.add(*bucket, u64::try_from(*count).unwrap_or(0));
+        }
+    }
+    GlobalStats {
+        total_tenants: deployed.tenants,
+        active_tenants: deployed.active,
+        total_agents_deployed: deployed.agents,
+        total_requests: total,
+        global_success_rate: rate(sum(|day| day.successful_requests), total),
+        avg_response_time_ms: average_of(sum(|day| day.total_response_time_ms), total),
+        percentiles: Percentiles::of(&latency),
+    }
+}
+
+fn top_tenant(row: Busy) -> TopTenant {
+    TopTenant {
         tenant_id: row.id,
         tenant_name: row.name,
         total_requests: row.total,
         success_rate: rate(row.successful, row.total),
-    });
-    Ok(top.collect())
-}
-
-async fn top_agents(scope: &mut InternalScope, days: DayRange) -> Result<Vec<TopAgent>, ApiError> {
-    let top = sqlx::query_as!(
-        TopAgent,
-        r#"SELECT a.id AS agent_id, a.name AS agent_name, sum(d.total_requests)::bigint AS "total_requests!",
-                  (SELECT count(*) FROM tenant_agents ta WHERE ta.agent_id = a.id AND ta.status = 'active')
-                      AS "deployed_count!"
-           FROM tenant_usage_daily d JOIN agents a ON a.id = d.agent_id
-           WHERE d.date BETWEEN $1 AND $2
-           GROUP BY a.id, a.name ORDER BY 3 DESC, a.name, a.id LIMIT $3"#,
-        days.first,
-        days.last,
-        TOP,
-    );
-    Ok(top.fetch_all(scope.connection()).await?)
-}
-
-async fn daily_trends(scope: &mut InternalScope, days: DayRange) -> Result<Vec<DayTrend>, ApiError> {
-    let rows = sqlx::query!(
-        r#"SELECT date, sum(total_requests)::bigint AS "total!", sum(successful_requests)::bigint AS "successful!",
-                  count(DISTINCT tenant_id) FILTER (WHERE total_requests > 0) AS "tenants!"
-           FROM tenant_usage_daily WHERE date BETWEEN $1 AND $2 GROUP BY date"#,
-        days.first,
-        days.last,
-    )
-    .fetch_all(scope.connection())
-    .await?;
-    let quiet = |date| DayTrend { date, total_requests: 0, success_rate: 0.0, active_tenants: 0 };
-    let mut trends: BTreeMap<NaiveDate, DayTrend> = days.iter().map(|date| (date, quiet(date))).collect();
-    for row in rows {
-        let trend = DayTrend {
-            date: row.date,
-            total_requests: row.total,
-            success_rate: rate(row.successful, row.total),
-            active_tenants: row.tenants,
-        };
-        trends.insert(row.date, trend);
     }
-    Ok(trends.into_values().collect())
+}
+
+fn daily_trends(days: DayRange, found: &[Day]) -> Vec<DayTrend> {
+    let trend = |date| {
+        let day = found.iter().find(|day| day.date == date);
+        let (total, successful) = day.map_or((0, 0), |day| (day.total_requests, day.successful_requests));
+        DayTrend {
+            date,
+            total_requests: total,
+            success_rate: rate(successful, total),
+            active_tenants: day.map_or(0, |day| day.active_tenants),
+        }
+    };
+    days.iter().map(trend).collect()
 }

@@ -1,12 +1,8 @@
 //! `GET /tenant/agents`: the agents that the tenant rents, and how they did in thirty days.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use chrono::NaiveDate;
-use painel_shared::{
-    ids::TenantId,
-    statement,
-    time::{Timestamp, millis},
-};
+use painel_shared::{ids::TenantId, statement};
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -14,21 +10,27 @@ use uuid::Uuid;
 
 use super::FIVE_MINUTES;
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
+    cache::{CacheTag, Lifetime},
     figures::{average, rate},
     filters::StatusFilter,
     openapi::ReadProblems,
-    panel::Panel,
-    period::Period,
+    period::{DayRange, Period},
     problem::ApiError,
-    query::QueryFields,
+    query::After,
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
+
+/// How many agents a page shows that says nothing else.
+pub const LARGEST_PAGE: u32 = 100;
 
 /// The agents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Agents {
     agents: Vec<Agent>,
+    /// Where the next page begins; null on the last one.
+    next_cursor: Option<Uuid>,
 }
 
 /// An agent that the tenant rents.
@@ -38,9 +40,7 @@ pub struct Agent {
     name: String,
     segment: String,
     status: String,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    activated_at: Timestamp,
+    activated_at: Time,
     usage_last_30_days: AgentUsage,
 }
 
@@ -58,18 +58,23 @@ pub struct AgentUsage {
     get, path = "/tenant/agents", tag = "tenant",
     params(
         ("status" = Option<StatusFilter>, Query, description = "By default active."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 100."),
+        ("cursor" = Option<Uuid>, Query, description = "The next_cursor of an earlier answer."),
         ("tenant_id" = Option<Uuid>, Query, description = "The tenant; only operators name one."),
     ),
     responses((status = 200, body = Agents), ReadProblems),
 )]
-pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    let mut fields = QueryFields::of(&request)?;
-    let tenant = caller.tenant_asked(&mut fields)?;
-    let status = StatusFilter::read(&mut fields);
-    fields.finish()?;
-    let text = format!("agents {status:?} {:?}", Period::Month.days());
-    let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, find(&panel, tenant, status)).await
+pub async fn list(read: Read<AgentsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
+}
+
+/// A tenant's agents in some state, and what they did on some days.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AgentsQuery {
+    tenant: TenantId,
+    status: StatusFilter,
+    page: After,
+    days: DayRange,
 }
 
 #[derive(FromRow)]
@@ -78,46 +83,83 @@ struct Row {
     name: String,
     segment: String,
     status: String,
-    activated_at: Timestamp,
+    activated_at: Time,
     total: i64,
     successful: i64,
     time: f64,
 }
 
 statement!(
-    AGENTS: Row = r#"SELECT a.id, a.name, a.segment, ta.status, ta.activated_at, u.total AS "total!",
+    AGENTS: Row =
+        r#"SELECT a.id, a.name, a.segment, ta.status, ta.activated_at AS "activated_at: Time", u.total AS "total!",
                   u.successful AS "successful!", u.time AS "time!"
-           FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id,
-           LATERAL (
-               SELECT COALESCE(sum(total_requests), 0)::bigint AS total,
-                      COALESCE(sum(successful_requests), 0)::bigint AS successful,
-                      COALESCE(sum(avg_response_time_ms * total_requests), 0) AS time
-               FROM tenant_usage_daily d
-               WHERE d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id AND d.date BETWEEN $3 AND $4
-           ) AS u
+           FROM tenant_agents ta JOIN agents a ON a.id = ta.agent_id, agent_usage(ta.tenant_id, ta.agent_id, $3, $4) u
            WHERE ta.tenant_id = $1 AND ($2::text IS NULL OR ta.status = $2)
-           ORDER BY a.name, a.id"#,
+             AND ($5::uuid IS NULL OR (a.name, a.id) > (SELECT name, id FROM agents WHERE id = $5))
+           ORDER BY a.name, a.id LIMIT $6"#,
     Uuid::nil(),
     None::<String>,
     NaiveDate::MIN,
     NaiveDate::MIN,
+    None::<Uuid>,
+    0,
 );
 
-async fn find(panel: &Panel, tenant: TenantId, status: StatusFilter) -> Result<Agents, ApiError> {
-    let days = Period::Month.days();
-    let asked = AGENTS.bind([tenant.into(), status.wanted().into(), days.first.into(), days.last.into()]);
-    let rows = panel.ask_as_tenant(tenant, asked).await?;
-    let agents = rows.into_iter().map(|row| Agent {
-        id: row.id,
-        name: row.name,
-        segment: row.segment,
-        status: row.status,
-        activated_at: row.activated_at,
-        usage_last_30_days: AgentUsage {
-            total_requests: row.total,
-            success_rate: rate(row.successful, row.total),
-            avg_response_time_ms: average(row.time, row.total),
-        },
-    });
-    Ok(Agents { agents: agents.collect() })
+/// An agent of the catalogue.
+#[derive(FromRow)]
+pub struct Known {
+    #[expect(dead_code, reason = "that there is one says all")]
+    id: Uuid,
+}
+
+statement!(
+    /// Whether there is such an agent: what a page goes on behind.
+    pub AGENT: Known = "SELECT id FROM agents WHERE id = $1",
+    None::<Uuid>,
+);
+
+impl Query for AgentsQuery {
+    type Answer = Agents;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (tenant, fields) = asked.of_tenant()?;
+        let (status, page) = (StatusFilter::read(fields), After::read(fields, LARGEST_PAGE));
+        Ok(Self { tenant, status, page, days: Period::Month.days() })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Tenant(self.tenant)
+    }
+
+    fn lifetime(_: &Agents) -> Lifetime {
+        FIVE_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Agents, ApiError> {
+        let Self { tenant, status, page, days } = *self;
+        let asked = AGENTS.bind([
+            tenant.into(),
+            status.wanted().into(),
+            days.first.into(),
+            days.last.into(),
+            page.after.into(),
+            page.one_more().into(),
+        ]);
+        let (known, mut rows) = state.ask_as_tenant(tenant, (AGENT.bind([page.after.into()]), asked)).await?;
+        page.check(!known.is_empty())?;
+        let next_cursor = page.cut(&mut rows, |row| row.id);
+        let agents = rows.into_iter().map(|row| Agent {
+            id: row.id,
+            name: row.name,
+            segment: row.segment,
+            status: row.status,
+            activated_at: row.activated_at,
+            usage_last_30_days: AgentUsage {
+                total_requests: row.total,
+                success_rate: rate(row.successful, row.total),
+                avg_response_time_ms: average(row.time, row.total),
+            },
+        });
+        Ok(Agents { agents: agents.collect(), next_cursor })
+    }
 }

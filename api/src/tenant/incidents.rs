@@ -2,28 +2,25 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
-use painel_shared::{
-    ids::TenantId,
-    statement,
-    time::{Timestamp, millis},
-};
+use actix_web::HttpResponse;
+use painel_shared::{ids::TenantId, statement};
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
+    cache::{CacheTag, Lifetime},
     openapi::ReadProblems,
-    panel::Panel,
     problem::ApiError,
-    query::{Page, QueryFields},
+    query::Page,
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 /// How long an answer is good.
-const ONE_MINUTE: Duration = Duration::from_secs(60);
+const ONE_MINUTE: Lifetime = Lifetime::Private(Duration::from_secs(60));
 const PAGE: u32 = 20;
 
 /// A page of incidents.
@@ -42,12 +39,8 @@ pub struct Incident {
     severity: String,
     title: String,
     description: String,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    resolved_at: Option<Timestamp>,
+    created_at: Time,
+    resolved_at: Option<Time>,
 }
 
 /// The tenant's incidents.
@@ -60,14 +53,15 @@ pub struct Incident {
     ),
     responses((status = 200, body = Incidents), ReadProblems),
 )]
-pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    let mut fields = QueryFields::of(&request)?;
-    let tenant = caller.tenant_asked(&mut fields)?;
-    let page = Page::read(&mut fields, PAGE);
-    fields.finish()?;
-    let question =
-        Question { about: About::Tenant(tenant), text: format!("incidents {page:?}"), max_age: ONE_MINUTE };
-    panel.answers.answer(&request, question, find(&panel, tenant, page)).await
+pub async fn list(read: Read<IncidentsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
+}
+
+/// A page of a tenant's incidents.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IncidentsQuery {
+    tenant: TenantId,
+    page: Page,
 }
 
 #[derive(FromRow)]
@@ -82,18 +76,37 @@ statement!(
 
 statement!(
     PAGE_OF: Incident =
-        "SELECT i.id, i.severity, i.title, i.description, i.created_at, i.resolved_at
-         FROM incidents i JOIN incident_tenants hit ON hit.incident_id = i.id
-         WHERE hit.tenant_id = $1
-         ORDER BY i.created_at DESC, i.id DESC LIMIT $2 OFFSET $3",
+        r#"SELECT i.id, i.severity, i.title, i.description, i.created_at AS "created_at: Time",
+                  i.resolved_at AS "resolved_at: Time"
+           FROM incidents i JOIN incident_tenants hit ON hit.incident_id = i.id
+           WHERE hit.tenant_id = $1
+           ORDER BY i.created_at DESC, i.id DESC LIMIT $2 OFFSET $3"#,
     Uuid::nil(),
     0,
     0,
 );
 
-async fn find(panel: &Panel, tenant: TenantId, page: Page) -> Result<Incidents, ApiError> {
-    let total = TOTAL.bind([tenant.into()]);
-    let page = PAGE_OF.bind([tenant.into(), page.limit.into(), page.offset.into()]);
-    let (totals, incidents) = panel.ask_as_tenant(tenant, (total, page)).await?;
-    Ok(Incidents { incidents, total: totals.first().map_or(0, |row| row.total) })
+impl Query for IncidentsQuery {
+    type Answer = Incidents;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (tenant, fields) = asked.of_tenant()?;
+        Ok(Self { tenant, page: Page::read(fields, PAGE) })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Tenant(self.tenant)
+    }
+
+    fn lifetime(_: &Incidents) -> Lifetime {
+        ONE_MINUTE
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Incidents, ApiError> {
+        let Self { tenant, page } = *self;
+        let total = TOTAL.bind([tenant.into()]);
+        let page = PAGE_OF.bind([tenant.into(), page.limit.into(), page.offset.into()]);
+        let (totals, incidents) = state.ask_as_tenant(tenant, (total, page)).await?;
+        Ok(Incidents { incidents, total: totals.first().map_or(0, |row| row.total) })
+    }
 }

@@ -1,11 +1,7 @@
 //! `GET /tenant/integrations`: what the tenant has connected. Credentials are not readable here at all.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
-use painel_shared::{
-    ids::TenantId,
-    statement,
-    time::{Timestamp, millis},
-};
+use actix_web::HttpResponse;
+use painel_shared::{ids::TenantId, statement};
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -13,12 +9,12 @@ use uuid::Uuid;
 
 use super::FIVE_MINUTES;
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
+    cache::{CacheTag, Lifetime},
     openapi::ReadProblems,
-    panel::Panel,
     problem::ApiError,
-    query::QueryFields,
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 /// The integrations.
@@ -35,15 +31,11 @@ pub struct Integration {
     name: String,
     /// `active`, `inactive`, `error` or `pending` (it must reconnect).
     status: String,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    last_sync_at: Option<Timestamp>,
+    last_sync_at: Option<Time>,
     last_error: Option<String>,
     /// By which a token can be recognised, and not found out.
     token_fingerprint: Option<String>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(with = "millis::option")]
-    token_rotated_at: Option<Timestamp>,
+    token_rotated_at: Option<Time>,
 }
 
 /// The tenant's integrations.
@@ -52,23 +44,42 @@ pub struct Integration {
     params(("tenant_id" = Option<Uuid>, Query, description = "The tenant; only operators name one.")),
     responses((status = 200, body = Integrations), ReadProblems),
 )]
-pub async fn list(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    let mut fields = QueryFields::of(&request)?;
-    let tenant = caller.tenant_asked(&mut fields)?;
-    fields.finish()?;
-    let question =
-        Question { about: About::Tenant(tenant), text: "integrations".to_owned(), max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, find(&panel, tenant)).await
+pub async fn list(read: Read<IntegrationsQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
+}
+
+/// A tenant's integrations.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IntegrationsQuery {
+    tenant: TenantId,
 }
 
 statement!(
     INTEGRATIONS: Integration =
-        "SELECT id, type, name, status, last_sync_at, last_error, token_fingerprint, token_rotated_at
-         FROM tenant_integrations WHERE tenant_id = $1 ORDER BY name, id",
+        r#"SELECT id, type, name, status, last_sync_at AS "last_sync_at: Time", last_error, token_fingerprint,
+                  token_rotated_at AS "token_rotated_at: Time"
+           FROM tenant_integrations WHERE tenant_id = $1 ORDER BY name, id"#,
     Uuid::nil(),
 );
 
-async fn find(panel: &Panel, tenant: TenantId) -> Result<Integrations, ApiError> {
-    let integrations = panel.ask_as_tenant(tenant, INTEGRATIONS.bind([tenant.into()])).await?;
-    Ok(Integrations { integrations })
+impl Query for IntegrationsQuery {
+    type Answer = Integrations;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (tenant, _) = asked.of_tenant()?;
+        Ok(Self { tenant })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Tenant(self.tenant)
+    }
+
+    fn lifetime(_: &Integrations) -> Lifetime {
+        FIVE_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Integrations, ApiError> {
+        let asked = INTEGRATIONS.bind([self.tenant.into()]);
+        Ok(Integrations { integrations: state.ask_as_tenant(self.tenant, asked).await? })
+    }
 }

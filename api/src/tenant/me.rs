@@ -1,12 +1,8 @@
 //! `GET /tenant/me`: the tenant, its limits, and how much of them is used.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use chrono::{Datelike, NaiveDate};
-use painel_shared::{
-    ids::TenantId,
-    statement,
-    time::{Timestamp, millis, today},
-};
+use painel_shared::{ids::TenantId, statement, time::today};
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -14,13 +10,13 @@ use uuid::Uuid;
 
 use super::FIVE_MINUTES;
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
-    figures::reais,
+    cache::{CacheTag, Lifetime},
+    figures::Reais,
     openapi::ReadProblems,
-    panel::Panel,
     problem::ApiError,
-    query::QueryFields,
+    read::{Asked, Query, Read},
+    state::AppState,
+    time::Time,
 };
 
 /// A tenant's account.
@@ -34,10 +30,8 @@ pub struct Me {
     plan: String,
     status: String,
     /// What the tenant pays a month, in BRL.
-    mrr_estimate: f64,
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(with = "millis")]
-    created_at: Timestamp,
+    mrr_estimate: Reais,
+    created_at: Time,
     limits: PlanLimits,
     usage: PlanUsage,
 }
@@ -65,13 +59,15 @@ pub struct PlanUsage {
     params(("tenant_id" = Option<Uuid>, Query, description = "The tenant; only operators name one.")),
     responses((status = 200, body = Me), ReadProblems),
 )]
-pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    let mut fields = QueryFields::of(&request)?;
-    let tenant = caller.tenant_asked(&mut fields)?;
-    fields.finish()?;
-    let text = format!("me {}", today());
-    let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, find(&panel, tenant)).await
+pub async fn show(read: Read<MeQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
+}
+
+/// A tenant's account on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MeQuery {
+    tenant: TenantId,
+    today: NaiveDate,
 }
 
 #[derive(FromRow)]
@@ -82,8 +78,8 @@ struct Row {
     segment: String,
     plan: String,
     status: String,
-    mrr_estimate_cents: i64,
-    created_at: Timestamp,
+    mrr_estimate: Reais,
+    created_at: Time,
     max_agents: i32,
     max_users: i32,
     max_requests_per_month: i64,
@@ -93,7 +89,8 @@ struct Row {
 }
 
 statement!(
-    ME: Row = r#"SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status, t.mrr_estimate_cents, t.created_at,
+    ME: Row = r#"SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status,
+                  t.mrr_estimate_cents AS "mrr_estimate: Reais", t.created_at AS "created_at: Time",
                   p.max_agents, p.max_users, p.max_requests_per_month,
                   (SELECT count(*) FROM tenant_agents WHERE tenant_id = t.id AND status = 'active') AS "active_agents!",
                   (SELECT count(*) FROM tenant_users WHERE tenant_id = t.id AND status = 'active') AS "active_users!",
@@ -105,30 +102,47 @@ statement!(
     NaiveDate::MIN,
 );
 
-async fn find(panel: &Panel, tenant: TenantId) -> Result<Me, ApiError> {
-    let today = today();
-    let month = today.with_day(1).unwrap_or(today);
-    let asked = ME.bind([tenant.into(), month.into()]);
-    // A tenant that does not exist has no row.
-    let row = panel.stores.db.ask_as_tenant(tenant, &asked).await?.pop().ok_or(ApiError::NotFound(None))?;
-    Ok(Me {
-        id: row.id,
-        name: row.name,
-        cnpj: row.cnpj,
-        segment: row.segment,
-        plan: row.plan,
-        status: row.status,
-        mrr_estimate: reais(row.mrr_estimate_cents),
-        created_at: row.created_at,
-        limits: PlanLimits {
-            max_agents: row.max_agents,
-            max_users: row.max_users,
-            max_requests_per_month: row.max_requests_per_month,
-        },
-        usage: PlanUsage {
-            active_agents: row.active_agents,
-            active_users: row.active_users,
-            requests_this_month: row.requests_this_month,
-        },
-    })
+impl Query for MeQuery {
+    type Answer = Me;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (tenant, _) = asked.of_tenant()?;
+        Ok(Self { tenant, today: today() })
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Tenant(self.tenant)
+    }
+
+    fn lifetime(_: &Me) -> Lifetime {
+        FIVE_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Me, ApiError> {
+        let month = self.today.with_day(1).unwrap_or(self.today);
+        let asked = ME.bind([self.tenant.into(), month.into()]);
+        // A tenant that does not exist has no row.
+        let row =
+            state.stores.db.ask_as_tenant(self.tenant, &asked).await?.pop().ok_or(ApiError::NotFound(None))?;
+        Ok(Me {
+            id: row.id,
+            name: row.name,
+            cnpj: row.cnpj,
+            segment: row.segment,
+            plan: row.plan,
+            status: row.status,
+            mrr_estimate: row.mrr_estimate,
+            created_at: row.created_at,
+            limits: PlanLimits {
+                max_agents: row.max_agents,
+                max_users: row.max_users,
+                max_requests_per_month: row.max_requests_per_month,
+            },
+            usage: PlanUsage {
+                active_agents: row.active_agents,
+                active_users: row.active_users,
+                requests_this_month: row.requests_this_month,
+            },
+        })
+    }
 }

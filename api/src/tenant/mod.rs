@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::cache::Lifetime;
+
 pub mod agents;
 pub mod incidents;
 pub mod integrations;
@@ -9,4 +11,4 @@ pub mod me;
 pub mod usage;
 
 /// How long most of these answers are good.
-const FIVE_MINUTES: Duration = Duration::from_secs(300);
+const FIVE_MINUTES: Lifetime = Lifetime::Private(Duration::from_secs(300));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use chrono::NaiveDate;
 use painel_shared::{commands::Fault, histogram::LatencyHistogram, ids::TenantId, statement};
 use serde::Serialize;
@@ -15,14 +15,13 @@ use uuid::Uuid;
 
 use super::FIVE_MINUTES;
 use crate::{
-    auth::Caller,
-    caching::{About, Question},
+    cache::{CacheTag, Lifetime},
     figures::{Percentiles, average, rate},
     openapi::ReadProblems,
-    panel::Panel,
-    period::Period,
+    period::{DayRange, Period},
     problem::ApiError,
-    query::QueryFields,
+    read::{Asked, Query, Read},
+    state::AppState,
 };
 
 /// Usage in a period.
@@ -91,14 +90,17 @@ pub struct AgentUsage {
     ),
     responses((status = 200, body = Usage), ReadProblems),
 )]
-pub async fn show(caller: Caller, request: HttpRequest, panel: Data<Panel>) -> Result<HttpResponse, ApiError> {
-    let mut fields = QueryFields::of(&request)?;
-    let tenant = caller.tenant_asked(&mut fields)?;
-    let (period, agent) = (Period::read(&mut fields), fields.uuid("agent_id"));
-    fields.finish()?;
-    let text = format!("usage {:?} {agent:?}", period.days());
-    let question = Question { about: About::Tenant(tenant), text, max_age: FIVE_MINUTES };
-    panel.answers.answer(&request, question, find(&panel, tenant, period, agent)).await
+pub async fn show(read: Read<UsageQuery>) -> Result<HttpResponse, ApiError> {
+    read.answer().await
+}
+
+/// A tenant's usage on the days of a period, of one agent or of all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UsageQuery {
+    tenant: TenantId,
+    period: Period,
+    days: DayRange,
+    agent: Option<Uuid>,
 }
 
 /// What can be added up.
@@ -120,6 +122,15 @@ impl Sum {
         self.time += row.time;
         self.tokens += row.total_tokens_used;
         self.latency.add_stored(&row.latency_buckets, &row.latency_counts);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.total += other.total;
+        self.successful += other.successful;
+        self.failed += other.failed;
+        self.time += other.time;
+        self.tokens += other.tokens;
+        self.latency.merge(&other.latency);
     }
 }
 
@@ -162,31 +173,54 @@ statement!(
     None::<Uuid>,
 );
 
-async fn find(panel: &Panel, tenant: TenantId, period: Period, agent: Option<Uuid>) -> Result<Usage, ApiError> {
-    let days = period.days();
-    let usage = USAGE.bind([tenant.into(), days.first.into(), days.last.into(), agent.into()]);
-    let rented = RENTED.bind([tenant.into(), agent.into()]);
-    let (rented, rows) = panel.ask_as_tenant(tenant, (rented, usage)).await?;
-    // An agent that the tenant does not rent does not exist for it.
-    if agent.is_some() && rented.is_empty() {
-        return Err(ApiError::missing("agent_id", Fault::NotFound { what: "agent of this tenant" }));
+impl Query for UsageQuery {
+    type Answer = Usage;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        let (tenant, fields) = asked.of_tenant()?;
+        let period = Period::read(fields);
+        Ok(Self { tenant, period, days: period.days(), agent: fields.uuid("agent_id") })
     }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Tenant(self.tenant)
+    }
+
+    fn lifetime(_: &Usage) -> Lifetime {
+        FIVE_MINUTES
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<Usage, ApiError> {
+        let Self { tenant, period, days, agent } = *self;
+        let usage = USAGE.bind([tenant.into(), days.first.into(), days.last.into(), agent.into()]);
+        let rented = RENTED.bind([tenant.into(), agent.into()]);
+        let (rented, rows) = state.ask_as_tenant(tenant, (rented, usage)).await?;
+        // An agent that the tenant does not rent does not exist for it.
+        if agent.is_some() && rented.is_empty() {
+            return Err(ApiError::missing("agent_id", Fault::NotFound { what: "agent of this tenant" }));
+        }
+        Ok(add_up(period, days, &rows))
+    }
+}
+
+fn add_up(period: Period, days: DayRange, rows: &[Row]) -> Usage {
     let mut whole = Sum::default();
     let mut by_day: BTreeMap<NaiveDate, Sum> = days.iter().map(|day| (day, Sum::default())).collect();
-    let mut by_agent: BTreeMap<Uuid, (String, Sum)> = BTreeMap::new();
-    for row in &rows {
-        whole.add(row);
+    let mut by_agent: BTreeMap<Uuid, (&str, Sum)> = BTreeMap::new();
+    for row in rows {
         by_day.entry(row.date).or_default().add(row);
-        by_agent.entry(row.agent_id).or_insert_with(|| (row.agent_name.clone(), Sum::default())).1.add(row);
+        by_agent.entry(row.agent_id).or_insert_with(|| (&row.agent_name, Sum::default())).1.add(row);
     }
+    // Each request is of one day.
+    by_day.values().for_each(|day| whole.merge(day));
     let mut by_agent: Vec<AgentUsage> = by_agent.into_iter().map(agent_usage).collect();
     by_agent.sort_by(|a, b| b.total_requests.cmp(&a.total_requests).then_with(|| a.agent_name.cmp(&b.agent_name)));
-    Ok(Usage {
+    Usage {
         period: period.as_str(),
         summary: summary(&whole),
         daily_data: by_day.into_iter().map(day_usage).collect(),
         by_agent,
-    })
+    }
 }
 
 fn summary(sum: &Sum) -> Summary {
@@ -213,10 +247,10 @@ fn day_usage((date, sum): (NaiveDate, Sum)) -> DayUsage {
     }
 }
 
-fn agent_usage((agent_id, (agent_name, sum)): (Uuid, (String, Sum))) -> AgentUsage {
+fn agent_usage((agent_id, (agent_name, sum)): (Uuid, (&str, Sum))) -> AgentUsage {
     AgentUsage {
         agent_id,
-        agent_name,
+        agent_name: agent_name.to_owned(),
         total_requests: sum.total,
         success_rate: rate(sum.successful, sum.total),
         avg_response_time_ms: average(sum.time, sum.total),

@@ -9,6 +9,7 @@ use std::{
 use anyhow::bail;
 use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
+use painel_api::config::TokenUse;
 use painel_shared::{
     config::{TelemetryConfig, Vars},
     ids::TenantId,
@@ -110,7 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 telemetry::start_logs(&TelemetryConfig::from_vars(&vars)?)?;
                 rollup::run(&vars, from, to, tenant).await
             }
-            Command::Token { role, tenant } => print_token(&cli.data_dir, role, tenant),
+            Command::Token { role, tenant } => print_token(&cli.data_dir, &vars, role, tenant),
             Command::Migrate => {
                 telemetry::start(&TelemetryConfig::from_vars(&vars)?)?;
                 migrate(&Stores::from_vars(&vars).await?).await?;
@@ -181,7 +182,7 @@ async fn print_welcome(
     Ok(())
 }
 
-fn print_token(data_dir: &Path, role: Role, tenant: Option<TenantId>) -> anyhow::Result<()> {
+fn print_token(data_dir: &Path, vars: &Vars, role: Role, tenant: Option<TenantId>) -> anyhow::Result<()> {
     let key = data_dir::issuer_key(data_dir);
     if !key.exists() {
         bail!("{} holds no data yet: start `painel` first", data_dir.display());
@@ -190,6 +191,7 @@ fn print_token(data_dir: &Path, role: Role, tenant: Option<TenantId>) -> anyhow:
         bail!("--tenant goes with --role tenant");
     }
     let tenant = tenant.unwrap_or_else(demo_data::first_tenant);
-    println!("{}", Issuer::open(&key)?.token(role, Some(tenant))?);
+    let issuer = Issuer::open(&key)?.with_token_use(TokenUse::from_vars(vars)?);
+    println!("{}", issuer.token(role, Some(tenant))?);
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The folder that survives a restart. One process at a time uses it.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +21,15 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the folder where it is missing, and locks it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        // Keys and secrets are in it.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        // One from before may be open to others.
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+            .with_context(|| format!("the data folder {} cannot be closed to others", path.display()))?;
         let file = path.join("lock");
         let lock = File::create(&file).with_context(|| format!("{} cannot be written", file.display()))?;
         match lock.try_lock() {

@@ -1,7 +1,7 @@
 //! `painel demo`: a command of each type, from HTTP request to outcome; one of them dies first. Then an
 //! aggregation of three days, and every read.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail, ensure};
 use painel_shared::config::{TelemetryConfig, Vars};
@@ -46,11 +46,11 @@ pub async fn run(vars: Vars) -> anyhow::Result<()> {
         .with_defaults([("PAINEL_LOG", "error,painel_workers::execute=off")])
         .overridden_by([("PAINEL_HTTP_ADDR", "127.0.0.1:0".to_owned()), ("PAINEL_ADMIN_ADDR", String::new())]);
     painel_shared::telemetry::start_logs(&TelemetryConfig::from_vars(&vars)?)?;
-    let folder = TemporaryFolder::new()?;
+    let folder = tempfile::Builder::new().prefix("painel-demo-").tempdir()?;
     let shutdown = CancellationToken::new();
     painel_shared::process::cancel_on_signal(shutdown.clone())?;
     println!("Starting PostgreSQL, DynamoDB, SQS, the API and the workers in one process...");
-    let embedded = Embedded::start(&folder.0, &vars, shutdown.clone()).await?;
+    let embedded = Embedded::start(folder.path(), &vars, shutdown.clone()).await?;
     let client = Operator::new(&embedded)?;
     let example = demo_data::example(&embedded.stores().db.service()).await?;
     let played = tokio::select! {
@@ -189,24 +189,5 @@ impl Operator {
         let url = format!("{}/tenants/{}/agents/{doomed}/refusals", self.agent_runtime_url, example.tenant);
         self.http.post(url).json(&json!({"refusals": refusals})).send().await?.error_for_status()?;
         Ok(())
-    }
-}
-
-/// A folder that goes when it is dropped.
-struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    fn new() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("painel-demo-{}", Uuid::new_v4()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, folder = %self.0.display(), "the temporary folder was not removed");
-        }
     }
 }

@@ -31,7 +31,9 @@ SELECT pg_temp.id('tenant ' || n), name, cnpj_base || cnpj_check_digits(cnpj_bas
 FROM demo;
 
 INSERT INTO tenant_users (id, tenant_id, cognito_sub, email, full_name, role, last_login_at)
-SELECT pg_temp.id(format('user %s %s', n, u)), pg_temp.id('tenant ' || n), format('demo-user-%s-%s', n, u),
+SELECT pg_temp.id(format('user %s %s', n, u)), pg_temp.id('tenant ' || n),
+       -- The first of each is whom `painel token` makes tokens for.
+       CASE u WHEN 1 THEN format('development-tenant-%s', pg_temp.id('tenant ' || n)) ELSE format('demo-user-%s-%s', n, u) END,
        format('pessoa%s@cliente%s.example', u, n), format('Pessoa %s do Cliente %s', u, n),
        (ARRAY['admin', 'user', 'viewer'])[u],
        date_trunc('hour', now()) - make_interval(hours => (pg_temp.noise(format('login %s %s', n, u)) * 200)::int)
@@ -98,12 +100,16 @@ FROM (
 ) AS days;
 
 UPDATE tenant_agents ta
-SET total_requests = u.requests, total_errors = u.errors, last_request_at = l.at, last_used_at = l.at
-FROM (SELECT tenant_id, agent_id, sum(total_requests) AS requests, sum(failed_requests) AS errors
+SET total_requests = u.requests, total_errors = u.errors, total_response_time_ms = u.time, last_request_at = l.at,
+    last_used_at = l.at
+FROM (SELECT tenant_id, agent_id, sum(total_requests) AS requests, sum(failed_requests) AS errors,
+             sum(round(avg_response_time_ms * total_requests)) AS time
       FROM tenant_usage_daily GROUP BY 1, 2) AS u
 JOIN tenant_agents own ON own.tenant_id = u.tenant_id AND own.agent_id = u.agent_id
 JOIN (SELECT tenant_agent_id, max(created_at) AS at FROM agent_requests GROUP BY 1) AS l ON l.tenant_agent_id = own.id
 WHERE ta.id = own.id;
+
+SELECT sum_up_usage(min(date), max(date)) FROM tenant_usage_daily;
 
 INSERT INTO tenant_integrations (id, tenant_id, type, name, status, last_sync_at, last_error)
 SELECT pg_temp.id(format('integration %s %s', n, type)), pg_temp.id('tenant ' || n), type, label,

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use painel_api::{
-    config::{HttpConfig, LimitsConfig},
+    config::{HttpConfig, LimitsConfig, TokenUse},
     server,
 };
 use painel_shared::{
@@ -34,8 +34,13 @@ use crate::{
     data_dir::DataDir,
     demo_data,
     services::{
-        self, ANYWHERE, agent_runtime::AgentRuntime, dynamodb::DynamoDb, issuer::Issuer, postgres::Postgres,
-        sqs::Sqs, stand_ins::StandIns,
+        self, ANYWHERE,
+        agent_runtime::AgentRuntime,
+        dynamodb::DynamoDb,
+        issuer::Issuer,
+        postgres::{Postgres, upkeep},
+        sqs::Sqs,
+        stand_ins::StandIns,
     },
 };
 
@@ -64,7 +69,7 @@ impl Embedded {
     pub async fn start(data_dir: &Path, vars: &Vars, shutdown: CancellationToken) -> anyhow::Result<Self> {
         check(vars)?;
         let data_dir = DataDir::open(data_dir)?;
-        let issuer = Issuer::open(&data_dir.issuer_key())?;
+        let issuer = Issuer::open(&data_dir.issuer_key())?.with_token_use(TokenUse::from_vars(vars)?);
         let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, ANYWHERE)?;
         let (files, file) = (data_dir.postgres(), data_dir.dynamodb());
         let (postgres, dynamodb, sqs) = tokio::try_join!(
@@ -87,6 +92,7 @@ impl Embedded {
         let first_start = demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
         let product = TaskTracker::new();
         let (address, api) = spawn_product(&product, &vars, &stores, &shutdown).await?;
+        product.spawn(upkeep(stores.db.clone(), shutdown.clone()));
         Ok(Self {
             address,
             issuer,
@@ -151,6 +157,7 @@ impl Embedded {
 fn check(vars: &Vars) -> Result<(), ConfigError> {
     HttpConfig::from_vars(vars)?;
     LimitsConfig::from_vars(vars)?;
+    TokenUse::from_vars(vars)?;
     CommandStoreConfig::from_vars(vars)?;
     QueueConfig::from_vars(vars)?;
     WorkerConfig::from_vars(vars)?;

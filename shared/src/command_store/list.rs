@@ -37,7 +37,7 @@ const EXAMINED_AT_MOST: usize = 2_000;
 const BESIDES: usize = 8;
 
 /// Which commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Only those that stand there.
     pub status: Option<Status>,
@@ -88,7 +88,7 @@ struct Partition {
 }
 
 /// A place in a list: what comes after the command named by it. Opaque to clients, and bound to its filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor(CommandKey);
 
 /// A text that is no cursor for this list.

@@ -10,6 +10,7 @@ mod restart_agent;
 use std::{
     collections::BTreeMap,
     fmt,
+    hash::{Hash, Hasher},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -236,6 +237,12 @@ impl PartialEq for CommandType {
 }
 
 impl Eq for CommandType {}
+
+impl Hash for CommandType {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.name().hash(hasher);
+    }
+}
 
 impl fmt::Debug for CommandType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,7 +31,7 @@ use self::{
 use tokio::runtime::Handle;
 
 pub use self::{
-    scope::{InternalScope, Member, TenantScope},
+    scope::{InternalScope, Member},
     statement::{Batch, Bound, Statement, Value},
 };
 use crate::{
@@ -171,9 +171,23 @@ impl Database {
 
     /// Asks as that tenant, in one exchange: PostgreSQL itself decides which rows it sees, and takes no write.
     pub async fn ask_as_tenant<B: Batch>(&self, tenant: TenantId, batch: &B) -> Result<B::Answers, sqlx::Error> {
+        self.ask(scope::TENANT, tenant.to_string(), batch).await
+    }
+
+    /// Asks as an operator, who sees the rows of all tenants, in one exchange that takes no write.
+    pub async fn ask_as_operator<B: Batch>(&self, batch: &B) -> Result<B::Answers, sqlx::Error> {
+        self.ask(scope::INTERNAL, String::new(), batch).await
+    }
+
+    async fn ask<B: Batch>(
+        &self,
+        role: &'static str,
+        tenant: String,
+        batch: &B,
+    ) -> Result<B::Answers, sqlx::Error> {
         let mut pieces = Vec::new();
         batch.add_to(&mut pieces);
-        let message = Message { role: scope::TENANT, tenant: tenant.to_string(), pieces };
+        let message = Message { role, tenant, pieces };
         // Some are left for those who write.
         let lanes = (u64::from(self.config.max_connections) * 3 / 4).max(1);
         let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);

@@ -1,7 +1,8 @@
 //! Who is asking, as a type: PostgreSQL itself decides which rows such a question sees.
 //!
 //! A scope is a read-only transaction under a role that owns nothing. All of its statements see the database at
-//! one moment, so that a page and its total agree. Nothing of it outlasts the transaction.
+//! one moment, so that a page and its total agree. Nothing of it outlasts the transaction. What can be asked in one message
+//! needs none: [`Database::ask_as_tenant`], [`Database::ask_as_operator`].
 
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, Transaction};
 
@@ -11,31 +12,7 @@ use crate::ids::TenantId;
 /// The role that sees the rows of the tenant that is named.
 pub(super) const TENANT: &str = "painel_tenant";
 /// The role that sees the rows of all tenants.
-const INTERNAL: &str = "painel_internal";
-
-/// Sees the rows of one tenant, and no others, whatever the query says.
-#[derive(Debug)]
-pub struct TenantScope {
-    transaction: Transaction<'static, Postgres>,
-    tenant: TenantId,
-}
-
-impl TenantScope {
-    /// The tenant whose rows are seen.
-    pub fn tenant(&self) -> TenantId {
-        self.tenant
-    }
-
-    /// The connection to ask on.
-    pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
-    }
-
-    /// Ends it, so that its connection is free at once; dropped, it ends a little later.
-    pub async fn end(self) -> Result<(), sqlx::Error> {
-        self.transaction.rollback().await
-    }
-}
+pub(super) const INTERNAL: &str = "painel_internal";
 
 /// Sees the rows of all tenants.
 #[derive(Debug)]
@@ -63,18 +40,12 @@ pub struct Member {
 }
 
 impl Database {
-    /// A scope of that tenant.
-    pub async fn tenant_scope(&self, tenant: TenantId) -> Result<TenantScope, sqlx::Error> {
-        // A UUID's text holds nothing that could be taken for SQL.
-        let statement = statement(TENANT, &tenant.to_string());
-        let transaction = self.begin_with(AssertSqlSafe(statement).into_sql_str()).await?;
-        Ok(TenantScope { transaction, tenant })
-    }
-
     /// A scope of an operator.
     pub async fn internal_scope(&self) -> Result<InternalScope, sqlx::Error> {
-        let statement = statement(INTERNAL, "");
-        Ok(InternalScope(self.begin_with(AssertSqlSafe(statement).into_sql_str()).await?))
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT set_config('role', '{INTERNAL}', true)"
+        );
+        Ok(InternalScope(self.begin_with(AssertSqlSafe(begin).into_sql_str()).await?))
     }
 
     /// The tenant that a user of the pool belongs to, before any scope is known.
@@ -87,12 +58,4 @@ impl Database {
         let row = self.step(find).await?;
         Ok(row.map(|row| Member { tenant: TenantId::from(row.tenant_id), active: row.status == "active" }))
     }
-}
-
-/// Begins, takes the role and names the tenant, in one round trip.
-fn statement(role: &str, tenant: &str) -> String {
-    format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
-         SELECT set_config('role', '{role}', true), set_config('painel.tenant_id', '{tenant}', true)"
-    )
 }

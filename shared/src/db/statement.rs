@@ -3,7 +3,11 @@
 //! Several are executed in one message of the simple protocol, which takes a role and a tenant for them alone. Values stand
 //! in its text, so only such can be bound whose text holds nothing that could be taken for SQL.
 
-use std::{fmt, marker::PhantomData, sync::OnceLock};
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+};
 
 use chrono::NaiveDate;
 use sqlx::{FromRow, postgres::PgRow};
@@ -60,7 +64,7 @@ fn plain(sql: &str) -> String {
 }
 
 /// A value of a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// NULL.
     None,
@@ -70,8 +74,12 @@ pub enum Value {
     Day(NaiveDate),
     /// A whole number.
     Integer(i64),
-    /// A word that stands in the program: letters and `_` alone.
+    /// A word that stands in the program: letters, digits and `_` alone.
     Word(&'static str),
+    /// Any text. It stands there as the digits of its bytes.
+    Text(String),
+    /// A snapshot, as PostgreSQL writes it: digits, `:` and `,` alone.
+    Snapshot(Arc<str>),
 }
 
 impl fmt::Display for Value {
@@ -82,8 +90,15 @@ impl fmt::Display for Value {
             Self::Day(day) => write!(f, "'{day}'"),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Word(word) => {
-                let word: String = word.chars().filter(|c| c.is_ascii_alphabetic() || *c == '_').collect();
+                let word: String = word.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
                 write!(f, "'{word}'")
+            }
+            // PostgreSQL's text cannot hold a NUL, so nothing equals what has one.
+            Self::Text(text) if text.contains('\0') => f.write_str("NULL"),
+            Self::Text(text) => write!(f, "convert_from(decode('{}', 'hex'), 'UTF8')", hex::encode(text)),
+            Self::Snapshot(text) => {
+                let text: String = text.chars().filter(|c| c.is_ascii_digit() || matches!(c, ':' | ',')).collect();
+                write!(f, "'{text}'")
             }
         }
     }
@@ -116,6 +131,18 @@ impl From<i64> for Value {
 impl From<&'static str> for Value {
     fn from(word: &'static str) -> Self {
         Self::Word(word)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(is: bool) -> Self {
+        Self::Word(if is { "true" } else { "false" })
     }
 }
 
@@ -188,15 +215,15 @@ macro_rules! batches {
     )+};
 }
 
-batches!((A, B), (A, B, C, D, E, F));
+batches!((A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E, F));
 
 /// Makes a [`Statement`](crate::db::Statement): its name, its rows, its text, and an example of each value, with which it is
 /// compiled against the schema.
 #[macro_export]
 macro_rules! statement {
-    ($(#[$meta:meta])* $name:ident: $rows:ident = $sql:tt $(, $example:expr)* $(,)?) => {
+    ($(#[$meta:meta])* $visible:vis $name:ident: $rows:ident = $sql:tt $(, $example:expr)* $(,)?) => {
         $(#[$meta])*
-        static $name: $crate::db::Statement<$rows> = {
+        $visible static $name: $crate::db::Statement<$rows> = {
             // Compiled, and never run.
             let _ = || ::sqlx::query_as!($rows, $sql $(, $example)*);
             $crate::db::Statement::new($sql)

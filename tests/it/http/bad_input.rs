@@ -210,3 +210,31 @@ fn a_request_id_is_repeated_where_it_is_harmless() {
         assert_ne!(ask("two words").await, "two words");
     });
 }
+
+#[test]
+fn a_key_that_stands_twice_is_named_wherever_it_stands() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        for (path, body, field) in [
+            (COMMANDS, r#"{"command_type": "HEALTH_CHECK", "command_type": "RESET_TOKEN"}"#, "command_type"),
+            (
+                COMMANDS,
+                r#"{"command_type": "RESTART_AGENT", "parameters": {"agent_id": "a", "agent_id": "a"}}"#,
+                "parameters.agent_id",
+            ),
+            (COMMANDS, r#"{"command_type": "HEALTH_CHECK", "parameters": {}, "parameters": {}}"#, "parameters"),
+            (
+                "/internal/operations/aggregations",
+                r#"{"from": "2026-01-01", "to": "2026-01-01", "to": "2026-01-02"}"#,
+                "to",
+            ),
+        ] {
+            let request = client.request(Method::POST, path).header("Content-Type", "application/json").body(body);
+            let answer = client.send(request).await;
+            assert_problem(&answer, 400, "VALIDATION_ERROR");
+            assert_eq!(answer.fields(), [field], "{body}");
+            assert_eq!(answer.body["errors"][0]["code"], "duplicate", "{}", answer.body);
+        }
+        assert_nothing_happened(stack).await;
+    });
+}

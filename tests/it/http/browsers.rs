@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use painel::services::issuer::Role;
 use painel_tests::{
+    browser::Page,
     client::{Answer, COMMANDS, Client},
     stack::with_stack,
     wait::eventually,
@@ -97,6 +98,65 @@ fn a_page_of_an_allowed_origin_reads_every_answer_errors_too() {
         }
         lock.rollback().await.unwrap();
         waiting.await.unwrap();
+    });
+}
+
+#[test]
+fn a_page_in_chromium_reads_every_answer_errors_too() {
+    with_stack(|stack| async move {
+        let mut page = Page::serve().await;
+        let origin = page.origin();
+        let vars = |set: &[(&'static str, &str)]| {
+            let own = stack.vars.clone().overridden_by([("PAINEL_CORS_ORIGINS", origin.clone())]);
+            set.iter().fold(own, |vars, (name, value)| vars.overridden_by([(*name, (*value).to_owned())]))
+        };
+        let open = stack.serve_with(&vars(&[])).await;
+        let hurried = stack.serve_with(&vars(&[("PAINEL_RATE_CALLER", "1")])).await;
+        let cut_off = [
+            ("PAINEL_DATABASE_URL", "postgres://painel@127.0.0.1:9/painel"),
+            ("PAINEL_DATABASE_TIMEOUT_MS", "300"),
+        ];
+        let cut_off = stack.serve_with(&vars(&cut_off)).await;
+        open.post_once(&json!({"command_type": "HEALTH_CHECK"}), "key").await;
+        let token = |role, tenant| format!("Bearer {}", stack.issuer.token(role, tenant).unwrap());
+        let admin = token(Role::Admin, None);
+        let tenant = token(Role::Tenant, Some(stack.example.tenant));
+        let get = |client: &Client, path: &str, token: &str| {
+            let headers = json!({"Authorization": token, "traceparent": format!("00-{}-{}-01", "1".repeat(32), "2".repeat(16))});
+            json!({"url": format!("{}{path}", client.url), "method": "GET", "headers": headers})
+        };
+        let post = |body: &str, key: &str| {
+            let headers =
+                json!({"Authorization": admin, "Content-Type": "application/json", "Idempotency-Key": key});
+            json!({"url": format!("{}{COMMANDS}", open.url), "method": "POST", "headers": headers, "body": body})
+        };
+        let mut too_often = get(&hurried, COMMANDS, &admin);
+        too_often["until"] = json!(429);
+        let asked = [
+            (200, json!(null), get(&open, "/internal/tenants", &admin)),
+            (202, json!(null), post(r#"{"command_type": "HEALTH_CHECK"}"#, "another")),
+            (400, json!("VALIDATION_ERROR"), get(&open, "/internal/tenants?limit=0", &admin)),
+            (401, json!("UNAUTHORIZED"), get(&open, "/internal/tenants", "Bearer x")),
+            (403, json!("FORBIDDEN"), get(&open, "/internal/tenants", &tenant)),
+            (404, json!("NOT_FOUND"), get(&open, "/nowhere", &admin)),
+            (
+                422,
+                json!("IDEMPOTENCY_KEY_REUSED"),
+                post(r#"{"command_type": "HEALTH_CHECK", "reason": "x"}"#, "key"),
+            ),
+            (429, json!("RATE_LIMITED"), too_often),
+            (503, json!("SERVICE_UNAVAILABLE"), get(&cut_off, "/internal/tenants", &admin)),
+        ];
+        let read = page.ask(asked.iter().map(|(_, _, ask)| ask.clone()).collect()).await;
+        for ((status, error, ask), read) in asked.iter().zip(&read) {
+            assert_eq!((&read["status"], &read["error"]), (&json!(status), error), "{ask}: {read}");
+            assert!(read["request_id"].is_string(), "{ask}: {read}");
+        }
+        // A page that nobody allowed reads nothing.
+        let closed = stack.serve().await;
+        let mut foreign = Page::serve().await;
+        let read = foreign.ask(json!([get(&closed, "/internal/tenants", &admin)])).await;
+        assert!(read[0]["failed"].is_string(), "{read:?}");
     });
 }
 

@@ -130,13 +130,13 @@ fn a_users_tenant_is_found_by_who_they_are_and_must_agree_with_their_token() {
         sqlx::query(shut_out).execute(&stack.stores.db.service()).await.unwrap();
         let user = &["TENANT_USER"][..];
         let table = [
-            ("a member without the claim", claims("demo-user-1-1", user, None), 200),
-            ("a member with the claim", claims("demo-user-1-1", user, Some(tenant)), 200),
-            ("a member who claims another tenant", claims("demo-user-1-1", user, Some(other.into())), 403),
+            ("a member without the claim", claims("demo-user-1-3", user, None), 200),
+            ("a member with the claim", claims("demo-user-1-3", user, Some(tenant)), 200),
+            ("a member who claims another tenant", claims("demo-user-1-3", user, Some(other.into())), 403),
             ("nobody without a claim", claims("nobody", user, None), 403),
             ("a claim alone", claims("nobody", user, Some(tenant)), 200),
             ("an inactive member", claims("demo-user-1-2", user, Some(tenant)), 403),
-            ("a member without a group", claims("demo-user-1-1", &[], None), 403),
+            ("a member without a group", claims("demo-user-1-3", &[], None), 403),
             ("a name that no database can hold", claims("a\0b", user, Some(tenant)), 200),
             ("SQL for a name", claims("' OR '1'='1", user, None), 403),
         ];

@@ -1,7 +1,9 @@
 //! The program `painel` as a newcomer runs it, and the processes of a deployment.
 
+mod embedded;
 mod fleet;
 mod hosts;
+mod replicas;
 mod rollup;
 mod storm;
 
@@ -11,7 +13,7 @@ use painel::demo_data::first_tenant;
 use painel_shared::{command::PUBLISH_PATIENCE, time::Timestamp};
 use painel_tests::{
     client::{COMMANDS, Client},
-    program::{self, Folder, Program},
+    program::{self, Program},
     wait::eventually,
 };
 use serde_json::{Value, json};
@@ -40,9 +42,9 @@ async fn all_commands(client: &Client) -> Vec<Value> {
 #[test]
 fn what_it_prints_works_and_ctrl_c_ends_it_and_a_second_start_says_so() {
     run(async {
-        let folder = Folder::fresh();
-        let data = folder.0.join("data");
-        let mut program = Program::start(&data, folder.0.join("out"), &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut program = Program::start(&data, folder.path().join("out"), &[]);
         let client = program.client(&data).await;
         let printed = program.printed();
 
@@ -86,9 +88,9 @@ fn what_it_prints_works_and_ctrl_c_ends_it_and_a_second_start_says_so() {
 #[test]
 fn a_health_check_ends_by_its_own_job_at_the_first_attempt() {
     run(async {
-        let folder = Folder::fresh();
-        let data = folder.0.join("data");
-        let mut program = Program::start(&data, folder.0.join("out"), &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut program = Program::start(&data, folder.path().join("out"), &[]);
         let client = program.client(&data).await;
         for _ in 0..15 {
             let id = client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
@@ -105,11 +107,11 @@ fn a_health_check_ends_by_its_own_job_at_the_first_attempt() {
 #[test]
 fn what_a_kill_interrupts_is_done_after_the_next_start_once() {
     run(async {
-        let folder = Folder::fresh();
-        let data = folder.0.join("data");
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
         // Short leases, so that what was RUNNING is taken up soon.
         let set = [("PAINEL_LEASE_SECONDS", "3"), ("PAINEL_QUEUE_VISIBILITY_SECONDS", "3")];
-        let mut program = Program::start(&data, folder.0.join("out"), &set);
+        let mut program = Program::start(&data, folder.path().join("out"), &set);
         let client = program.client(&data).await;
         let agent = printed_agent(&program.printed());
         let tenant = first_tenant();
@@ -123,7 +125,7 @@ fn what_a_kill_interrupts_is_done_after_the_next_start_once() {
         program.kill();
         assert!(unfinished > 0, "the kill must come in the middle of things");
 
-        let mut program = Program::start(&data, folder.0.join("again"), &set);
+        let mut program = Program::start(&data, folder.path().join("again"), &set);
         let client = program.client(&data).await;
         assert!(program.printed().contains("was found"));
         let ended = eventually("every command to end", Duration::from_secs(60), || async {
@@ -147,18 +149,18 @@ fn what_a_kill_interrupts_is_done_after_the_next_start_once() {
 #[test]
 fn a_wrong_variable_is_one_line_and_exit_2() {
     run(async {
-        let folder = Folder::fresh();
+        let folder = tempfile::tempdir().unwrap();
         for (name, value) in
             [("PAINEL_HTTP_ADDR", "8080"), ("PAINEL_LOG_FORMAT", "xml"), ("PAINEL_LEASE_SECONDS", "0")]
         {
-            let output = program::command(&folder.0.join("data"), &[]).env(name, value).output().unwrap();
+            let output = program::command(&folder.path().join("data"), &[]).env(name, value).output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{name}: {said}");
             assert_eq!(said.lines().count(), 1, "{said}");
             assert!(said.starts_with(&format!("painel: {name} is `{value}`; it must be")), "{said}");
-            assert!(!folder.0.join("data").exists(), "nothing was touched");
+            assert!(!folder.path().join("data").exists(), "nothing was touched");
         }
-        let early = program::command(&folder.0.join("none"), &["token", "--role", "admin"]).output().unwrap();
+        let early = program::command(&folder.path().join("none"), &["token", "--role", "admin"]).output().unwrap();
         assert!(String::from_utf8(early.stderr).unwrap().contains("start `painel` first"));
     });
 }

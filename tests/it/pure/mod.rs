@@ -1,5 +1,6 @@
 //! The pure core, by its properties.
 
+mod cache;
 mod client_address;
 mod command_machine;
 mod config;

@@ -210,13 +210,73 @@ impl World {
         }
     }
 
+    /// What each day adds up to: for the platform, for each tenant, for each agent of the catalogue.
+    async fn compare_sums(&self, seed: u64) {
+        let pool = &self.stack.stores.db.service();
+        for number in 0..DAYS {
+            let day = self.day(number);
+            let own: Vec<&Request> = self.seen.iter().filter(|request| request.day == number).collect();
+            let (mut tenants, mut agents): (BTreeMap<Uuid, (i64, i64)>, BTreeMap<Uuid, i64>) = Default::default();
+            let mut latency = LatencyHistogram::default();
+            for request in &own {
+                let (_, tenant, agent) = self.agents[request.agent];
+                let of_tenant = tenants.entry(tenant).or_default();
+                *of_tenant = (of_tenant.0 + 1, of_tenant.1 + i64::from(request.status == 0));
+                *agents.entry(agent).or_default() += 1;
+                latency.record(request.ms);
+            }
+            let stored: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+                "SELECT tenant_id, total_requests, successful_requests FROM tenant_usage_totals WHERE date = $1",
+            )
+            .bind(day)
+            .fetch_all(pool)
+            .await
+            .unwrap();
+            let at = format!("seed {seed}, {day}");
+            assert_eq!(
+                stored.into_iter().map(|(id, total, good)| (id, (total, good))).collect::<BTreeMap<_, _>>(),
+                tenants,
+                "{at}"
+            );
+            let stored: Vec<(Uuid, i64)> =
+                sqlx::query_as("SELECT agent_id, total_requests FROM agent_usage_totals WHERE date = $1")
+                    .bind(day)
+                    .fetch_all(pool)
+                    .await
+                    .unwrap();
+            assert_eq!(stored.into_iter().collect::<BTreeMap<_, _>>(), agents, "{at}");
+            let stored: Option<(i64, i64, i64, i64, Vec<i16>, Vec<i64>)> = sqlx::query_as(
+                "SELECT total_requests, successful_requests, total_response_time_ms, active_tenants, latency_buckets,
+                        latency_counts
+                 FROM platform_usage_daily WHERE date = $1",
+            )
+            .bind(day)
+            .fetch_optional(pool)
+            .await
+            .unwrap();
+            let (buckets, counts) = latency.stored();
+            let expected = (!own.is_empty()).then(|| {
+                (
+                    own.len() as i64,
+                    own.iter().filter(|request| request.status == 0).count() as i64,
+                    own.iter().map(|request| i64::from(request.ms)).sum(),
+                    tenants.len() as i64,
+                    buckets,
+                    counts.into_iter().map(i64::from).collect(),
+                )
+            });
+            assert_eq!(stored, expected, "{at}");
+        }
+    }
+
     /// The agents' counters are the sums of their days.
     async fn compare_counters(&self) {
         let wrong: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM tenant_agents ta,
-                 LATERAL (SELECT COALESCE(sum(total_requests), 0) AS total, COALESCE(sum(failed_requests), 0) AS failed
+                 LATERAL (SELECT COALESCE(sum(total_requests), 0) AS total, COALESCE(sum(failed_requests), 0) AS failed,
+                                 COALESCE(sum(round(avg_response_time_ms * total_requests)), 0) AS time
                           FROM tenant_usage_daily d WHERE d.tenant_id = ta.tenant_id AND d.agent_id = ta.agent_id) AS u
-             WHERE ta.total_requests <> u.total OR ta.total_errors <> u.failed",
+             WHERE ta.total_requests <> u.total OR ta.total_errors <> u.failed OR ta.total_response_time_ms <> u.time",
         )
         .fetch_one(&self.stack.stores.db.service())
         .await
@@ -252,6 +312,7 @@ fn the_last_run_equals_a_recount_whatever_came_before() {
             }
             world.settle().await;
             world.compare(seed).await;
+            world.compare_sums(seed).await;
         }
         world.compare_counters().await;
     });

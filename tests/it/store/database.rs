@@ -25,7 +25,7 @@ fn a_transaction_whose_beginning_is_cancelled_is_not_left_open() {
             let limit = Duration::from_micros(round * 5);
             // Some are cancelled before, some while, and some after they have begun.
             let _ = tokio::time::timeout(limit, database.begin()).await;
-            let _ = tokio::time::timeout(limit, database.tenant_scope(stack.example.tenant)).await;
+            let _ = tokio::time::timeout(limit, database.internal_scope()).await;
             let role: String =
                 sqlx::query_scalar("SELECT current_user::text").fetch_one(&database.service()).await.unwrap();
             assert_ne!(role, "painel_tenant", "round {round}: somebody left a scope open");
@@ -163,7 +163,7 @@ fn databases_of_one_server_migrate_at_once_under_an_owner_who_may_make_roles_and
             migrated.unwrap();
         }
         for database in &databases {
-            database.tenant_scope(uuid::Uuid::new_v4().into()).await.unwrap();
+            database.internal_scope().await.unwrap();
             database.internal_scope().await.unwrap();
         }
         // Whoever may not take the roles is told who can help.

@@ -1,5 +1,6 @@
 //! The command store against DynamoDB.
 
+mod changes;
 mod creation;
 mod database;
 mod lanes;

@@ -1,6 +1,7 @@
 //! Measurements, each of everything that it compares in one run, by turns.
 
 pub mod night;
+pub mod reads;
 pub mod reconcile;
 pub mod rollup;
 

@@ -1,7 +1,7 @@
 //! `bench`: measures the product beside what it is compared with, in one run.
 
 use clap::{Parser, Subcommand};
-use painel_tests::bench::{night, reconcile, rollup};
+use painel_tests::bench::{night, reads, reconcile, rollup};
 
 /// Measurements, each with services of its own. Build with --release.
 #[derive(Parser)]
@@ -16,6 +16,8 @@ enum What {
     Rollup(rollup::Load),
     /// The longest wait of an insert while the night's work is done, beside the plain way of doing it.
     Night(night::Load),
+    /// Every read, computed anew where there are a thousand tenants.
+    Reads(reads::Load),
     /// One round of the reconciler over many open commands, of which few are due.
     Reconcile(reconcile::Load),
 }
@@ -25,6 +27,7 @@ fn main() {
     match Arguments::parse().what {
         What::Rollup(load) => rollup::run(load),
         What::Night(load) => night::run(load),
+        What::Reads(load) => reads::run(load),
         What::Reconcile(load) => reconcile::run(load),
     }
 }

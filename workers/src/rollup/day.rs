@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::{
     scan::{Buckets, Pieces, Usage, tables},
-    write::{BATCH, Moves, move_counters, remove_others, write},
+    write::{BATCH, Moves, move_counters, remove_others, sum_up, write},
 };
 
 /// The first half of the key of a lock; the day, or what else is locked, is the second.
@@ -199,13 +199,14 @@ async fn roll_up_in(
     for batch in pieces.parts().chunks(BATCH) {
         found.write(&mut transaction, run.day, batch).await?;
     }
+    let groups_written = found.moves.len();
+    remove_others(&mut transaction, run.day, run.tenant_id, &mut found.moves).await?;
+    sum_up(&mut transaction, run.day).await?;
     lock(&mut transaction, COUNTERS).await?;
     move_counters(&mut transaction, &found.moves).await?;
-    remove_others(&mut transaction, run.day, run.tenant_id).await?;
     if sees_all && run.tenant_id.is_none() {
         rollup::note_settled(&mut transaction, run.day).await?;
     }
-    let groups_written = found.moves.len();
     if !rollup::succeed(&mut transaction, run.id, holder, found.requests, groups_written).await? {
         return Ok(Rolled::LostLease);
     }

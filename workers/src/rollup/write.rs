@@ -60,7 +60,8 @@ pub(super) struct Moves {
     agents: Vec<i32>,
     totals: Vec<i64>,
     failed: Vec<i64>,
-    last: Vec<Timestamp>,
+    times: Vec<i64>,
+    last: Vec<Option<Timestamp>>,
 }
 
 impl Moves {
@@ -82,7 +83,8 @@ pub(super) async fn write(
         r#"WITH new AS (
              SELECT ta.tenant_id, ta.agent_id, u.*, ($8::smallint[])[u.first:u.final] AS buckets,
                     ($9::integer[])[u.first:u.final] AS counts, COALESCE(d.total_requests, 0) AS old_total,
-                    COALESCE(d.failed_requests, 0) AS old_failed
+                    COALESCE(d.failed_requests, 0) AS old_failed,
+                    COALESCE(round(d.avg_response_time_ms * d.total_requests), 0)::bigint AS old_time
              FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
                          $10::integer[], $11::integer[])
                   AS u (id, total, failed, time, tokens, last, first, final)
@@ -101,7 +103,9 @@ pub(super) async fn write(
                  avg_response_time_ms = excluded.avg_response_time_ms, total_tokens_used = excluded.total_tokens_used,
                  latency_buckets = excluded.latency_buckets, latency_counts = excluded.latency_counts
          )
-         SELECT id AS "id!", total - old_total AS "total!", failed - old_failed AS "failed!", last AS "last!" FROM new"#,
+         SELECT id AS "id!", total - old_total AS "total!", failed - old_failed AS "failed!", time - old_time AS "time!",
+                last AS "last!"
+         FROM new"#,
         day,
         &columns.agents,
         &columns.totals,
@@ -120,7 +124,8 @@ pub(super) async fn write(
         moves.agents.push(row.id);
         moves.totals.push(row.total);
         moves.failed.push(row.failed);
-        moves.last.push(row.last);
+        moves.times.push(row.time);
+        moves.last.push(Some(row.last));
     }
     Ok(())
 }
@@ -131,40 +136,56 @@ pub(super) async fn move_counters(db: &mut PgConnection, moves: &Moves) -> Resul
     sqlx::query!(
         "UPDATE tenant_agents ta
          SET total_requests = ta.total_requests + u.total, total_errors = ta.total_errors + u.failed,
+             total_response_time_ms = ta.total_response_time_ms + u.time,
              last_request_at = GREATEST(ta.last_request_at, u.last), last_used_at = GREATEST(ta.last_used_at, u.last)
-         FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::timestamptz[]) AS u (id, total, failed, last)
+         FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+              AS u (id, total, failed, time, last)
          WHERE ta.id = u.id",
         &moves.agents,
         &moves.totals,
         &moves.failed,
-        &moves.last,
+        &moves.times,
+        &moves.last as &[Option<Timestamp>],
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Removes the day's rows that this transaction has not written, and takes them off the counters: their agents have no
-/// request on it (any more).
+/// Removes the day's rows that this transaction has not written, and notes that they come off the counters: their agents
+/// have no request on it (any more).
 pub(super) async fn remove_others(
     db: &mut PgConnection,
     day: NaiveDate,
     tenant: Option<TenantId>,
+    moves: &mut Moves,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "WITH gone AS (
+    let gone = sqlx::query!(
+        r#"WITH gone AS (
              DELETE FROM tenant_usage_daily d
              WHERE d.date = $1 AND ($2::uuid IS NULL OR d.tenant_id = $2) AND d.xmin <> pg_current_xact_id()::xid
-             RETURNING d.tenant_id, d.agent_id, d.total_requests, d.failed_requests
+             RETURNING d.tenant_id, d.agent_id, d.total_requests, d.failed_requests,
+                       round(d.avg_response_time_ms * d.total_requests)::bigint AS time
          )
-         UPDATE tenant_agents ta
-         SET total_requests = ta.total_requests - gone.total_requests,
-             total_errors = ta.total_errors - gone.failed_requests
-         FROM gone WHERE ta.tenant_id = gone.tenant_id AND ta.agent_id = gone.agent_id",
+         SELECT ta.id, -gone.total_requests AS "total!", -gone.failed_requests AS "failed!", -gone.time AS "time!"
+         FROM gone JOIN tenant_agents ta ON ta.tenant_id = gone.tenant_id AND ta.agent_id = gone.agent_id"#,
         day,
         tenant.map(TenantId::uuid),
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
+    for row in gone {
+        moves.agents.push(row.id);
+        moves.totals.push(row.total);
+        moves.failed.push(row.failed);
+        moves.times.push(row.time);
+        moves.last.push(None);
+    }
+    Ok(())
+}
+
+/// Sums the day up for each tenant, each agent of the catalogue and the platform.
+pub(super) async fn sum_up(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT sum_up_usage($1, $1)", day).execute(db).await?;
     Ok(())
 }

@@ -8,13 +8,14 @@ use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::ValueEnum;
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, encode,
     jwk::{Jwk, JwkSet},
 };
+use painel_api::config::TokenUse;
 use painel_shared::{ids::TenantId, secrets::sha256_hex, time::now};
+use pem::{EncodeConfig, LineEnding, Pem};
 use serde_json::json;
 
 /// What the tokens bear as `iss`. The key set is fetched elsewhere, so it need not be an address.
@@ -58,6 +59,7 @@ impl Role {
 pub struct Issuer {
     key: EncodingKey,
     kid: String,
+    token_use: TokenUse,
 }
 
 impl Issuer {
@@ -66,30 +68,47 @@ impl Issuer {
         if !file.exists() {
             let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow!("no RSA key was generated"))?;
             let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| anyhow!("the RSA key cannot be written"))?;
-            super::super::data_dir::write_private(file, to_pem(der.as_ref()).as_bytes())?;
+            let pem = Pem::new("PRIVATE KEY", der.as_ref());
+            let text = pem::encode_config(&pem, EncodeConfig::new().set_line_ending(LineEnding::LF));
+            super::super::data_dir::write_private(file, text.as_bytes())?;
         }
         let pem = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
         let key = EncodingKey::from_rsa_pem(&pem)
             .with_context(|| format!("{} holds no RSA key; remove it and start again", file.display()))?;
-        Ok(Self { key, kid: sha256_hex(&pem).chars().take(16).collect() })
+        Ok(Self { key, kid: sha256_hex(&pem).chars().take(16).collect(), token_use: TokenUse::Access })
     }
 
-    /// A fresh access token.
+    /// The same, whose tokens are of that use.
+    pub fn with_token_use(self, token_use: TokenUse) -> Self {
+        Self { token_use, ..self }
+    }
+
+    /// A fresh token.
     pub fn token(&self, role: Role, tenant: Option<TenantId>) -> anyhow::Result<String> {
         let at = now().timestamp();
-        let name = role.name();
+        let address = format!("{}@painel.localhost", role.name());
+        let tenant = tenant.filter(|_| role == Role::Tenant);
+        // Each tenant has a user of its own.
+        let sub = match tenant {
+            Some(tenant) => format!("development-tenant-{tenant}"),
+            None => format!("development-{}", role.name()),
+        };
         let mut claims = json!({
             "iss": ISSUER,
-            "sub": format!("development-{name}"),
-            "username": format!("{name}@painel.localhost"),
-            "client_id": CLIENT_ID,
-            "token_use": "access",
+            "sub": sub,
             "cognito:groups": [role.group()],
             "iat": at,
             "exp": at + i64::try_from(LIFETIME.as_secs())?,
         });
-        if let (Role::Tenant, Some(tenant), Some(all)) = (role, tenant, claims.as_object_mut()) {
-            all.insert("custom:tenant_id".to_owned(), json!(tenant));
+        let own = match self.token_use {
+            TokenUse::Access => json!({"token_use": "access", "client_id": CLIENT_ID, "username": address}),
+            TokenUse::Id => json!({"token_use": "id", "aud": CLIENT_ID, "email": address}),
+        };
+        for (name, value) in own.as_object().into_iter().flatten() {
+            claims[name] = value.clone();
+        }
+        if let Some(tenant) = tenant {
+            claims["custom:tenant_id"] = json!(tenant);
         }
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
         Ok(encode(&header, &claims, &self.key)?)
@@ -111,11 +130,4 @@ impl Issuer {
 /// `GET /.well-known/jwks.json`.
 pub async fn serve_keys(keys: web::Data<JwkSet>) -> impl Responder {
     web::Json(keys.get_ref().clone())
-}
-
-/// The textual form of a PKCS #8 key (RFC 7468).
-fn to_pem(der: &[u8]) -> String {
-    let text = BASE64_STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
 }

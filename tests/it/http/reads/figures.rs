@@ -265,3 +265,44 @@ fn a_cnpj_has_the_right_check_digits() {
         }
     });
 }
+
+/// All pages of a list, each entry by its id.
+async fn pages(client: &Client, path: &str, list: &str, id: &str) -> Vec<Value> {
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = body(client, &format!("{path}{cursor}")).await;
+        seen.extend(page[list].as_array().unwrap().iter().map(|entry| entry[id].clone()));
+        let Some(next) = page["next_cursor"].as_str() else { return seen };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[test]
+fn lists_go_on_behind_their_cursors_and_show_everything_once() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let tenant = stack.example.tenant;
+        let runs = "INSERT INTO rollup_runs (id, day, state, created_at)
+                    SELECT gen_random_uuid(), date '2026-01-01' + n % 4, 'succeeded', timestamptz '2026-02-01' + n / 5 * interval '1 s'
+                    FROM generate_series(1, 23) AS n";
+        run(stack, sqlx::query(runs)).await;
+        for (path, list, id) in [
+            (format!("/tenant/agents?tenant_id={tenant}&status=all"), "agents", "id"),
+            (format!("/internal/tenants/{tenant}/agents?"), "agents", "id"),
+            ("/internal/operations/aggregations?state=succeeded".to_owned(), "runs", "run_id"),
+        ] {
+            let all: Vec<Value> = body(&client, &path).await[list]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| entry[id].clone())
+                .collect();
+            assert!(all.len() > 2, "{path}");
+            assert_eq!(pages(&client, &format!("{path}&limit=2"), list, id).await, all, "{path}");
+            for wrong in ["x".to_owned(), Uuid::new_v4().to_string()] {
+                let answer = client.get(&format!("{path}&cursor={wrong}")).await;
+                assert_eq!((answer.status.as_u16(), answer.fields()), (400, vec!["cursor"]), "{path}: {wrong}");
+            }
+        }
+    });
+}

@@ -1,10 +1,12 @@
 //! The panel's reads: their shapes, their figures, who may see them, and how long they are kept.
 
 mod caching;
+mod exchanges;
 mod figures;
 mod isolation;
 mod limits;
 mod openapi;
+mod oracle;
 mod roles;
 mod shapes;
 

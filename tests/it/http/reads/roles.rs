@@ -2,7 +2,8 @@
 
 use painel::services::issuer::Role;
 use painel_tests::stack::with_stack;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{other_tenant, reads};
@@ -78,5 +79,70 @@ fn an_object_of_another_tenant_is_answered_like_one_that_does_not_exist() {
         let of_nobody = own.get(&format!("/tenant/usage?agent_id={}", Uuid::new_v4())).await;
         assert_eq!((of_another.status.as_u16(), of_nobody.status.as_u16()), (404, 404));
         assert_eq!(without_ids(of_another.body), without_ids(of_nobody.body));
+    });
+}
+
+/// What each asker of the table above is answered, by verb and route; everybody who is not in it must be thought about.
+fn answered(verb: &str, route: &str) -> [u16; 5] {
+    match (verb, route) {
+        ("get", "/health" | "/health/live" | "/health/ready") => [200; 5],
+        ("get", "/internal/billing/overview") => [401, 403, 403, 403, 200],
+        ("get", route) if route.starts_with("/tenant/") => [401, 200, 403, 200, 200],
+        ("get", route) if route.starts_with("/internal/") => [401, 403, 403, 200, 200],
+        ("post", "/internal/operations/commands" | "/internal/operations/aggregations") => {
+            [401, 403, 403, 202, 202]
+        }
+        _ => panic!("nobody has said who may {verb} {route}"),
+    }
+}
+
+#[test]
+fn every_verb_of_every_route_answers_each_role_as_it_should() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let tenant = stack.example.tenant;
+        let token = |role, tenant| Some(stack.issuer.token(role, tenant).unwrap());
+        let askers = [
+            None,
+            token(Role::Tenant, Some(tenant)),
+            token(Role::Tenant, Some(other_tenant(stack).await)),
+            token(Role::Support, None),
+            token(Role::Admin, None),
+        ];
+        let command = client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+        let yesterday = chrono::Utc::now().date_naive() - chrono::Days::new(1);
+        let description = client.get("/openapi.json").await.body;
+        let mut asked = 0;
+        for (route, verbs) in description["paths"].as_object().unwrap() {
+            let path = route.replace("{id}", &tenant.to_string()).replace("{command_id}", &command);
+            let path = if path.starts_with("/tenant/") { format!("{path}?tenant_id={tenant}") } else { path };
+            let described: Vec<&str> = verbs.as_object().unwrap().keys().map(String::as_str).collect();
+            for verb in &described {
+                for (asker, status) in askers.iter().zip(answered(verb, route)) {
+                    let asker = client.with_token(asker.clone());
+                    let verb = Method::from_bytes(verb.to_uppercase().as_bytes()).unwrap();
+                    let body = match route.as_str() {
+                        "/internal/operations/commands" => json!({"command_type": "HEALTH_CHECK"}),
+                        _ => json!({"from": yesterday, "to": yesterday}),
+                    };
+                    let request = asker.request(verb.clone(), &path);
+                    let request = if verb == Method::POST { request.json(&body) } else { request };
+                    let answer = asker.send(request).await;
+                    assert_eq!(answer.status, status, "{verb} {path}: {}", answer.body);
+                    if verb == Method::GET {
+                        let head = asker.send(asker.request(Method::HEAD, &path)).await;
+                        assert_eq!(head.status, status, "HEAD {path}");
+                    }
+                    asked += 1;
+                }
+            }
+            for verb in [Method::PUT, Method::PATCH, Method::DELETE, Method::POST] {
+                if !described.contains(&verb.as_str().to_lowercase().as_str()) {
+                    let answer = client.send(client.request(verb.clone(), &path)).await;
+                    assert!(matches!(answer.status.as_u16(), 404 | 405), "{verb} {path}: {}", answer.status);
+                }
+            }
+        }
+        assert!(asked >= 16 * askers.len(), "only {asked} were asked");
     });
 }

@@ -90,7 +90,7 @@ fn of_tenants() -> Vec<(&'static str, Value)> {
             json!({"agents": [{
                 "id": "uuid", "name": "text", "segment": "text", "status": "text", "activated_at": "time",
                 "usage_last_30_days": {"total_requests": "int", "success_rate": "number", "avg_response_time_ms": "number"},
-            }]}),
+            }], "next_cursor": "uuid?"}),
         ),
         (
             "/tenant/integrations",
@@ -173,7 +173,7 @@ fn of_operators(tenant: &str) -> Vec<(String, Value)> {
                     "total_requests": "int", "success_rate": "number", "avg_response_time_ms": "number",
                     "last_request_at": "time?",
                 },
-            }]}),
+            }], "next_cursor": "uuid?"}),
         ),
         (
             "/internal/usage/overview".to_owned(),

@@ -1,0 +1,84 @@
+//! What the endpoints stand on: the stores, and the answers that are kept.
+
+use painel_shared::{
+    command::NewCommand,
+    command_store::IdempotencyKey,
+    db::Batch,
+    dispatch::{Dispatched, dispatch, dispatch_aggregation},
+    events::Origin,
+    ids::TenantId,
+    rollup::{Aggregation, RollupRun},
+    statement,
+    stores::Stores,
+};
+use sqlx::FromRow;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    cache::{CacheTag, QueryCache},
+    problem::ApiError,
+};
+
+/// The state of the API. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The stores.
+    pub stores: Stores,
+    /// The answers that are kept.
+    pub cache: QueryCache,
+}
+
+impl AppState {
+    /// Accepts a command, and drops the answers that it makes stale: whoever sends one sees it at once, before the log has
+    /// been followed so far. Of a replayed one, too, whose first request may have gone to another process.
+    pub async fn accept(
+        &self,
+        new: NewCommand,
+        key: Option<IdempotencyKey>,
+        origin: Origin,
+    ) -> Result<Dispatched, ApiError> {
+        let state = self.clone();
+        carry_through(async move {
+            let done = dispatch(&state.stores, new, key.as_ref(), origin).await?;
+            let tenant = done.command.tenant_id.map(CacheTag::Tenant);
+            state.cache.raise([CacheTag::Commands, CacheTag::AuditLog].into_iter().chain(tenant));
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Accepts an aggregation, and drops the answers that it makes stale.
+    pub async fn accept_aggregation(&self, asked: Aggregation, origin: Origin) -> Result<Vec<RollupRun>, ApiError> {
+        let state = self.clone();
+        carry_through(async move {
+            let runs = dispatch_aggregation(&state.stores, &asked, origin).await?;
+            let tenant = asked.tenant_id.map(CacheTag::Tenant);
+            state.cache.raise([CacheTag::Runs, CacheTag::AuditLog].into_iter().chain(tenant));
+            Ok(runs)
+        })
+        .await
+    }
+
+    /// Asks as that tenant, in one exchange; an error where there is no such tenant.
+    pub async fn ask_as_tenant<B: Batch>(&self, tenant: TenantId, batch: B) -> Result<B::Answers, ApiError> {
+        let (found, answers) = self.stores.db.ask_as_tenant(tenant, &(TENANT.bind([tenant.into()]), batch)).await?;
+        if found.is_empty() { Err(ApiError::NotFound(None)) } else { Ok(answers) }
+    }
+}
+
+/// Carries through what has begun, also when the request is given up: at its time limit, or with its connection.
+async fn carry_through<T: 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + 'static,
+) -> Result<T, ApiError> {
+    let done = actix_web::rt::spawn(work.in_current_span()).await;
+    done.map_err(|error| ApiError::Failed(error.to_string()))?
+}
+
+#[derive(FromRow)]
+struct Found {
+    #[expect(dead_code, reason = "that there is one says all")]
+    id: Uuid,
+}
+
+statement!(TENANT: Found = "SELECT id FROM tenants WHERE id = $1", Uuid::nil());
