@@ -39,6 +39,9 @@ struct Request {
 /// A row of daily usage: its day, tenant and agent, then its figures.
 type Stored = (NaiveDate, Uuid, Uuid, i64, i64, i64, f64, i64, Vec<i16>, Vec<i32>);
 
+/// A day of the platform: requests, good ones, their time, tenants, and the histogram.
+type Platform = (i64, i64, i64, i64, Vec<i16>, Vec<i64>);
+
 const STATUSES: [&str; 3] = ["success", "error", "timeout"];
 
 /// What happens, in an order drawn from the seed. Days and tenants are numbers.
@@ -245,7 +248,7 @@ impl World {
                     .await
                     .unwrap();
             assert_eq!(stored.into_iter().collect::<BTreeMap<_, _>>(), agents, "{at}");
-            let stored: Option<(i64, i64, i64, i64, Vec<i16>, Vec<i64>)> = sqlx::query_as(
+            let stored: Option<Platform> = sqlx::query_as(
                 "SELECT total_requests, successful_requests, total_response_time_ms, active_tenants, latency_buckets,
                         latency_counts
                  FROM platform_usage_daily WHERE date = $1",

@@ -16,7 +16,7 @@ use jsonwebtoken::{
 use painel_api::config::TokenUse;
 use painel_shared::{ids::TenantId, secrets::sha256_hex, time::now};
 use pem::{EncodeConfig, LineEnding, Pem};
-use serde_json::json;
+use serde_json::{Map, json};
 
 /// What the tokens bear as `iss`. The key set is fetched elsewhere, so it need not be an address.
 pub const ISSUER: &str = "http://painel.localhost/development";
@@ -93,22 +93,20 @@ impl Issuer {
             Some(tenant) => format!("development-tenant-{tenant}"),
             None => format!("development-{}", role.name()),
         };
-        let mut claims = json!({
-            "iss": ISSUER,
-            "sub": sub,
-            "cognito:groups": [role.group()],
-            "iat": at,
-            "exp": at + i64::try_from(LIFETIME.as_secs())?,
-        });
+        let mut claims = Map::from_iter([
+            ("iss".to_owned(), json!(ISSUER)),
+            ("sub".to_owned(), json!(sub)),
+            ("cognito:groups".to_owned(), json!([role.group()])),
+            ("iat".to_owned(), json!(at)),
+            ("exp".to_owned(), json!(at + i64::try_from(LIFETIME.as_secs())?)),
+        ]);
         let own = match self.token_use {
-            TokenUse::Access => json!({"token_use": "access", "client_id": CLIENT_ID, "username": address}),
-            TokenUse::Id => json!({"token_use": "id", "aud": CLIENT_ID, "email": address}),
+            TokenUse::Access => [("token_use", "access"), ("client_id", CLIENT_ID), ("username", &address)],
+            TokenUse::Id => [("token_use", "id"), ("aud", CLIENT_ID), ("email", &address)],
         };
-        for (name, value) in own.as_object().into_iter().flatten() {
-            claims[name] = value.clone();
-        }
+        claims.extend(own.map(|(name, value)| (name.to_owned(), json!(value))));
         if let Some(tenant) = tenant {
-            claims["custom:tenant_id"] = json!(tenant);
+            claims.insert("custom:tenant_id".to_owned(), json!(tenant));
         }
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
         Ok(encode(&header, &claims, &self.key)?)
