@@ -1,11 +1,11 @@
-//! PostgreSQL: the pools of connections, the scopes that see only what they may, and the schema.
+//! PostgreSQL: the pools of connections, the roles that see only what they may, and the schema.
 //!
 //! Nowhere is a connection held while another of its pool is asked for: with a pool of one, and with any pool
 //! under load, that would be a deadlock.
 
 mod lanes;
+mod members;
 mod roles;
-mod scope;
 mod sessions;
 mod statement;
 
@@ -18,7 +18,7 @@ use std::{
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, SqlSafeStr, SqlStr, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Transaction,
     error::DatabaseError,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -31,7 +31,7 @@ use self::{
 use tokio::runtime::Handle;
 
 pub use self::{
-    scope::{InternalScope, Member},
+    members::Member,
     statement::{Batch, Bound, Statement, Value},
 };
 use crate::{
@@ -42,8 +42,8 @@ use crate::{
 /// The schema's changes, in order.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// The relational store. Cheap to clone. Questions of people are asked [as a tenant](Self::ask_as_tenant) or in an
-/// [`InternalScope`]; only workers, the audit log and the acceptance of commands go in as the service.
+/// The relational store. Cheap to clone. Questions of people are asked [as a tenant](Self::ask_as_tenant) or
+/// [as an operator](Self::ask_as_operator); only workers, the audit log and the acceptance of commands go in as the service.
 #[derive(Clone, Debug)]
 pub struct Database {
     config: Arc<DatabaseConfig>,
@@ -171,12 +171,12 @@ impl Database {
 
     /// Asks as that tenant, in one exchange: PostgreSQL itself decides which rows it sees, and takes no write.
     pub async fn ask_as_tenant<B: Batch>(&self, tenant: TenantId, batch: &B) -> Result<B::Answers, sqlx::Error> {
-        self.ask(scope::TENANT, tenant.to_string(), batch).await
+        self.ask(roles::TENANT, tenant.to_string(), batch).await
     }
 
     /// Asks as an operator, who sees the rows of all tenants, in one exchange that takes no write.
     pub async fn ask_as_operator<B: Batch>(&self, batch: &B) -> Result<B::Answers, sqlx::Error> {
-        self.ask(scope::INTERNAL, String::new(), batch).await
+        self.ask(roles::INTERNAL, String::new(), batch).await
     }
 
     async fn ask<B: Batch>(
@@ -200,16 +200,12 @@ impl Database {
     /// The driver forgets a BEGIN whose caller goes away before it is answered, and gives the connection to the next with
     /// the transaction open: what that one writes would never be committed. So it is begun in a task that nobody cancels.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.begin_with("BEGIN".into_sql_str()).await
-    }
-
-    async fn begin_with(&self, statement: SqlStr) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let own = self.clone();
         #[expect(
             clippy::disallowed_methods,
             reason = "here it is not cancelled, but where nothing comes back at all"
         )]
-        let begun = self.runtime.spawn(async move { own.limited(own.service().begin_with(statement)).await });
+        let begun = self.runtime.spawn(async move { own.limited(own.service().begin()).await });
         begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 }

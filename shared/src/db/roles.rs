@@ -10,7 +10,11 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::sqlstate;
 
-const ROLES: [&str; 2] = ["painel_tenant", "painel_internal"];
+/// The role that sees the rows of the tenant that is named.
+pub(super) const TENANT: &str = "painel_tenant";
+/// The role that sees the rows of all tenants.
+pub(super) const INTERNAL: &str = "painel_internal";
+const ROLES: [&str; 2] = [TENANT, INTERNAL];
 /// How often it is looked again after another migration was in the way.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);

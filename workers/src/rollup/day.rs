@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 
 use super::{
     scan::{Buckets, Pieces, Usage, tables},
-    write::{BATCH, Moves, move_counters, remove_others, sum_up, write},
+    sums::{Sums, sum_up},
+    write::{BATCH, Moves, move_counters, remove_others, write},
 };
 
 /// The first half of the key of a lock; the day, or what else is locked, is the second.
@@ -201,7 +202,10 @@ async fn roll_up_in(
     }
     let groups_written = found.moves.len();
     remove_others(&mut transaction, run.day, run.tenant_id, &mut found.moves).await?;
-    sum_up(&mut transaction, run.day).await?;
+    match run.tenant_id {
+        None => found.sums.write(&mut transaction, run.day).await?,
+        Some(_) => sum_up(&mut transaction, run.day).await?,
+    }
     lock(&mut transaction, COUNTERS).await?;
     move_counters(&mut transaction, &found.moves).await?;
     if sees_all && run.tenant_id.is_none() {
@@ -238,12 +242,13 @@ pub async fn wait_for_all(database: &Database, run: &RollupRun) -> Result<bool, 
 struct Found {
     requests: i64,
     moves: Moves,
+    sums: Sums,
 }
 
 impl Found {
     async fn write(&mut self, db: &mut PgConnection, day: NaiveDate, batch: &[Usage]) -> Result<(), sqlx::Error> {
         self.requests += batch.iter().map(|usage| usage.total).sum::<i64>();
-        write(db, day, batch, &mut self.moves).await
+        write(db, day, batch, &mut self.moves, &mut self.sums).await
     }
 }
 

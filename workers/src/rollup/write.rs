@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use painel_shared::{ids::TenantId, time::Timestamp};
 use sqlx::PgConnection;
 
-use super::scan::Usage;
+use super::{scan::Usage, sums::Sums};
 
 /// How many rows one statement writes.
 pub(super) const BATCH: usize = 250;
@@ -71,14 +71,16 @@ impl Moves {
     }
 }
 
-/// Writes a batch: replaces the day's rows of these agents, and notes what their counters move by.
+/// Writes a batch: replaces the day's rows of these agents, and notes what their counters move by and what they add up to.
 pub(super) async fn write(
     db: &mut PgConnection,
     day: NaiveDate,
     batch: &[Usage],
     moves: &mut Moves,
+    sums: &mut Sums,
 ) -> Result<(), sqlx::Error> {
     let columns = Columns::of(batch);
+    sums.add_latency(&columns.buckets, &columns.counts);
     let moved = sqlx::query!(
         r#"WITH new AS (
              SELECT ta.tenant_id, ta.agent_id, u.*, ($8::smallint[])[u.first:u.final] AS buckets,
@@ -103,8 +105,8 @@ pub(super) async fn write(
                  avg_response_time_ms = excluded.avg_response_time_ms, total_tokens_used = excluded.total_tokens_used,
                  latency_buckets = excluded.latency_buckets, latency_counts = excluded.latency_counts
          )
-         SELECT id AS "id!", total - old_total AS "total!", failed - old_failed AS "failed!", time - old_time AS "time!",
-                last AS "last!"
+         SELECT id AS "id!", tenant_id, agent_id, total AS "total!", old_total AS "old_total!", failed AS "failed!",
+                old_failed AS "old_failed!", time AS "time!", old_time AS "old_time!", last AS "last!"
          FROM new"#,
         day,
         &columns.agents,
@@ -121,10 +123,11 @@ pub(super) async fn write(
     .fetch_all(db)
     .await?;
     for row in moved {
+        sums.add(row.tenant_id, row.agent_id, row.total, row.failed, row.time);
         moves.agents.push(row.id);
-        moves.totals.push(row.total);
-        moves.failed.push(row.failed);
-        moves.times.push(row.time);
+        moves.totals.push(row.total - row.old_total);
+        moves.failed.push(row.failed - row.old_failed);
+        moves.times.push(row.time - row.old_time);
         moves.last.push(Some(row.last));
     }
     Ok(())
@@ -181,11 +184,5 @@ pub(super) async fn remove_others(
         moves.times.push(row.time);
         moves.last.push(None);
     }
-    Ok(())
-}
-
-/// Sums the day up for each tenant, each agent of the catalogue and the platform.
-pub(super) async fn sum_up(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT sum_up_usage($1, $1)", day).execute(db).await?;
     Ok(())
 }
