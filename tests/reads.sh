@@ -39,7 +39,7 @@ psql -q -v ON_ERROR_STOP=1 -1 "$url" <<'SQL' >/dev/null
 CREATE FUNCTION nth(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5('tenant ' || n)::uuid $$;
 INSERT INTO tenants (id, name, cnpj, segment, plan)
 SELECT nth(n), 'Tenant ' || n, base || cnpj_check_digits(base), 'varejo', 'starter'
-FROM generate_series(1, 1000) AS n, LATERAL (SELECT lpad(n::text, 12, '9') AS base) AS b;
+FROM generate_series(1, 1000) AS n, LATERAL (SELECT lpad((500000 + n)::text, 12, '0') AS base) AS b;
 INSERT INTO tenant_agents (tenant_id, agent_id)
 SELECT nth(n), a.id FROM generate_series(1, 1000) AS n, (SELECT id FROM agents ORDER BY id LIMIT 3) AS a;
 INSERT INTO tenant_usage_daily (tenant_id, agent_id, date, total_requests, successful_requests, failed_requests,

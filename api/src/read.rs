@@ -151,8 +151,11 @@ impl<Q: Query> FromRequest for Read<Q> {
 /// Whether the client will have nothing that was kept (RFC 9111, 5.2.1.4).
 fn freshness(request: &HttpRequest) -> Freshness {
     use CacheDirective::{MaxAge, NoCache, NoStore};
-    let fresh = CacheControl::parse(request)
-        .is_ok_and(|CacheControl(given)| given.iter().any(|one| matches!(one, NoCache | NoStore | MaxAge(0))));
+    let given = request.headers().get_all(header::CACHE_CONTROL).filter_map(|value| value.to_str().ok());
+    // A directive's case does not matter.
+    let fresh = given
+        .flat_map(|value| value.split(','))
+        .any(|one| matches!(one.trim().to_ascii_lowercase().parse(), Ok(NoCache | NoStore | MaxAge(0))));
     if fresh { Freshness::Since(Instant::now()) } else { Freshness::Kept }
 }
 

@@ -1,7 +1,8 @@
 //! What has been recorded since somebody last looked: the audit log, and the rollup runs.
 //!
 //! Rows are found by the transaction that wrote them: those that are visible now and were not in the snapshot of the last
-//! look. So nothing is passed over that was begun earlier and committed later, and nothing is told twice.
+//! look. So nothing is passed over that was begun earlier and committed later, and nothing is told twice. Rows of
+//! transactions that are still to come were copied from another server, and are no news.
 
 use std::sync::Arc;
 
@@ -77,11 +78,13 @@ statement!(
     SINCE: Row =
         r#"SELECT pg_current_snapshot()::text AS "snapshot!", c.subject AS "subject?", c.tenant_id AS "tenant_id?"
            FROM (SELECT $1::text::pg_snapshot AS at) AS seen LEFT JOIN LATERAL (
-               SELECT DISTINCT e.resource_type AS subject, e.tenant_id FROM operational_events e
+               SELECT DISTINCT COALESCE(e.resource_type, 'other') AS subject, e.tenant_id FROM operational_events e
                WHERE e.recorded_in >= pg_snapshot_xmin(seen.at) AND NOT pg_visible_in_snapshot(e.recorded_in, seen.at)
+                 AND e.recorded_in < pg_snapshot_xmax(pg_current_snapshot())
                UNION ALL
                SELECT DISTINCT CASE r.state WHEN 'succeeded' THEN 'usage' ELSE 'run' END, r.tenant_id FROM rollup_runs r
                WHERE r.changed_in >= pg_snapshot_xmin(seen.at) AND NOT pg_visible_in_snapshot(r.changed_in, seen.at)
+                 AND r.changed_in < pg_snapshot_xmax(pg_current_snapshot())
            ) AS c ON true"#,
     None::<String>,
 );

@@ -261,7 +261,9 @@ impl Query for CommandsQuery {
     }
 
     fn lifetime(answer: &List) -> Lifetime {
-        if answer.commands.iter().all(|command| command.status.is_final()) { SETTLED } else { UNSETTLED }
+        // What is not there yet may come without a word in the log: a command that is claimed, or retried.
+        let settled = !answer.commands.is_empty() && answer.commands.iter().all(|one| one.status.is_final());
+        if settled { SETTLED } else { UNSETTLED }
     }
 
     async fn compute(&self, state: &AppState) -> Result<List, ApiError> {
@@ -315,8 +317,8 @@ impl Query for CommandQuery {
     async fn compute(&self, state: &AppState) -> Result<Shown, ApiError> {
         let db = &state.stores.db;
         let command = state.stores.commands.get(self.id).await?.ok_or(ApiError::NotFound(None))?;
-        let names = tenant_names(db, [command.tenant_id]).await;
-        let events = db.step(|| events::of_command(state, self.id)).await;
+        let (names, events) =
+            tokio::join!(tenant_names(db, [command.tenant_id]), db.step(|| events::of_command(state, self.id)),);
         if let Err(error) = &events {
             tracing::warn!(%error, "the events are left out: PostgreSQL did not answer");
         }

@@ -21,15 +21,18 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the folder where it is missing, and locks it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        // Keys and secrets are in it.
+        // Keys and secrets are in it. One that is not Painel's own is left as it is.
+        let own = !path.exists() || issuer_key(path).exists();
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
             .with_context(|| format!("the data folder {} cannot be made", path.display()))?;
-        // One from before may be open to others.
-        fs::set_permissions(path, Permissions::from_mode(0o700))
-            .with_context(|| format!("the data folder {} cannot be closed to others", path.display()))?;
+        if own {
+            // One that an earlier build has made is open to others.
+            fs::set_permissions(path, Permissions::from_mode(0o700))
+                .with_context(|| format!("the data folder {} cannot be closed to others", path.display()))?;
+        }
         let file = path.join("lock");
         let lock = File::create(&file).with_context(|| format!("{} cannot be written", file.display()))?;
         match lock.try_lock() {

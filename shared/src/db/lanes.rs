@@ -63,12 +63,15 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Waiting>,
+    /// How many questions there have been.
+    asked: u64,
     open: usize,
     idle: usize,
 }
 
 #[derive(Debug)]
 struct Waiting {
+    place: u64,
     message: Message,
     answer: oneshot::Sender<Answers>,
 }
@@ -91,10 +94,12 @@ impl Lanes {
 
     /// Asks on one of at most `most` lanes.
     pub(super) async fn ask(&self, database: &Database, most: usize, message: Message) -> Answers {
-        let (answer, answered) = oneshot::channel();
-        {
+        let (answer, mut answered) = oneshot::channel();
+        let place = {
             let mut state = self.state();
-            state.waiting.push_back(Waiting { message, answer });
+            state.asked += 1;
+            let place = state.asked;
+            state.waiting.push_back(Waiting { place, message, answer });
             if state.waiting.len() > state.idle && state.open < most {
                 state.open += 1;
                 // A session that is the only one is not kept from others.
@@ -103,9 +108,24 @@ impl Lanes {
                 // Whoever asks may be on a runtime that ends before those of others who ask.
                 database.runtime.spawn(lane.serve(database.clone()));
             }
-        }
+            place
+        };
         self.0.arrived.notify_one();
-        answered.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+        let answer = match tokio::time::timeout(database.config.call_limit, &mut answered).await {
+            Ok(answer) => answer,
+            Err(_) if self.give_up(place) => return Err(sqlx::Error::PoolTimedOut),
+            // It is being asked, within a limit of its own.
+            Err(_) => answered.await,
+        };
+        answer.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+
+    /// Has a question not be asked any more; whether its turn had not come yet.
+    fn give_up(&self, place: u64) -> bool {
+        let mut state = self.state();
+        let waiting = state.waiting.len();
+        state.waiting.retain(|question| question.place != place);
+        state.waiting.len() < waiting
     }
 }
 
@@ -125,7 +145,7 @@ impl Lane {
     async fn serve(mut self, database: Database) {
         let mut session: Option<PoolConnection<Postgres>> = None;
         let mut until = Instant::now();
-        while let Some(Waiting { message, answer }) = self.next().await {
+        while let Some(Waiting { message, answer, .. }) = self.next().await {
             if answer.is_closed() {
                 continue;
             }

@@ -156,7 +156,7 @@ async fn fill(db: &mut PgConnection, load: Load) {
     let sql = format!(
         "INSERT INTO tenants (id, name, cnpj, segment, plan, mrr_estimate_cents)
          SELECT gen_random_uuid(), 'Bench ' || n, base || cnpj_check_digits(base), 'varejo', 'professional', 149900
-         FROM generate_series(1, {tenants}) AS n, LATERAL (SELECT lpad(n::text, 12, '9') AS base) AS b;
+         FROM generate_series(1, {tenants}) AS n, LATERAL (SELECT lpad((500000 + n)::text, 12, '0') AS base) AS b;
          INSERT INTO agents (id, name, segment)
          SELECT gen_random_uuid(), 'Bench agent ' || n, 'varejo' FROM generate_series(1, {agents}) AS n;
          INSERT INTO tenant_agents (tenant_id, agent_id)

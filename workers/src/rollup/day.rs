@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::{
     scan::{Buckets, Pieces, Usage, tables},
-    sums::{Sums, sum_up},
+    sums::Sums,
     write::{BATCH, Moves, move_counters, remove_others, write},
 };
 
@@ -169,6 +169,10 @@ async fn roll_up_in(
         return Err(RollupError::NoPartition(run.day));
     }
     forget_marks(&mut transaction, run).await?;
+    let before = match run.tenant_id {
+        Some(tenant) => Some(Sums::of_tenant(&mut transaction, run.day, tenant).await?),
+        None => None,
+    };
     let mut found = Found::default();
     let buckets = Buckets::new();
     let pieces = Pieces::cut(&mut transaction, &tables, run.tenant_id, limits.at_once).await?;
@@ -202,9 +206,9 @@ async fn roll_up_in(
     }
     let groups_written = found.moves.len();
     remove_others(&mut transaction, run.day, run.tenant_id, &mut found.moves).await?;
-    match run.tenant_id {
+    match before {
         None => found.sums.write(&mut transaction, run.day).await?,
-        Some(_) => sum_up(&mut transaction, run.day).await?,
+        Some(before) => found.sums.replace(&before, &mut transaction, run.day).await?,
     }
     lock(&mut transaction, COUNTERS).await?;
     move_counters(&mut transaction, &found.moves).await?;

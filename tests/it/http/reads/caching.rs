@@ -1,8 +1,18 @@
 //! How long an answer is kept, and what makes it go.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use painel::services::issuer::Role;
+use painel_api::{
+    cache::{CacheTag, Computed, Freshness, Lifetime, QueryCache},
+    follow::Follower,
+};
 use painel_tests::{
     client::{COMMANDS, Client},
     stack::{Stack, with_stack, with_stack_and},
@@ -11,6 +21,7 @@ use painel_tests::{
 use painel_workers::commands::ResetToken;
 use reqwest::Method;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{body, other_tenant, reads, run};
 
@@ -34,6 +45,7 @@ fn every_read_says_how_long_it_is_good_and_is_not_sent_twice() {
             assert_eq!(answer.headers["vary"], "Authorization", "{path}");
             let etag = answer.headers["etag"].to_str().unwrap().to_owned();
             for (given, status) in [
+                ("*".to_owned(), 304),
                 (etag.clone(), 304),
                 (format!("W/{etag}"), 304),
                 (format!("\"x\", {etag}"), 304),
@@ -64,7 +76,8 @@ fn an_answer_is_kept_until_a_client_will_have_a_fresh_one() {
         let before = name(&own).await;
         rename(stack, "Renamed").await;
         assert_eq!(name(&own).await, before);
-        let fresh = own.send(own.request(Method::GET, "/tenant/me").header("Cache-Control", "no-cache")).await;
+        let fresh =
+            own.send(own.request(Method::GET, "/tenant/me").header("Cache-Control", "max-age=60, No-Cache")).await;
         assert_eq!(fresh.body["name"], "Renamed");
         assert_eq!(name(&own).await, "Renamed", "the fresh answer is kept");
         // Another tenant's answer is another one.
@@ -99,6 +112,65 @@ fn a_command_drops_what_is_kept_of_its_tenant_when_it_is_accepted_and_when_it_ha
             (shown(&body(&client, &path).await) != before).then_some(())
         })
         .await;
+    });
+}
+
+/// How often each question of a test has been computed.
+#[derive(Clone)]
+struct Counted {
+    cache: QueryCache,
+    computed: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// The number of the computation whose answer it was.
+    async fn ask(&self, tag: CacheTag) -> u64 {
+        let computed = Arc::clone(&self.computed);
+        let compute = || async move {
+            let number = computed.fetch_add(1, Ordering::SeqCst);
+            Computed::new(number, Lifetime::Private(Duration::from_secs(3_600)))
+        };
+        let answer: Arc<Computed<u64>> = self.cache.answer(&tag, tag, Freshness::Kept, compute).await.unwrap();
+        answer.value
+    }
+}
+
+#[test]
+fn whoever_follows_what_is_recorded_keeps_the_rest() {
+    with_stack(|stack| async move {
+        let counted = Counted { cache: QueryCache::new(1 << 20), computed: Arc::default() };
+        let mut follower = Follower::new(stack.stores.db.clone(), counted.cache.clone());
+        follower.begin().await;
+        let shutdown = CancellationToken::new();
+        let following = tokio::spawn(follower.follow(shutdown.clone()));
+        // Nobody has looked for long: nothing is handed out until the follower has looked again.
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        counted.cache.followed_until(long_ago);
+        eventually("the follower to have looked", Duration::from_secs(20), || async {
+            let before = counted.ask(CacheTag::Platform).await;
+            (counted.ask(CacheTag::Platform).await == before).then_some(())
+        })
+        .await;
+        let (tenant, other) = (stack.example.tenant, other_tenant(stack).await);
+        let tags = [CacheTag::Tenant(tenant), CacheTag::Tenant(other), CacheTag::Commands, CacheTag::AuditLog];
+        let [kept, of_other, commands, log] = tags;
+        let mut before = Vec::new();
+        for tag in tags {
+            before.push(counted.ask(tag).await);
+        }
+        let insert = "INSERT INTO operational_events (event_type, category, tenant_id, action, status)
+                      VALUES ('test.recorded', 'test', $1, 'test', 'success')";
+        run(stack, sqlx::query(insert).bind(tenant.uuid())).await;
+        eventually("what was recorded to be told", Duration::from_secs(20), || async {
+            (counted.ask(kept).await != before[0] && counted.ask(log).await != before[3]).then_some(())
+        })
+        .await;
+        // Also where the machine has been so busy that nobody has looked for long.
+        counted.cache.followed_until(Instant::now());
+        assert_eq!(counted.ask(of_other).await, before[1], "nothing has happened to another tenant");
+        assert_eq!(counted.ask(commands).await, before[2], "it was no command");
+        shutdown.cancel();
+        following.await.unwrap();
     });
 }
 
