@@ -60,13 +60,14 @@ $$;
 SELECT sum_up_usage(min(date), max(date)) FROM tenant_usage_daily;
 
 -- What an agent has done on all days stands with it. It is added up before the table is locked, for whoever inserts requests.
-CREATE TEMP TABLE times ON COMMIT DROP AS
+CREATE TEMP TABLE times AS
 SELECT tenant_id, agent_id, sum(round(avg_response_time_ms * total_requests))::bigint AS time
 FROM tenant_usage_daily GROUP BY 1, 2;
 ALTER TABLE tenant_agents ADD COLUMN total_response_time_ms bigint NOT NULL DEFAULT 0 CHECK (total_response_time_ms >= 0);
 UPDATE tenant_agents ta SET total_response_time_ms = u.time
 FROM times u
 WHERE ta.tenant_id = u.tenant_id AND ta.agent_id = u.agent_id AND u.time > 0;
+DROP TABLE times;
 
 GRANT SELECT ON tenant_usage_totals TO painel_tenant, painel_internal;
 GRANT SELECT ON agent_usage_totals, platform_usage_daily TO painel_internal;
