@@ -23,7 +23,7 @@ use serde_json::json;
 /// How many POSTs are under way at once.
 const AT_ONCE: usize = 50;
 /// How many while the host is ill: many times what may be under way.
-const POSTS: usize = 2_000;
+const POSTS: usize = 1_000;
 /// Long enough for whatever is given up to end.
 const LONG: Duration = Duration::from_secs(90);
 /// So many threads and files come and go by themselves; a slow machine opens a pool's connections late.
@@ -61,9 +61,9 @@ async fn falls_ill(stack: &'static Stack, variable: &'static str, health: Health
     let mut fleet = Fleet::new(stack);
     for (name, value) in [
         (variable, url.as_str()),
-        ("PAINEL_QUEUE_TIMEOUT_MS", "200"),
-        ("PAINEL_DYNAMODB_TIMEOUT_MS", "200"),
-        ("PAINEL_DATABASE_TIMEOUT_MS", "200"),
+        ("PAINEL_QUEUE_TIMEOUT_MS", "500"),
+        ("PAINEL_DYNAMODB_TIMEOUT_MS", "500"),
+        ("PAINEL_DATABASE_TIMEOUT_MS", "500"),
     ] {
         fleet.set(name, value);
     }
