@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use painel_shared::{
     commands::{CommandType, HealthCheck},
     queue::Queue,
+    stores::Stores,
 };
 use painel_tests::{
     client::Client,
@@ -139,6 +140,29 @@ async fn a_worker_goes_on(stack: &'static Stack, variable: &'static str) {
     done().await;
     host.be_replaced();
     done().await;
+}
+
+/// Making the queues goes on though a call is not answered in time.
+async fn queues_are_made(stack: &'static Stack, variable: &'static str) {
+    let (host, url) = Host::before_the_one_in(&stack.vars, variable).await;
+    let vars = stack.vars.clone().overridden_by([(variable, url), ("PAINEL_QUEUE_TIMEOUT_MS", "200".to_owned())]);
+    let queue = Stores::from_vars(&vars).await.unwrap().queue;
+    host.become_so(Health::Silent).await;
+    let mut making = tokio::spawn(async move { queue.migrate().await });
+    let ended = tokio::time::timeout(Duration::from_secs(1), &mut making).await;
+    assert!(ended.is_err(), "it was given up: {ended:?}");
+    host.become_so(Health::Well).await;
+    making.await.unwrap().unwrap();
+}
+
+#[test]
+fn queues_are_made_though_the_broker_takes_longer_than_a_call_is_given() {
+    with_stack_and(&[RABBITMQ], |stack| queues_are_made(stack, "PAINEL_RABBITMQ_URL"));
+}
+
+#[test]
+fn queues_are_made_though_sqs_takes_longer_than_a_call_is_given() {
+    with_stack_and(&[], |stack| queues_are_made(stack, "PAINEL_SQS_ENDPOINT"));
 }
 
 #[test]
