@@ -52,6 +52,7 @@ async fn measure(stack: &'static Stack, load: Load) {
     println!("| endpoint | p50 ms | p95 ms | rows read | buffers read |");
     println!("|---|---|---|---|---|");
     let mut random = Random(1);
+    let mut before = counts(&mut db).await;
     for path in [
         "/tenant/me",
         "/tenant/agents",
@@ -71,7 +72,12 @@ async fn measure(stack: &'static Stack, load: Load) {
         "/internal/operations/commands?tenant_id={id}",
     ] {
         let asked = (0..load.times).map(|_| tenants[random.below(tenants.len())]).collect::<Vec<_>>();
-        ask(stack, &client, &mut db, path, &asked).await;
+        let mut times = ask(stack, &client, path, &asked).await;
+        let after = counts(&mut db).await;
+        let each = |after: i64, before: i64| (after - before) / i64::try_from(asked.len()).unwrap();
+        let (rows, buffers) = (each(after.0, before.0), each(after.1, before.1));
+        println!("| {path} | {} | {} | {rows} | {buffers} |", at(&mut times, 50), at(&mut times, 95));
+        before = after;
     }
     println!("\nThe plain statements of the overview, that read a row an agent of a tenant, on the same data:\n");
     println!("| statement | p50 ms | p95 ms |");
@@ -108,8 +114,7 @@ const PLAIN: [(&str, &str); 3] = [
 ];
 
 /// Asks for each of these tenants, as its own user where the path is a tenant's.
-async fn ask(stack: &Stack, client: &Client, db: &mut PgConnection, path: &str, tenants: &[Uuid]) {
-    let before = counts(db).await;
+async fn ask(stack: &Stack, client: &Client, path: &str, tenants: &[Uuid]) -> Vec<Duration> {
     let mut times = Vec::new();
     for (n, tenant) in tenants.iter().enumerate() {
         let own = stack.issuer.token(Role::Tenant, Some((*tenant).into())).unwrap();
@@ -121,15 +126,7 @@ async fn ask(stack: &Stack, client: &Client, db: &mut PgConnection, path: &str, 
         times.push(began.elapsed());
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
     }
-    let after = counts(db).await;
-    let each = |after: i64, before: i64| (after - before) / i64::try_from(tenants.len()).unwrap();
-    println!(
-        "| {path} | {} | {} | {} | {} |",
-        at(&mut times, 50),
-        at(&mut times, 95),
-        each(after.0, before.0),
-        each(after.1, before.1)
-    );
+    times
 }
 
 /// The time that `percent` of them did not exceed, in milliseconds.
