@@ -70,7 +70,7 @@ SELECT t.id, t.name, t.cnpj, t.segment, t.plan, t.status, t.mrr_estimate_cents, 
        p.max_agents, p.max_users, p.max_requests_per_month,
        (SELECT count(*) FROM tenant_agents WHERE tenant_id = t.id AND status = 'active'),
        (SELECT count(*) FROM tenant_users WHERE tenant_id = t.id AND status = 'active'),
-       (SELECT COALESCE(sum(total_requests), 0)::bigint FROM tenant_usage_daily
+       (SELECT COALESCE(sum(total_requests), 0)::bigint FROM tenant_usage_totals
         WHERE tenant_id = t.id AND date >= date_trunc('month', now())::date)
 FROM tenants t JOIN plans p ON p.name = t.plan WHERE t.id = nth(:n);
 SQL

@@ -94,7 +94,7 @@ statement!(
                   p.max_agents, p.max_users, p.max_requests_per_month,
                   (SELECT count(*) FROM tenant_agents WHERE tenant_id = t.id AND status = 'active') AS "active_agents!",
                   (SELECT count(*) FROM tenant_users WHERE tenant_id = t.id AND status = 'active') AS "active_users!",
-                  (SELECT COALESCE(sum(total_requests), 0)::bigint FROM tenant_usage_daily
+                  (SELECT COALESCE(sum(total_requests), 0)::bigint FROM tenant_usage_totals
                    WHERE tenant_id = t.id AND date >= $2) AS "requests_this_month!"
            FROM tenants t JOIN plans p ON p.name = t.plan
            WHERE t.id = $1"#,
