@@ -15,7 +15,11 @@ use std::{
 
 use actix_web::web::Bytes;
 use moka::{Expiry, future::Cache};
-use painel_shared::{ids::TenantId, secrets::sha256_hex};
+use painel_shared::{
+    changes::{Change, Subject},
+    ids::TenantId,
+    secrets::sha256_hex,
+};
 use serde::Serialize;
 use tokio::{runtime::Handle, sync::watch};
 use tracing::Instrument;
@@ -35,6 +39,20 @@ pub enum CacheTag {
     Runs,
     /// The audit log.
     AuditLog,
+}
+
+impl CacheTag {
+    /// What is stale by a change.
+    pub fn stale_by(change: Change) -> impl Iterator<Item = Self> {
+        let of_subject: &[Self] = match change.subject {
+            Subject::Command => &[Self::Commands, Self::AuditLog],
+            Subject::Aggregation => &[Self::Runs, Self::AuditLog],
+            Subject::Run => &[Self::Runs],
+            Subject::Usage => &[Self::Runs, Self::Platform],
+            Subject::Other => &[Self::AuditLog],
+        };
+        of_subject.iter().copied().chain(change.tenant.map(Self::Tenant))
+    }
 }
 
 /// How long an answer is good.

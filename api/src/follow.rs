@@ -74,19 +74,7 @@ impl Follower {
         if unknown || of_all {
             self.cache.raise_all();
         }
-        self.cache.raise(changes.iter().flat_map(|change| stale(*change)));
+        self.cache.raise(changes.iter().copied().flat_map(CacheTag::stale_by));
         self.seen = Some(snapshot);
     }
-}
-
-/// What is stale by a change.
-fn stale(change: Change) -> impl Iterator<Item = CacheTag> {
-    let of_subject: &[CacheTag] = match change.subject {
-        Subject::Command => &[CacheTag::Commands, CacheTag::AuditLog],
-        Subject::Aggregation => &[CacheTag::Runs, CacheTag::AuditLog],
-        Subject::Run => &[CacheTag::Runs],
-        Subject::Usage => &[CacheTag::Runs, CacheTag::Platform],
-        Subject::Other => &[CacheTag::AuditLog],
-    };
-    of_subject.iter().copied().chain(change.tenant.map(CacheTag::Tenant))
 }

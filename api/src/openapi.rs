@@ -47,7 +47,7 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
         Period,
         internal::tenants::SortBy,
         internal::tenants::SortOrder,
-        internal::commands::CommandTypeName,
+        internal::command_request::CommandTypeName,
         internal::commands::CommandStatusFilter,
         internal::aggregations::RunStateFilter,
     )),

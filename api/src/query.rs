@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::{HttpRequest, web};
 use chrono::NaiveDate;
 use painel_shared::commands::{Fault, FieldError};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::problem::ApiError;
@@ -148,15 +149,30 @@ impl After {
     }
 
     /// Refuses a cursor behind which nothing can be.
-    pub fn check(self, known: bool) -> Result<(), ApiError> {
-        if self.after.is_some() && !known { Err(ApiError::field("cursor", Fault::BadCursor)) } else { Ok(()) }
+    pub fn check(self, known: &[Known]) -> Result<(), ApiError> {
+        if self.after.is_some() && known.is_empty() {
+            Err(ApiError::field("cursor", Fault::BadCursor))
+        } else {
+            Ok(())
+        }
     }
 
     /// Leaves the page; where the next one begins, if there is one.
     pub fn cut<T>(self, rows: &mut Vec<T>, id: impl Fn(&T) -> Uuid) -> Option<Uuid> {
-        let page = self.limit as usize;
-        let more = rows.len() > page;
-        rows.truncate(page);
-        rows.last().filter(|_| more).map(id)
+        cut(rows, self.limit as usize, id)
     }
+}
+
+/// Leaves a page of so many, of which one more was asked for; the place of its last one, where there are more.
+pub fn cut<T, P>(rows: &mut Vec<T>, page: usize, place: impl Fn(&T) -> P) -> Option<P> {
+    let more = rows.len() > page;
+    rows.truncate(page);
+    rows.last().filter(|_| more).map(place)
+}
+
+/// Something that is there.
+#[derive(FromRow)]
+pub struct Known {
+    /// Which; that there is one says all.
+    pub id: Uuid,
 }

@@ -75,7 +75,7 @@ impl Asked<'_> {
 
     /// By operators, about what the path names.
     pub fn by_operator_about(&mut self, name: &'static str) -> Result<(Uuid, &mut QueryFields), ApiError> {
-        self.caller.require_internal()?;
+        self.by_operator()?;
         let text = self.request.match_info().get(name).unwrap_or_default();
         Ok((uuid_in_path(name, text)?, &mut self.fields))
     }

@@ -1,6 +1,7 @@
 //! What the endpoints stand on: the stores, and the answers that are kept.
 
 use painel_shared::{
+    changes::{Change, Subject},
     command::NewCommand,
     command_store::IdempotencyKey,
     db::Batch,
@@ -11,13 +12,13 @@ use painel_shared::{
     statement,
     stores::Stores,
 };
-use sqlx::FromRow;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
     cache::{CacheTag, QueryCache},
     problem::ApiError,
+    query::Known,
 };
 
 /// The state of the API. Cheap to clone.
@@ -41,8 +42,8 @@ impl AppState {
         let state = self.clone();
         carry_through(async move {
             let done = dispatch(&state.stores, new, key.as_ref(), origin).await?;
-            let tenant = done.command.tenant_id.map(CacheTag::Tenant);
-            state.cache.raise([CacheTag::Commands, CacheTag::AuditLog].into_iter().chain(tenant));
+            let change = Change { subject: Subject::Command, tenant: done.command.tenant_id };
+            state.cache.raise(CacheTag::stale_by(change));
             Ok(done)
         })
         .await
@@ -53,8 +54,8 @@ impl AppState {
         let state = self.clone();
         carry_through(async move {
             let runs = dispatch_aggregation(&state.stores, &asked, origin).await?;
-            let tenant = asked.tenant_id.map(CacheTag::Tenant);
-            state.cache.raise([CacheTag::Runs, CacheTag::AuditLog].into_iter().chain(tenant));
+            let change = Change { subject: Subject::Aggregation, tenant: asked.tenant_id };
+            state.cache.raise(CacheTag::stale_by(change));
             Ok(runs)
         })
         .await
@@ -75,10 +76,4 @@ async fn carry_through<T: 'static>(
     done.map_err(|error| ApiError::Failed(error.to_string()))?
 }
 
-#[derive(FromRow)]
-struct Found {
-    #[expect(dead_code, reason = "that there is one says all")]
-    id: Uuid,
-}
-
-statement!(TENANT: Found = "SELECT id FROM tenants WHERE id = $1", Uuid::nil());
+statement!(TENANT: Known = "SELECT id FROM tenants WHERE id = $1", Uuid::nil());

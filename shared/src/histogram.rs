@@ -36,9 +36,9 @@ impl LatencyHistogram {
     }
 
     /// Adds a stored histogram: buckets and their counts, in step.
-    pub fn add_stored(&mut self, buckets: &[i16], counts: &[i32]) {
+    pub fn add_stored<C: Copy + TryInto<u64>>(&mut self, buckets: &[i16], counts: &[C]) {
         for (bucket, count) in buckets.iter().zip(counts) {
-            self.add(*bucket, u64::try_from(*count).unwrap_or(0));
+            self.add(*bucket, (*count).try_into().unwrap_or(0));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use painel::services::issuer::{Issuer, Role};
+use painel_shared::ids::{IntegrationId, TenantId};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
@@ -114,5 +115,13 @@ impl Client {
             (command["status"] == status).then_some(command)
         })
         .await
+    }
+
+    /// By which an integration's token is recognised, as its tenant's page shows it.
+    pub async fn fingerprint(&self, tenant: TenantId, integration: IntegrationId) -> Value {
+        let list = self.get(&format!("/tenant/integrations?tenant_id={tenant}")).await.body;
+        let all = list["integrations"].as_array().unwrap();
+        let own = all.iter().find(|one| one["id"] == integration.to_string()).unwrap();
+        own["token_fingerprint"].clone()
     }
 }

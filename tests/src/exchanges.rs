@@ -14,6 +14,8 @@ use tokio::{
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
 };
 
+use crate::host::address_in;
+
 /// The proxy. Its tasks end with the runtime.
 pub struct Exchanges {
     address: SocketAddr,
@@ -31,9 +33,7 @@ impl Exchanges {
     /// One before the server that `PAINEL_DATABASE_URL` names; the URL that leads through it.
     pub async fn before(vars: &Vars) -> (Self, String) {
         let url = vars.text("PAINEL_DATABASE_URL").unwrap();
-        let (head, rest) = url.split_once('@').unwrap();
-        let (server, path) = rest.split_once('/').unwrap();
-        let server: SocketAddr = server.replace("localhost", "127.0.0.1").parse().unwrap();
+        let server: SocketAddr = address_in(url).parse().unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let proxy = Self { address: listener.local_addr().unwrap(), counted: Arc::default() };
         let counted = Arc::clone(&proxy.counted);
@@ -49,8 +49,8 @@ impl Exchanges {
             }
         });
         // What is encrypted could not be counted.
-        let url = format!("{head}@{}/{path}?sslmode=disable", proxy.address);
-        (proxy, url)
+        let behind = url.replacen(address_in(url), &proxy.address.to_string(), 1);
+        (proxy, format!("{behind}?sslmode=disable"))
     }
 
     /// How many there have been.

@@ -39,6 +39,13 @@ pub struct Host {
     most_open: Arc<AtomicUsize>,
 }
 
+/// The address of the server that a URL names.
+pub(crate) fn address_in(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap();
+    let authority = rest.split('/').next().unwrap();
+    authority.rsplit('@').next().unwrap()
+}
+
 impl Host {
     /// One before the server at that address.
     pub async fn before(server: SocketAddr) -> Self {
@@ -79,12 +86,9 @@ impl Host {
     /// One before the server that a variable names; the URL that leads through it.
     pub async fn before_the_one_in(vars: &Vars, variable: &'static str) -> (Self, String) {
         let url = vars.text(variable).unwrap();
-        let (scheme, rest) = url.split_once("://").unwrap();
-        let authority = rest.split('/').next().unwrap();
-        let address = authority.rsplit('@').next().unwrap();
-        let host = Self::before(address.parse().unwrap()).await;
-        let behind = rest.replacen(address, &host.address.to_string(), 1);
-        (host, format!("{scheme}://{behind}"))
+        let host = Self::before(address_in(url).parse().unwrap()).await;
+        let behind = url.replacen(address_in(url), &host.address.to_string(), 1);
+        (host, behind)
     }
 
     /// Where it listens.

@@ -27,7 +27,7 @@ use crate::{
     observe,
     openapi::{ReadProblems, WriteProblems},
     problem::ApiError,
-    query::After,
+    query::{After, Known},
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
@@ -234,12 +234,6 @@ statement!(
     0,
 );
 
-#[derive(FromRow)]
-struct Known {
-    #[expect(dead_code, reason = "that there is one says all")]
-    id: Uuid,
-}
-
 statement!(RUN: Known = "SELECT id FROM rollup_runs WHERE id = $1", None::<Uuid>);
 
 #[derive(FromRow)]
@@ -301,7 +295,7 @@ impl Query for RunsQuery {
         let runs = RUNS.bind([from, to, tenant, wanted, page.after.into(), page.one_more().into()]);
         let batch = (RUN.bind([page.after.into()]), PROGRESS.bind(filter), runs);
         let (known, mut progress, mut runs) = state.stores.db.ask_as_operator(&batch).await?;
-        page.check(!known.is_empty())?;
+        page.check(&known)?;
         let next_cursor = page.cut(&mut runs, |run| run.run_id);
         let progress = progress.pop().ok_or_else(|| ApiError::Failed("runs were not counted".to_owned()))?;
         Ok(Runs { runs, progress: progress.into(), next_cursor })

@@ -20,6 +20,7 @@ use crate::{
     cache::{CacheTag, Lifetime},
     openapi::ReadProblems,
     problem::ApiError,
+    query::cut,
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
@@ -102,7 +103,7 @@ pub struct EventsQuery {
     command: Option<CommandId>,
     event_type: Option<String>,
     user_id: Option<String>,
-    limit: i64,
+    limit: u32,
     before: Option<Cursor>,
 }
 
@@ -116,7 +117,7 @@ impl Query for EventsQuery {
             command: None,
             event_type: fields.text("event_type", 100),
             user_id: fields.text("user_id", 255),
-            limit: fields.number("limit", 1..=100, PAGE).into(),
+            limit: fields.number("limit", 1..=100, PAGE),
             before: fields.optional("cursor", || Fault::BadCursor, Cursor::decode),
         })
     }
@@ -130,11 +131,8 @@ impl Query for EventsQuery {
     }
 
     async fn compute(&self, state: &AppState) -> Result<Events, ApiError> {
-        let mut events = find(state, self, self.limit + 1).await?;
-        let page = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = events.len() > page;
-        events.truncate(page);
-        let next_cursor = events.last().filter(|_| more).map(Cursor::at);
+        let mut events = find(state, self, i64::from(self.limit) + 1).await?;
+        let next_cursor = cut(&mut events, self.limit as usize, Cursor::at);
         Ok(Events { events, next_cursor })
     }
 }

@@ -6,6 +6,7 @@ use crate::cache::Lifetime;
 
 pub mod aggregations;
 pub mod billing;
+pub mod command_request;
 pub mod commands;
 pub mod events;
 pub mod tenant;

@@ -122,7 +122,7 @@ impl Query for TenantAgentsQuery {
         let Self { tenant, page } = *self;
         let asked = AGENTS.bind([tenant.into(), page.after.into(), page.one_more().into()]);
         let (known, mut rows) = state.ask_as_tenant(tenant, (AGENT.bind([page.after.into()]), asked)).await?;
-        page.check(!known.is_empty())?;
+        page.check(&known)?;
         let next_cursor = page.cut(&mut rows, |row| row.id);
         let agents = rows.into_iter().map(|row| Agent {
             id: row.id,

@@ -215,9 +215,7 @@ fn global_stats(deployed: &Deployed, days: &[Day]) -> GlobalStats {
     let total = sum(|day| day.total_requests);
     let mut latency = LatencyHistogram::default();
     for day in days {
-        for (bucket, count) in day.latency_buckets.iter().zip(&day.latency_counts) {
-            latency.add(*bucket, u64::try_from(*count).unwrap_or(0));
-        }
+        latency.add_stored(&day.latency_buckets, &day.latency_counts);
     }
     GlobalStats {
         total_tenants: deployed.tenants,

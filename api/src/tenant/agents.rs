@@ -16,7 +16,7 @@ use crate::{
     openapi::ReadProblems,
     period::{DayRange, Period},
     problem::ApiError,
-    query::After,
+    query::{After, Known},
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
@@ -105,13 +105,6 @@ statement!(
     0,
 );
 
-/// An agent of the catalogue.
-#[derive(FromRow)]
-pub struct Known {
-    #[expect(dead_code, reason = "that there is one says all")]
-    id: Uuid,
-}
-
 statement!(
     /// Whether there is such an agent: what a page goes on behind.
     pub AGENT: Known = "SELECT id FROM agents WHERE id = $1",
@@ -146,7 +139,7 @@ impl Query for AgentsQuery {
             page.one_more().into(),
         ]);
         let (known, mut rows) = state.ask_as_tenant(tenant, (AGENT.bind([page.after.into()]), asked)).await?;
-        page.check(!known.is_empty())?;
+        page.check(&known)?;
         let next_cursor = page.cut(&mut rows, |row| row.id);
         let agents = rows.into_iter().map(|row| Agent {
             id: row.id,

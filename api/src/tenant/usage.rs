@@ -20,6 +20,7 @@ use crate::{
     openapi::ReadProblems,
     period::{DayRange, Period},
     problem::ApiError,
+    query::Known,
     read::{Asked, Query, Read},
     state::AppState,
 };
@@ -160,15 +161,9 @@ statement!(
     None::<Uuid>,
 );
 
-#[derive(FromRow)]
-struct Rented {
-    #[expect(dead_code, reason = "that there is one says all")]
-    agent_id: Uuid,
-}
-
 statement!(
-    RENTED: Rented =
-        "SELECT agent_id FROM tenant_agents WHERE tenant_id = $1 AND ($2::uuid IS NULL OR agent_id = $2) LIMIT 1",
+    RENTED: Known =
+        "SELECT agent_id AS id FROM tenant_agents WHERE tenant_id = $1 AND ($2::uuid IS NULL OR agent_id = $2) LIMIT 1",
     Uuid::nil(),
     None::<Uuid>,
 );

@@ -5,11 +5,6 @@ use std::time::Duration;
 use painel_tests::{client::COMMANDS, fleet::Fleet, stack::with_stack, wait::eventually};
 use serde_json::{Value, json};
 
-fn fingerprint(list: &Value, integration: &str) -> Value {
-    let all = list["integrations"].as_array().unwrap();
-    all.iter().find(|one| one["id"] == integration).unwrap()["token_fingerprint"].clone()
-}
-
 #[test]
 fn what_is_done_through_one_replica_is_seen_through_the_other_though_it_keeps_its_answers() {
     with_stack(|stack| async move {
@@ -19,10 +14,9 @@ fn what_is_done_through_one_replica_is_seen_through_the_other_though_it_keeps_it
         fleet.start("painel-api");
         let other = fleet.client(&stack.issuer).await;
         assert_ne!(one.url, other.url);
-        let (tenant, integration) = (stack.example.tenant, stack.example.integration.to_string());
-        let integrations = format!("/tenant/integrations?tenant_id={tenant}");
+        let (tenant, integration) = (stack.example.tenant, stack.example.integration);
         let page = format!("/internal/tenants/{tenant}");
-        let before = fingerprint(&other.get(&integrations).await.body, &integration);
+        let before = other.fingerprint(tenant, integration).await;
         let events = |page: &Value| page["recent_events"].as_array().unwrap().len();
         assert_eq!(events(&other.get(&page).await.body), 0);
         // A page on which everything has ended: it is kept for a minute.
@@ -40,7 +34,7 @@ fn what_is_done_through_one_replica_is_seen_through_the_other_though_it_keeps_it
         one.until(&id, "SUCCESS").await;
         // Both are kept for five minutes.
         eventually("the other replica to show what it did", Duration::from_secs(20), || async {
-            let shown = fingerprint(&other.get(&integrations).await.body, &integration);
+            let shown = other.fingerprint(tenant, integration).await;
             let events = events(&other.get(&page).await.body);
             (shown != before && events == 2).then_some(())
         })

@@ -58,10 +58,10 @@ impl Sums {
     }
 
     /// Adds histograms, as they are stored, one after the other.
-    pub(super) fn add_latency(&mut self, buckets: &[i16], counts: &[i32]) {
+    pub(super) fn add_latency<C: Copy + Into<i64>>(&mut self, buckets: &[i16], counts: &[C]) {
         for (bucket, count) in buckets.iter().zip(counts) {
             if let Some(met) = usize::try_from(*bucket).ok().and_then(|bucket| self.latency.get_mut(bucket)) {
-                *met += i64::from(*count);
+                *met += (*count).into();
             }
         }
     }
@@ -116,11 +116,7 @@ impl Sums {
         let Some(platform) = platform.fetch_optional(&mut *db).await? else { return Ok(None) };
         let requests = Requests { total: platform.total_requests, successful: platform.successful_requests };
         let mut sums = Self { platform: requests, time: platform.total_response_time_ms, ..Self::default() };
-        for (bucket, count) in platform.latency_buckets.iter().zip(platform.latency_counts) {
-            if let Some(met) = usize::try_from(*bucket).ok().and_then(|bucket| sums.latency.get_mut(bucket)) {
-                *met = count;
-            }
-        }
+        sums.add_latency(&platform.latency_buckets, &platform.latency_counts);
         let tenants = sqlx::query!(
             "SELECT tenant_id, total_requests, successful_requests FROM tenant_usage_totals WHERE date = $1",
             day,

@@ -90,26 +90,20 @@ fn an_answer_is_kept_until_a_client_will_have_a_fresh_one() {
 fn a_command_drops_what_is_kept_of_its_tenant_when_it_is_accepted_and_when_it_has_ended() {
     with_stack(|stack| async move {
         let client = stack.serve().await;
-        let path = format!("/tenant/integrations?tenant_id={}", stack.example.tenant);
-        let me = format!("/tenant/me?tenant_id={}", stack.example.tenant);
-        let integration = stack.example.integration;
-        let shown = |list: &serde_json::Value| {
-            let all = list["integrations"].as_array().unwrap();
-            all.iter().find(|one| one["id"] == integration.to_string()).unwrap()["token_fingerprint"].clone()
-        };
+        let (tenant, integration) = (stack.example.tenant, stack.example.integration);
+        let me = format!("/tenant/me?tenant_id={tenant}");
         body(&client, &me).await;
         let reset = json!({
-            "command_type": "RESET_TOKEN", "tenant_id": stack.example.tenant,
-            "parameters": {"integration_id": integration},
+            "command_type": "RESET_TOKEN", "tenant_id": tenant, "parameters": {"integration_id": integration},
         });
         rename(stack, "Renamed").await;
         let id = client.accepted(&reset).await;
         assert_eq!(body(&client, &me).await["name"], "Renamed", "whoever sends a command sees it at once");
-        let before = shown(&body(&client, &path).await);
+        let before = client.fingerprint(tenant, integration).await;
         stack.work::<ResetToken>();
         client.until(&id, "SUCCESS").await;
         eventually("what it did to be seen", Duration::from_secs(20), || async {
-            (shown(&body(&client, &path).await) != before).then_some(())
+            (client.fingerprint(tenant, integration).await != before).then_some(())
         })
         .await;
     });
