@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use backoff::{ExponentialBackoff, backoff::Backoff};
 
+/// After so many doublings the cap has long been reached.
+const DOUBLINGS: u32 = 64;
+
 /// How a kind of work is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -26,14 +29,15 @@ impl RetryPolicy {
     /// Full jitter as in "Exponential Backoff And Jitter" (AWS Architecture Blog): the crate draws
     /// from `interval * (1 ± factor)`, so half the ceiling with factor 1 gives the whole range.
     pub fn delay(&self, attempt: u32) -> Duration {
-        let mut backoff = self.backoff(1.0);
-        let delay = nth(&mut backoff, attempt);
-        delay.min(self.ceiling(attempt))
+        let delay = self.backoff(attempt).next_backoff();
+        let ceiling = self.ceiling(attempt);
+        delay.map_or(ceiling, |delay| delay.min(ceiling))
     }
 
     /// The longest wait after `attempt` (from 1) failed.
     pub fn ceiling(&self, attempt: u32) -> Duration {
-        nth(&mut self.backoff(0.0), attempt) * 2
+        // Even where it is to draw from no range at all, what the crate draws may be a nanosecond more.
+        self.backoff(attempt).current_interval * 2
     }
 
     /// How long to wait after `attempt` (from 1) failed, where it must not be at once: between half the ceiling and all of
@@ -42,26 +46,23 @@ impl RetryPolicy {
         self.ceiling(attempt) / 2 + self.delay(attempt) / 2
     }
 
-    fn backoff(&self, randomization_factor: f64) -> ExponentialBackoff {
+    /// The crate's state after `attempt` (from 1) failed.
+    fn backoff(&self, attempt: u32) -> ExponentialBackoff {
         let half = self.base / 2;
-        ExponentialBackoff {
+        let mut backoff = ExponentialBackoff {
             current_interval: half,
             initial_interval: half,
-            randomization_factor,
+            randomization_factor: 1.0,
             multiplier: 2.0,
             max_interval: self.cap / 2,
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
+        };
+        for _ in 1..attempt.min(DOUBLINGS) {
+            backoff.next_backoff();
         }
+        backoff
     }
-}
-
-/// The crate's wait after the `attempt`-th failure. Past 64 doublings the cap has long been reached.
-fn nth(backoff: &mut ExponentialBackoff, attempt: u32) -> Duration {
-    for _ in 1..attempt.min(64) {
-        backoff.next_backoff();
-    }
-    backoff.next_backoff().unwrap_or(backoff.max_interval)
 }
 
 /// An endless row of waits between tries to reach a dependency: from 0.1 s up to 2 s.

@@ -28,6 +28,18 @@ fn the_ceiling_doubles() {
 }
 
 #[test]
+fn a_ceiling_is_no_matter_of_chance() {
+    // So long that a nanosecond is lost in a number's precision.
+    let days = |n: u64| Duration::from_secs(n * 24 * 3600);
+    let policy = RetryPolicy { max_attempts: 5, base: days(11), cap: days(40) };
+    for attempt in [1, 2, 100] {
+        let ceilings: std::collections::BTreeSet<Duration> = (0..1_000).map(|_| policy.ceiling(attempt)).collect();
+        assert_eq!(ceilings.len(), 1, "{ceilings:?}");
+    }
+    assert_eq!(policy.ceiling(100), policy.cap);
+}
+
+#[test]
 fn the_jitter_is_full() {
     let delays: Vec<f64> = (0..2_000).map(|_| RetryPolicy::DEFAULT.delay(1).as_secs_f64()).collect();
     let mean = delays.iter().sum::<f64>() / 2_000.0;

@@ -101,8 +101,7 @@ fn an_acknowledgement_that_comes_too_late_costs_the_channel_and_the_job_comes_ag
 fn a_memory_alarm_blocks_publishing_within_its_limit_and_consuming_goes_on() {
     let broker = Broker::start();
     let url = broker.url();
-    let set = [RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str()), ("PAINEL_QUEUE_TIMEOUT_MS", "500")];
-    with_stack_and(&set, |stack| async move {
+    with_stack_and(&[RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str())], |stack| async move {
         let publish = |body: &'static str| stack.stores.queue.publish_raw(queue(), body);
         publish("before").await.unwrap();
         let mut receiver = stack.receiver(queue(), Side::Work).await;
@@ -168,8 +167,7 @@ fn a_copy_that_is_confirmed_too_late_is_the_only_one() {
 fn what_cannot_even_be_copied_is_held_and_no_delivery_is_counted() {
     let broker = Broker::start();
     let url = broker.url();
-    let set = [RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str()), ("PAINEL_QUEUE_TIMEOUT_MS", "500")];
-    with_stack_and(&set, |stack| async move {
+    with_stack_and(&[RABBITMQ, ("PAINEL_RABBITMQ_URL", url.as_str())], |stack| async move {
         stack.stores.queue.publish_raw(queue(), "held").await.unwrap();
         let mut receiver = stack.receiver(queue(), Side::Work).await;
         let control = |arguments: &[&str]| tokio::task::block_in_place(|| broker.control(arguments));
