@@ -24,6 +24,10 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How long one is kept though somebody always waits: the pool has its own rules of how old a session may become.
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// Has what follows in its transaction be asked as a role, about a tenant, and write nothing.
+const PREPARE_SCOPE: &str = "PREPARE painel_scope AS SELECT set_config('role', $1, true), \
+    set_config('painel.tenant_id', $2, true), set_config('transaction_read_only', 'on', true)";
+
 type Answers = Result<Vec<Vec<PgRow>>, sqlx::Error>;
 
 /// Questions of one role, in one message.
@@ -43,10 +47,7 @@ impl Message {
         let executed = executed.join("; ");
         // One statement sees the database at one moment anyway.
         let moment = if pieces.len() > 1 { "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; " } else { "" };
-        format!(
-            "{moment}SELECT set_config('role', '{role}', true), set_config('painel.tenant_id', '{tenant}', true), \
-             set_config('transaction_read_only', 'on', true); {executed}"
-        )
+        format!("{moment}EXECUTE painel_scope('{role}', '{tenant}'); {executed}")
     }
 }
 
@@ -242,8 +243,8 @@ fn is_unprepared(error: &sqlx::Error) -> bool {
 
 async fn prepare(session: &mut PgConnection, message: &Message) -> Result<(), sqlx::Error> {
     const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
-    for piece in &message.pieces {
-        match sqlx::raw_sql(piece.prepare).execute(&mut *session).await {
+    for prepare in message.pieces.iter().map(|piece| piece.prepare).chain([PREPARE_SCOPE]) {
+        match sqlx::raw_sql(prepare).execute(&mut *session).await {
             Err(error) if sqlstate(&error).as_deref() != Some(DUPLICATE_PREPARED_STATEMENT) => return Err(error),
             _ => {}
         }
