@@ -5,13 +5,13 @@
 //! left in the middle of one.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, pool::PoolConnection, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Row, pool::PoolConnection, postgres::PgRow};
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -24,9 +24,12 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How long one is kept though somebody always waits: the pool has its own rules of how old a session may become.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Has what follows in its transaction be asked as a role, about a tenant, and write nothing.
-const PREPARE_SCOPE: &str = "PREPARE painel_scope AS SELECT set_config('role', $1, true), \
-    set_config('painel.tenant_id', $2, true), set_config('transaction_read_only', 'on', true)";
+/// Has what follows in its transaction be asked as a role, about a tenant, and write nothing: its name, and how it is prepared.
+const SCOPE: (&str, &str) = (
+    "painel_scope",
+    "PREPARE painel_scope AS SELECT set_config('role', $1, true), set_config('painel.tenant_id', $2, true), \
+     set_config('transaction_read_only', 'on', true)",
+);
 
 type Answers = Result<Vec<Vec<PgRow>>, sqlx::Error>;
 
@@ -47,7 +50,7 @@ impl Message {
         let executed = executed.join("; ");
         // One statement sees the database at one moment anyway.
         let moment = if pieces.len() > 1 { "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; " } else { "" };
-        format!("{moment}EXECUTE painel_scope('{role}', '{tenant}'); {executed}")
+        format!("{moment}EXECUTE {}('{role}', '{tenant}'); {executed}", SCOPE.0)
     }
 }
 
@@ -241,13 +244,14 @@ fn is_unprepared(error: &sqlx::Error) -> bool {
     sqlstate(error).as_deref() == Some(INVALID_SQL_STATEMENT_NAME)
 }
 
+/// Prepares what the session does not have of a message.
 async fn prepare(session: &mut PgConnection, message: &Message) -> Result<(), sqlx::Error> {
-    const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
-    for prepare in message.pieces.iter().map(|piece| piece.prepare).chain([PREPARE_SCOPE]) {
-        match sqlx::raw_sql(prepare).execute(&mut *session).await {
-            Err(error) if sqlstate(&error).as_deref() != Some(DUPLICATE_PREPARED_STATEMENT) => return Err(error),
-            _ => {}
-        }
-    }
+    let rows = sqlx::raw_sql("SELECT name FROM pg_prepared_statements").fetch_all(&mut *session).await?;
+    let known = rows.iter().map(|row| row.try_get(0)).collect::<Result<BTreeSet<String>, _>>()?;
+    let mut missing = BTreeMap::from([SCOPE]);
+    missing.extend(message.pieces.iter().map(|piece| (piece.name, piece.prepare)));
+    missing.retain(|name, _| !known.contains(*name));
+    let missing: Vec<&str> = missing.into_values().collect();
+    sqlx::raw_sql(AssertSqlSafe(missing.join("; "))).execute(session).await?;
     Ok(())
 }

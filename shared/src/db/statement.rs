@@ -49,7 +49,7 @@ impl<R> Statement<R> {
             true => format!("EXECUTE {}", prepared.name),
             false => format!("EXECUTE {}({})", prepared.name, values.join(", ")),
         };
-        Bound { piece: Piece { prepare: &prepared.prepare, execute }, rows: PhantomData }
+        Bound { piece: Piece { name: &prepared.name, prepare: &prepared.prepare, execute }, rows: PhantomData }
     }
 }
 
@@ -171,6 +171,7 @@ pub(super) mod sealed {
     /// What one statement adds to a message.
     #[derive(Clone, Debug)]
     pub struct Piece {
+        pub(in super::super) name: &'static str,
         pub(in super::super) prepare: &'static str,
         pub(in super::super) execute: String,
     }

@@ -1,8 +1,11 @@
 //! Questions of a tenant in one message: its role and its tenant are the message's alone.
 
 use futures::future::join_all;
-use painel_shared::db::Statement;
-use painel_tests::stack::{Stack, with_stack, with_stack_and};
+use painel_shared::{db::Statement, stores::Stores};
+use painel_tests::{
+    exchanges::Exchanges,
+    stack::{Stack, with_stack, with_stack_and},
+};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -108,5 +111,25 @@ fn a_statement_is_prepared_anew_where_its_session_is_new() {
             .await
             .unwrap();
         }
+    });
+}
+
+#[test]
+fn what_a_session_has_is_not_prepared_again() {
+    with_stack(|stack| async move {
+        let (exchanges, url) = Exchanges::before(&stack.vars).await;
+        let vars = stack
+            .vars
+            .clone()
+            .overridden_by([("PAINEL_DATABASE_URL", url), ("PAINEL_DATABASE_POOL", "1".to_owned())]);
+        let (db, tenant) = (Stores::from_vars(&vars).await.unwrap().db, stack.example.tenant);
+        db.ask_as_tenant(tenant, &ALL_TENANTS.bind([])).await.unwrap();
+        exchanges.take_texts();
+        // One that it has, and one that it has not, twice.
+        let batch = (ALL_TENANTS.bind([]), SESSION.bind([]), SESSION.bind([]));
+        db.ask_as_tenant(tenant, &batch).await.unwrap();
+        let texts = exchanges.take_texts();
+        let prepared = texts.iter().map(|text| text.matches("PREPARE ").count());
+        assert_eq!(prepared.sum::<usize>(), 1, "{texts:?}");
     });
 }
