@@ -29,15 +29,14 @@ impl RetryPolicy {
     /// Full jitter as in "Exponential Backoff And Jitter" (AWS Architecture Blog): the crate draws
     /// from `interval * (1 ± factor)`, so half the ceiling with factor 1 gives the whole range.
     pub fn delay(&self, attempt: u32) -> Duration {
-        let delay = self.backoff(attempt).next_backoff();
-        let ceiling = self.ceiling(attempt);
-        delay.map_or(ceiling, |delay| delay.min(ceiling))
+        let mut backoff = self.backoff(attempt);
+        let ceiling = ceiling(&backoff);
+        backoff.next_backoff().map_or(ceiling, |delay| delay.min(ceiling))
     }
 
     /// The longest wait after `attempt` (from 1) failed.
     pub fn ceiling(&self, attempt: u32) -> Duration {
-        // Even where it is to draw from no range at all, what the crate draws may be a nanosecond more.
-        self.backoff(attempt).current_interval * 2
+        ceiling(&self.backoff(attempt))
     }
 
     /// How long to wait after `attempt` (from 1) failed, where it must not be at once: between half the ceiling and all of
@@ -63,6 +62,11 @@ impl RetryPolicy {
         }
         backoff
     }
+}
+
+/// Twice the interval that is drawn from. Even from no range at all the crate may draw a nanosecond more.
+fn ceiling(backoff: &ExponentialBackoff) -> Duration {
+    backoff.current_interval * 2
 }
 
 /// An endless row of waits between tries to reach a dependency: from 0.1 s up to 2 s.

@@ -1,6 +1,6 @@
 //! Retry delays: within their bounds, and over the whole of them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use painel_shared::{queue::return_pause, retry::RetryPolicy};
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ fn a_ceiling_is_no_matter_of_chance() {
     let days = |n: u64| Duration::from_secs(n * 24 * 3600);
     let policy = RetryPolicy { max_attempts: 5, base: days(11), cap: days(40) };
     for attempt in [1, 2, 100] {
-        let ceilings: std::collections::BTreeSet<Duration> = (0..1_000).map(|_| policy.ceiling(attempt)).collect();
+        let ceilings: BTreeSet<Duration> = (0..1_000).map(|_| policy.ceiling(attempt)).collect();
         assert_eq!(ceilings.len(), 1, "{ceilings:?}");
     }
     assert_eq!(policy.ceiling(100), policy.cap);
