@@ -72,7 +72,7 @@ impl Status {
 }
 
 /// The table's key: both halves are needed to name one item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CommandKey {
     /// The command.
     pub command_id: CommandId,
@@ -259,6 +259,44 @@ pub enum ClaimRefused {
     Finished,
 }
 
+/// Commands of which status may be claimed, and on which conditions.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimable {
+    /// The status.
+    pub status: Status,
+    /// All of them have to hold; the first that does not is why a claim is refused.
+    pub conditions: &'static [ClaimCondition],
+}
+
+/// What may be claimed: PENDING and due, or RUNNING with an expired lease and an attempt left. The store's condition is
+/// made of this table, too.
+pub const CLAIMABLE: [Claimable; 2] = [
+    Claimable { status: Status::Pending, conditions: &[ClaimCondition::Due] },
+    Claimable { status: Status::Running, conditions: &[ClaimCondition::LeaseExpired, ClaimCondition::AttemptLeft] },
+];
+
+/// What has to hold of a command that is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimCondition {
+    /// It waits for nothing.
+    Due,
+    /// Nobody holds it any more.
+    LeaseExpired,
+    /// It may be tried again.
+    AttemptLeft,
+}
+
+impl ClaimCondition {
+    fn check(self, command: &Command, now: Timestamp) -> Result<(), ClaimRefused> {
+        let (holds, refused) = match self {
+            Self::Due => (command.not_before <= now, ClaimRefused::NotDue),
+            Self::LeaseExpired => (command.lease_expired(now), ClaimRefused::Leased),
+            Self::AttemptLeft => (command.attempt < command.max_attempts, ClaimRefused::Exhausted),
+        };
+        if holds { Ok(()) } else { Err(refused) }
+    }
+}
+
 /// A holder's write came after its lease had passed to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lease has been lost")]
@@ -342,7 +380,8 @@ impl Command {
     pub fn due(&self) -> Option<Due> {
         let next = self.next_publish_at.unwrap_or(self.not_before);
         let (kind, at) = match self.status {
-            Status::Running => (DueKind::Held, self.lease_expires_at.map_or(next, |lease| lease.max(next))),
+            // `None` is before every time.
+            Status::Running => (DueKind::Held, self.lease_expires_at.max(self.next_publish_at).unwrap_or(next)),
             Status::Pending if self.attempt > 0 => (DueKind::Retry, next),
             Status::Pending => (DueKind::New, next),
             Status::Success | Status::Error if self.owes_event => {
@@ -365,14 +404,11 @@ impl Command {
         self.status == Status::Running && self.lease_expires_at.is_none_or(|at| at <= now)
     }
 
-    /// **claim**: PENDING and due, or RUNNING with an expired lease and an attempt left.
+    /// **claim**: as [`CLAIMABLE`] says.
     pub fn claim(&self, owner: LeaseOwner, lease: Duration, now: Timestamp) -> Result<Self, ClaimRefused> {
-        match self.status {
-            Status::Success | Status::Error => return Err(ClaimRefused::Finished),
-            Status::Pending if self.not_before > now => return Err(ClaimRefused::NotDue),
-            Status::Running if !self.lease_expired(now) => return Err(ClaimRefused::Leased),
-            Status::Running if self.attempt >= self.max_attempts => return Err(ClaimRefused::Exhausted),
-            Status::Pending | Status::Running => {}
+        let claimable = CLAIMABLE.iter().find(|one| one.status == self.status).ok_or(ClaimRefused::Finished)?;
+        for condition in claimable.conditions {
+            condition.check(self, now)?;
         }
         Ok(Self {
             status: Status::Running,

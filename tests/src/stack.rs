@@ -65,6 +65,9 @@ const CREDENTIALS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /// For [`with_stack_and`]: jobs go over RabbitMQ, on queues of the test's own.
 pub const RABBITMQ: (&str, &str) = ("PAINEL_QUEUE", "rabbitmq");
 
+/// For [`with_stack_and`]: DynamoDB is over a file, as the embedded default has it.
+pub const DYNAMODB_FILE: &str = "PAINEL_TEST_DYNAMODB_FILE";
+
 /// The services of one test.
 pub struct Stack {
     /// What the processes of this test are configured with.
@@ -121,7 +124,8 @@ impl Stack {
         let issuer = Issuer::open(issuer_key())?;
         let stand_ins =
             StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?, ANYWHERE)?;
-        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(None, ANYWHERE), Sqs::start(ANYWHERE))?;
+        let file = set.iter().any(|(name, _)| *name == DYNAMODB_FILE).then(|| folder.join("dynamodb.db"));
+        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(file.as_deref(), ANYWHERE), Sqs::start(ANYWHERE))?;
         let database = format!("painel_test_{}", Uuid::new_v4().simple());
         let own_server = set.iter().find(|(name, _)| *name == POSTGRES_VARIABLE).map(|(_, url)| (*url).to_owned());
         let postgres = own_server.unwrap_or_else(postgres_url);
@@ -368,6 +372,12 @@ impl Stack {
     pub async fn item(&self, command: &Command) -> Value {
         let answer = self.dynamodb_call("GetItem", json!({"TableName": self.table(), "Key": key(command)})).await;
         serde_json::from_str::<Value>(&answer).unwrap()["Item"].take()
+    }
+
+    /// Some attributes of a command's item; null where one is absent.
+    pub async fn attributes<const N: usize>(&self, command: &Command, names: [&str; N]) -> [Value; N] {
+        let mut item = self.item(command).await;
+        names.map(|name| item[name].take())
     }
 
     /// Changes a command's item as nothing in the product does: `#x` is that attribute, `:x` the value.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Item, StoreError};
 use crate::{
     command::{Command, CommandKey, DueKind},
+    ids::CommandId,
     retry::RetryPolicy,
     time::{now, to_text},
     trace::TraceContext,
@@ -29,11 +30,16 @@ pub(super) fn due_shard(kind: DueKind, shard: u8) -> String {
     format!("{}#{shard}", kind.as_str())
 }
 
+/// The partition in which that command is due in that way.
+pub(super) fn due_shard_of(command: CommandId, kind: DueKind) -> String {
+    let [.., last] = command.uuid().into_bytes();
+    due_shard(kind, last % SHARDS)
+}
+
 pub(super) fn to_item(command: &Command) -> Result<Item, StoreError> {
     let mut item: Item = serde_dynamo::to_item(command)?;
     if let Some(due) = command.due() {
-        let [.., last] = command.id().uuid().into_bytes();
-        item.insert(DUE_SHARD.to_owned(), AttributeValue::S(due_shard(due.kind, last % SHARDS)));
+        item.insert(DUE_SHARD.to_owned(), AttributeValue::S(due_shard_of(command.id(), due.kind)));
         item.insert(DUE_AT.to_owned(), AttributeValue::S(to_text(due.at)));
     }
     Ok(item)

@@ -3,6 +3,7 @@
 //! The only place that speaks of aws-sdk-dynamodb.
 
 mod adopt;
+mod claim;
 mod create;
 mod item;
 mod list;
@@ -18,16 +19,17 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, KeysAndAttributes},
 };
 
-use self::{
-    create::RecentCreations,
-    item::{alive, key_item, key_of, to_command},
-};
 pub use self::{
+    claim::Claim,
     create::{Created, IdempotencyKey, Marker},
     list::{Count, Cursor, CursorError, Filter, MAX_OFFSET, Page},
     recovery::ReadOn,
     table::{Difference, TableState},
-    transitions::{Claim, Write},
+    transitions::Write,
+};
+use self::{
+    create::RecentCreations,
+    item::{alive, key_item, key_of, to_command},
 };
 use crate::{
     command::{Command, CommandKey},
@@ -155,7 +157,7 @@ impl CommandStore {
     }
 
     /// The commands under these keys, read consistently, in no order; of each that cannot be read, its key and why.
-    pub(crate) async fn get_many(&self, keys: &[CommandKey]) -> Result<Vec<Found>, StoreError> {
+    pub async fn get_many(&self, keys: &[CommandKey]) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(GET_AT_MOST) {
             let mut asked: Vec<Item> = chunk.iter().map(key_item).collect();
@@ -186,7 +188,7 @@ impl CommandStore {
 
 /// What stands under a key.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub enum Found {
     /// A command.
     Command(Box<Command>),
     /// An item that cannot be read.

@@ -5,7 +5,7 @@
 //! again: the item then bears the id of that write. What was written would not tell: two reconcilers may
 //! write the same in the same millisecond.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
@@ -17,9 +17,7 @@ use super::{
     item::{DUE_AT, DUE_SHARD, WRITE_ID, key_item, to_command, to_item, write_id},
 };
 use crate::{
-    command::{ClaimRefused, Command, CommandError, CommandKey, Holder, Status, Verdict},
-    commands::CommandType,
-    ids::LeaseOwner,
+    command::{Command, CommandError, CommandKey, Holder, Status, Verdict},
     planted::{Bug, planted},
     time::{now, to_text},
 };
@@ -61,8 +59,6 @@ const MUTABLE: &[&str] = &[
 ];
 /// What an older build may have left out, as if it were at its beginning.
 const ABSENT_AT_FIRST: &[&str] = &["fence", "attempt", "not_before"];
-/// How often a claim looks again when another worker's write came first.
-const CLAIM_TRIES: usize = 5;
 
 /// What came of a transition.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,43 +79,7 @@ impl Write {
     }
 }
 
-/// What came of a claim.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Claim {
-    /// The command is the caller's, who is its holder.
-    Held(Command, Holder),
-    /// It is not to be had; this is what stands, and why.
-    Refused(Command, ClaimRefused),
-    /// It is of another type, and was left alone.
-    OtherType(CommandType),
-    /// There is no such command, or it has expired.
-    Missing,
-}
-
 impl CommandStore {
-    /// **claim** under a fresh owner, if it is of that type.
-    pub async fn claim(&self, key: CommandKey, expected: CommandType) -> Result<Claim, StoreError> {
-        let owner = LeaseOwner::fresh();
-        let guard = if planted(Bug::NoClaimCondition) { UNGUARDED } else { UNHELD };
-        let mut image = self.get_key(key).await?;
-        for _ in 0..CLAIM_TRIES {
-            let Some(found) = image else { return Ok(Claim::Missing) };
-            if found.command_type != expected {
-                return Ok(Claim::OtherType(found.command_type));
-            }
-            let next = match found.claim(owner, self.lease, now()) {
-                Ok(next) => next,
-                Err(refused) => return Ok(Claim::Refused(found, refused)),
-            };
-            let holder = Holder { fence: next.fence, owner };
-            match self.replace(&found, next, guard).await? {
-                Write::Done(command) => return Ok(Claim::Held(command, holder)),
-                Write::Refused(now_stored) => image = now_stored,
-            }
-        }
-        Ok(image.map_or(Claim::Missing, |found| Claim::Refused(found, ClaimRefused::Leased)))
-    }
-
     /// **renew**.
     pub async fn renew(&self, held: &Command, holder: Holder) -> Result<Write, StoreError> {
         self.write(held, held.renew(holder, self.lease, now()), held_guard()).await
@@ -281,9 +241,9 @@ fn held_guard() -> &'static [&'static str] {
 
 /// Names and values gathered while an expression is written.
 #[derive(Default)]
-struct Expression {
-    names: std::collections::HashMap<String, String>,
-    values: Item,
+pub(super) struct Expression {
+    pub(super) names: HashMap<String, String>,
+    pub(super) values: Item,
 }
 
 impl Expression {
@@ -322,13 +282,15 @@ impl Expression {
         update
     }
 
-    fn name(&mut self, attribute: &str) -> String {
+    /// How the expression speaks of an attribute.
+    pub(super) fn name(&mut self, attribute: &str) -> String {
         let name = format!("#{attribute}");
         self.names.insert(name.clone(), attribute.to_owned());
         name
     }
 
-    fn value(&mut self, prefix: &str, attribute: &str, value: &AttributeValue) -> String {
+    /// How it speaks of a value.
+    pub(super) fn value(&mut self, prefix: &str, attribute: &str, value: &AttributeValue) -> String {
         let name = format!(":{prefix}_{attribute}");
         self.values.insert(name.clone(), value.clone());
         name

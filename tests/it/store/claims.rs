@@ -1,0 +1,129 @@
+//! A claim is decided by DynamoDB, on a condition made of the table in `command.rs`: for each standing that there can be,
+//! both say the same and make the same of it.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use painel_shared::{
+    command::{ClaimRefused, Command, CommandKey, Holder, Status},
+    command_store::Claim,
+    commands::{self, CommandType},
+    ids::{CommandId, LeaseOwner},
+    time::{now, to_text},
+};
+use painel_tests::stack::{Stack, with_stack};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Each value that an attribute may have, where it makes a difference; null where it is absent.
+fn standings() -> Vec<Vec<(&'static str, Value)>> {
+    let time = |at| json!({"S": to_text(at)});
+    let (past, future) = (now() - Duration::from_secs(3600), now() + Duration::from_secs(3600));
+    let statuses = Status::ALL.map(|status| json!({"S": status.as_str()})).to_vec();
+    let attributes = [
+        ("status", statuses),
+        ("attempt", vec![Value::Null, json!({"N": "0"}), json!({"N": "4"}), json!({"N": "5"})]),
+        ("max_attempts", vec![Value::Null, json!({"N": "5"})]),
+        ("not_before", vec![Value::Null, time(past), time(future)]),
+        ("lease_expires_at", vec![Value::Null, time(past), time(future)]),
+        ("fence", vec![Value::Null, json!({"N": "7"})]),
+        ("ttl", vec![Value::Null, json!({"N": future.timestamp().to_string()}), json!({"N": "1"})]),
+    ];
+    attributes.into_iter().fold(vec![Vec::new()], |standings, (name, values)| {
+        let with = |standing: &Vec<_>, value: &Value| {
+            let mut standing = standing.clone();
+            standing.push((name, value.clone()));
+            standing
+        };
+        standings.iter().flat_map(|standing| values.iter().map(move |value| with(standing, value))).collect()
+    })
+}
+
+/// What the pure core says of a claim: the image it makes, or why there is none.
+fn expected(
+    found: Option<&Command>,
+    owner: LeaseOwner,
+    held: Option<&Command>,
+) -> Result<Command, Option<ClaimRefused>> {
+    let found = found.ok_or(None)?;
+    let at = held.and_then(|held| held.started_at).unwrap_or_else(now);
+    found.claim(owner, Duration::from_secs(30), at).map_err(Some)
+}
+
+async fn check(stack: &Stack, template: &Value, standing: Vec<(&'static str, Value)>) {
+    let key = CommandKey { command_id: CommandId::from(Uuid::new_v4()), created_at: now() };
+    let mut item = template.clone();
+    item["command_id"] = json!({"S": key.command_id});
+    item["created_at"] = json!({"S": to_text(key.created_at)});
+    for (name, value) in &standing {
+        match value {
+            Value::Null => drop(item.as_object_mut().unwrap().remove(*name)),
+            value => item[*name] = value.clone(),
+        }
+    }
+    stack.fill_raw(1, |_| item.clone()).await;
+    let store = &stack.stores.commands;
+    let found = store.get_key(key).await.unwrap();
+    let claim = store.claim(key, CommandType::of::<commands::HealthCheck>()).await.unwrap();
+    let stored = store.get_key(key).await.unwrap();
+    match claim {
+        Claim::Held(held, Holder { fence, owner }) => {
+            assert_eq!(expected(found.as_ref(), owner, Some(&held)), Ok(held.clone()), "{standing:?}");
+            assert_eq!((fence, stored.as_ref()), (held.fence, Some(&held)), "{standing:?}");
+            // The index of what is due says what the image says.
+            let [due_at, due_shard] = stack.attributes(&held, ["due_at", "due_shard"]).await;
+            assert_eq!(due_at, json!({"S": to_text(held.due().unwrap().at)}), "{standing:?}");
+            assert!(due_shard["S"].as_str().unwrap().starts_with("held#"), "{standing:?}");
+        }
+        Claim::Refused(stands, refused) => {
+            assert_eq!(expected(found.as_ref(), LeaseOwner::fresh(), None), Err(Some(refused)), "{standing:?}");
+            assert_eq!((Some(&stands), stored.as_ref()), (found.as_ref(), found.as_ref()), "{standing:?}");
+        }
+        Claim::Missing => assert_eq!((found, stored), (None, None), "{standing:?}"),
+        Claim::OtherType(_) => panic!("it is of that type: {standing:?}"),
+    }
+}
+
+#[test]
+fn the_store_and_the_pure_core_decide_alike() {
+    with_stack(|stack| async move {
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        let template = stack.item(&command).await;
+        let standings = standings();
+        assert_eq!(standings.len(), 4 * 4 * 2 * 3 * 3 * 2 * 3);
+        stream::iter(standings).for_each_concurrent(16, |standing| check(stack, &template, standing)).await;
+    });
+}
+
+#[test]
+fn what_is_of_another_type_or_not_there_is_left_alone() {
+    with_stack(|stack| async move {
+        let store = &stack.stores.commands;
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        let before = stack.stored(&command).await;
+        let claim = store.claim(command.key, CommandType::of::<commands::ResetToken>()).await.unwrap();
+        assert_eq!(claim, Claim::OtherType(CommandType::of::<commands::HealthCheck>()));
+        assert_eq!(stack.stored(&command).await, before);
+
+        let nobody = CommandKey { command_id: CommandId::from(Uuid::new_v4()), ..command.key };
+        let claim = store.claim(nobody, CommandType::of::<commands::HealthCheck>()).await.unwrap();
+        assert_eq!(claim, Claim::Missing);
+        assert_eq!(store.get_key(nobody).await.unwrap(), None, "an update makes no item");
+    });
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_knows_itself() {
+    with_stack(|stack| async move {
+        let (lossy, store) = stack.behind_a_proxy().await;
+        let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+        // A connection is open before an answer is lost.
+        store.ping().await.unwrap();
+        lossy.lose_next_answer();
+        let claim = store.claim(command.key, command.command_type).await.unwrap();
+        let Claim::Held(held, holder) = claim else { panic!("{claim:?}") };
+        assert!(lossy.is_quiet());
+        assert_eq!((held.attempt, held.fence, held.holder()), (1, 1, Some(holder)));
+        assert_eq!(stack.stored(&command).await, held);
+    });
+}
