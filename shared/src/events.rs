@@ -1,7 +1,8 @@
 //! The audit log: who asked for what, and what came of it. Append only.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -10,10 +11,11 @@ use crate::{
     rollup::{self, Aggregation},
 };
 
-/// One entry of the log.
-#[derive(Clone, Debug)]
+/// One entry of the log, as `record_events` takes it.
+#[derive(Clone, Debug, Serialize)]
 pub struct Event {
     /// Makes the writing idempotent: of two events with one key, the first stays.
+    #[serde(rename = "event_key")]
     pub key: String,
     /// What happened, such as `command.succeeded`.
     pub event_type: &'static str,
@@ -34,11 +36,12 @@ pub struct Event {
     /// More, without secrets.
     pub details: Map<String, Value>,
     /// Where the request came from.
+    #[serde(flatten)]
     pub origin: Origin,
 }
 
 /// Where a request came from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Origin {
     /// The peer's address.
     pub ip_address: Option<String>,
@@ -113,27 +116,13 @@ impl Event {
     }
 }
 
-/// Writes an event, in the caller's transaction where there is one. Writing it twice leaves one.
-pub async fn record(db: &mut PgConnection, event: &Event) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "INSERT INTO operational_events (event_key, event_type, category, tenant_id, user_id, user_email,
-             resource_type, resource_id, action, status, details, ip_address, user_agent)
-         VALUES ($1, $2, 'operations', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         ON CONFLICT (event_key) DO NOTHING",
-        event.key,
-        event.event_type,
-        event.tenant_id.map(TenantId::uuid),
-        event.user_id,
-        event.user_email,
-        event.resource_type,
-        event.resource_id,
-        event.action,
-        event.status,
-        Value::Object(event.details.clone()),
-        event.origin.ip_address,
-        event.origin.user_agent,
-    )
-    .execute(db)
-    .await?;
+/// Writes an event. Writing it twice leaves one.
+pub async fn record(db: impl PgExecutor<'_>, event: &Event) -> Result<(), sqlx::Error> {
+    record_all(db, std::slice::from_ref(event)).await
+}
+
+/// Writes events in one statement. Of those that are written already, nothing changes.
+pub async fn record_all(db: impl PgExecutor<'_>, events: &[Event]) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT record_events($1)", Json(events) as _).execute(db).await?;
     Ok(())
 }

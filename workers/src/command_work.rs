@@ -11,7 +11,6 @@ use painel_shared::{
     time::now,
 };
 use serde_json::Map;
-use sqlx::PgConnection;
 
 use crate::{
     effects::{self, Success},
@@ -185,21 +184,23 @@ impl CommandWork {
 
 /// Writes the event of a command that has ended, and then that it is written.
 pub(crate) async fn write_owed_event(stores: &Stores, ended: &Command) -> Result<(), WorkError> {
-    stores.db.step(async || record_end(&mut *stores.db.service().acquire().await?, ended).await).await?;
+    if let Some(event) = event_of_end(ended) {
+        stores.db.step(async || events::record(&stores.db.service(), &event).await).await?;
+    }
     stores.commands.event_written(ended).await?;
     Ok(())
 }
 
-async fn record_end(db: &mut PgConnection, command: &Command) -> Result<(), sqlx::Error> {
-    let event = match (command.status, &command.error) {
-        (Status::Pending | Status::Running, _) => return Ok(()),
+/// The event of a command's end, if it has ended.
+pub(crate) fn event_of_end(command: &Command) -> Option<Event> {
+    match (command.status, &command.error) {
+        (Status::Pending | Status::Running, _) => None,
         (Status::Success, _) => {
             let result = command.result.as_ref();
-            Event::succeeded(command, command.fence, result.unwrap_or(&Map::new()))
+            Some(Event::succeeded(command, command.fence, result.unwrap_or(&Map::new())))
         }
-        (Status::Error, Some(error)) => Event::failed(command, command.fence, &error.code, &error.message),
+        (Status::Error, Some(error)) => Some(Event::failed(command, command.fence, &error.code, &error.message)),
         // Another build ended it.
-        (Status::Error, None) => Event::failed(command, command.fence, "unknown", "why is not known"),
-    };
-    events::record(db, &event).await
+        (Status::Error, None) => Some(Event::failed(command, command.fence, "unknown", "why is not known")),
+    }
 }

@@ -1,4 +1,4 @@
-//! An effect, its record and its audit event in one transaction: all of it, once, or none.
+//! An effect, its record and its audit event in one statement: all of it, once, or none.
 //!
 //! `command_effects` holds one row a command. A success stands for ever, and whoever comes later returns
 //! it. A failure is a tombstone that only a higher fence replaces: a worker that lost its lease, and
@@ -6,13 +6,14 @@
 
 use painel_shared::{
     command::{CommandError, Verdict},
-    db::Database,
-    events::{self, Event},
+    db::{Database, Session},
+    events::Event,
     ids::CommandId,
     planted::{Bug, planted},
 };
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
+use sqlx::{PgExecutor, PgPool};
+use uuid::Uuid;
 
 use crate::handler::{Attempt, HandlerError, ResultMap};
 
@@ -58,72 +59,77 @@ fn bounded(result: ResultMap) -> Result<ResultMap, HandlerError> {
     Ok(result)
 }
 
-/// What a handler finds when it is about to make its effect.
-#[derive(Debug)]
-pub enum Begun {
-    /// Nothing has been done: do it within this.
-    Fresh(Effect),
-    /// It was done before, with this result.
-    Done(Success),
+/// What the SQL function `record_success` is given.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its `command`.
+    pub command: Uuid,
+    /// Its `at_fence`.
+    pub fence: i64,
+    /// What it is `made`: the result.
+    pub result: Value,
+    /// Its `event`.
+    pub event: Value,
 }
 
-/// A transaction in which an effect is made. Dropped uncommitted, nothing has happened.
-#[derive(Debug)]
-pub struct Effect {
-    db: Database,
-    transaction: Transaction<'static, Postgres>,
-}
-
-/// Opens the transaction of the attempt's effect. Others at the same command wait until it ends.
-pub async fn begin(db: &Database, attempt: &Attempt) -> Result<Begun, HandlerError> {
-    let mut transaction = db.begin().await?;
-    let take = sqlx::query!(
-        "INSERT INTO command_effects AS known (command_id, fence, outcome, result)
-         VALUES ($1, $2, 'success', '{}')
-         ON CONFLICT (command_id) DO UPDATE SET fence = excluded.fence, outcome = 'success'
-         WHERE known.outcome = 'failed' AND known.fence < excluded.fence",
-        attempt.stored.id().uuid(),
-        fence(attempt.holder.fence),
-    );
-    let taken = db.limited(take.execute(&mut *transaction)).await?.rows_affected();
-    if taken == 1 || planted(Bug::NoEffectKey) {
-        return Ok(Begun::Fresh(Effect { db: db.clone(), transaction }));
-    }
-    match db.limited(find_success(&mut *transaction, attempt.stored.id())).await? {
-        Some(result) => Ok(Begun::Done(Success::on_record(result))),
-        None => Err(fenced_off()),
-    }
-}
-
-impl Effect {
-    /// The connection to make the effect on.
-    pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
-    }
-
-    /// Records the result and the audit event, and commits all of it.
-    pub async fn commit(mut self, attempt: &Attempt, result: ResultMap) -> Result<Success, HandlerError> {
+impl Record {
+    fn of(attempt: &Attempt, result: ResultMap) -> Result<Self, HandlerError> {
         let result = bounded(result)?;
-        let event = Event::succeeded(&attempt.stored, attempt.holder.fence, &result);
-        let committed = async {
-            sqlx::query!(
-                "UPDATE command_effects SET result = $2 WHERE command_id = $1",
-                attempt.stored.id().uuid(),
-                Value::Object(result.clone()),
-            )
-            .execute(&mut *self.transaction)
-            .await?;
-            events::record(&mut self.transaction, &event).await?;
-            self.transaction.commit().await
+        // The function adds the result.
+        let event = Event::succeeded(&attempt.stored, attempt.holder.fence, &ResultMap::new());
+        let event = serde_json::to_value(event).map_err(|error| {
+            HandlerError::permanent("result_unwritable", "the event cannot be written").because(error)
+        })?;
+        let command = match planted(Bug::NoEffectKey) {
+            true => Uuid::now_v7(),
+            false => attempt.stored.id().uuid(),
         };
-        self.db.limited(committed).await?;
-        Ok(Success::on_record(result))
+        Ok(Self { command, fence: fence(attempt.holder.fence), result: Value::Object(result), event })
     }
+}
+
+/// Makes an effect: by one statement, which calls `record_success`, makes the effect where that has `taken` it, and
+/// returns its `standing`. None where the statement returns no row: then nothing has been done.
+pub async fn make<F>(
+    db: &Database,
+    attempt: &Attempt,
+    result: ResultMap,
+    statement: impl Fn(Session, Record) -> F,
+) -> Result<Option<Success>, HandlerError>
+where
+    F: Future<Output = Result<Option<Option<Value>>, sqlx::Error>>,
+{
+    let record = Record::of(attempt, result)?;
+    let made = db.step(async || statement(db.session().await?, record.clone()).await).await?;
+    match made {
+        Some(Some(standing)) => Ok(Some(Success::on_record(into_map(standing)))),
+        Some(None) => Err(fenced_off()),
+        None => Ok(None),
+    }
+}
+
+/// Records a success whose effect is nothing in PostgreSQL.
+pub async fn record(db: &Database, attempt: &Attempt, result: ResultMap) -> Result<Success, HandlerError> {
+    let statement = async |mut session: Session, record: Record| {
+        let standing = sqlx::query_scalar!(
+            "SELECT standing FROM record_success($1, $2, $3, $4)",
+            record.command,
+            record.fence,
+            record.result,
+            record.event,
+        );
+        let standing = standing.fetch_optional(&mut *session).await;
+        session.done(standing)
+    };
+    make(db, attempt, result, statement).await?.ok_or_else(fenced_off)
 }
 
 /// The recorded result of the attempt's command, if it has taken effect; an error where the command has
 /// been given up. For effects that are made outside of PostgreSQL: looked at before, recorded after.
 pub async fn find_standing(db: &Database, attempt: &Attempt) -> Result<Option<Success>, HandlerError> {
+    if attempt.is_the_first() {
+        return Ok(None);
+    }
     let look = async || {
         sqlx::query!(
             "SELECT fence, outcome, result FROM command_effects WHERE command_id = $1",
@@ -178,7 +184,7 @@ pub async fn bury(
 }
 
 /// A tombstone stands at this fence or above: the command has been given up by somebody else.
-pub(crate) fn fenced_off() -> HandlerError {
+pub fn fenced_off() -> HandlerError {
     HandlerError::retryable("fenced_off", "the command was given up while this attempt was under way")
 }
 

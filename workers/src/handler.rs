@@ -12,6 +12,7 @@ use painel_shared::{
     ids::TenantId,
     queue::QueueError,
     stores::Stores,
+    time::now,
 };
 use serde_json::{Map, Value};
 
@@ -31,6 +32,11 @@ impl Attempt {
     pub fn tenant(&self) -> Result<TenantId, HandlerError> {
         let missing = || HandlerError::permanent("invalid_parameters", "the command names no tenant");
         self.stored.tenant_id.ok_or_else(missing)
+    }
+
+    /// Whether nobody has held the command before, and nobody else can hold it yet.
+    pub(crate) fn is_the_first(&self) -> bool {
+        self.holder.fence == 1 && self.stored.lease_expires_at.is_some_and(|at| now() < at)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nowhere is a connection held while another of its pool is asked for: with a pool of one, and with any pool
 //! under load, that would be a deadlock.
 
+mod kept;
 mod lanes;
 mod members;
 mod roles;
@@ -25,14 +26,16 @@ use sqlx::{
 };
 
 use self::{
+    kept::Kept,
     lanes::{Lanes, Message},
     sessions::Sessions,
 };
 use tokio::runtime::Handle;
 
 pub use self::{
+    kept::Session,
     members::Member,
-    statement::{Batch, Bound, Statement, Value},
+    statement::{Batch, Bound, Known, Statement, Value},
 };
 use crate::{
     config::{ConfigError, DatabaseConfig},
@@ -50,6 +53,7 @@ pub struct Database {
     options: Arc<PgConnectOptions>,
     sessions: Sessions,
     lanes: Lanes,
+    kept: Kept,
     /// Where what outlasts a question goes on.
     runtime: Handle,
     pools: Arc<RwLock<Pools>>,
@@ -81,7 +85,9 @@ impl Database {
         let sessions = Sessions::default();
         let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
         let (config, options) = (Arc::new(config.clone()), Arc::new(options));
-        Ok(Self { config, options, sessions, lanes: Lanes::default(), runtime: Handle::current(), pools })
+        let runtime = Handle::current();
+        let kept = Kept::new(busy(&config), runtime.clone());
+        Ok(Self { config, options, sessions, lanes: Lanes::default(), kept, runtime, pools })
     }
 
     /// The pool, as the role that connects, which sees and may do everything. To be asked for each time: it is replaced
@@ -99,6 +105,7 @@ impl Database {
     fn pools(&self) -> Pools {
         // A server that takes one connection has no host to vanish.
         if self.config.max_connections > 1 && self.sessions.has_vanished() {
+            self.kept.clear();
             let fresh = pools(&self.config, &self.options, &self.sessions);
             let old = std::mem::replace(&mut *self.pools.write().unwrap_or_else(PoisonError::into_inner), fresh);
             // It ends when TCP has given up what it still holds.
@@ -109,6 +116,7 @@ impl Database {
 
     /// Lets go of all connections.
     pub async fn close(&self) {
+        self.kept.clear();
         // One to a host that has vanished cannot even be closed.
         let _ = tokio::time::timeout(CONNECT_LIMIT, self.pools().close()).await;
     }
@@ -142,7 +150,7 @@ impl Database {
     {
         // Boxed, as otherwise whoever awaits this would have room for the step twice.
         match self.limited(Box::pin(step())).await {
-            Err(error) if self.sessions.learn(&error) => self.limited(Box::pin(step())).await,
+            Err(error) if self.learn(&error) => self.limited(Box::pin(step())).await,
             outcome => outcome,
         }
     }
@@ -166,7 +174,20 @@ impl Database {
     /// Draws the conclusion from an error that was met outside of a [step](Self::step): whether its session was useless,
     /// and what was asked can be asked again.
     pub fn learn(&self, error: &sqlx::Error) -> bool {
-        self.sessions.learn(error)
+        let useless = self.sessions.learn(error);
+        if useless {
+            self.kept.clear();
+        }
+        useless
+    }
+
+    /// A session of the pool for one statement, for those who have one after the other. Whoever is [done](Session::done)
+    /// with it leaves it to the next.
+    pub async fn session(&self) -> Result<Session, sqlx::Error> {
+        match self.kept.take() {
+            Some(session) => Ok(session),
+            None => Ok(self.kept.adopt(self.service().acquire().await?)),
+        }
     }
 
     /// Asks as that tenant, in one exchange: PostgreSQL itself decides which rows it sees, and takes no write.
@@ -187,12 +208,13 @@ impl Database {
     ) -> Result<B::Answers, sqlx::Error> {
         let mut pieces = Vec::new();
         batch.add_to(&mut pieces);
+        if pieces.is_empty() {
+            return batch.read(&mut Vec::new().into_iter());
+        }
         let message = Message { role, tenant, pieces };
-        // Some are left for those who write.
-        let lanes = (u64::from(self.config.max_connections) * 3 / 4).max(1);
-        let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);
+        let lanes = busy(&self.config).max(1);
         let answers = self.lanes.ask(self, lanes, message).await?;
-        B::read(&mut answers.into_iter())
+        batch.read(&mut answers.into_iter())
     }
 
     /// Begins a transaction that is rolled back wherever it is dropped, also while it begins.
@@ -232,6 +254,12 @@ pub fn is_permanent(error: &sqlx::Error) -> bool {
 /// Whether PostgreSQL will refuse to write this each time: wrong data (class 22) or a broken constraint (23).
 pub fn is_about_data(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// How many connections may be kept from the others: some are left.
+fn busy(config: &DatabaseConfig) -> usize {
+    let most = u64::from(config.max_connections) * 3 / 4;
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 fn pools(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions) -> Pools {

@@ -152,6 +152,13 @@ impl<T: Into<Self>> From<Option<T>> for Value {
     }
 }
 
+/// Something that is there.
+#[derive(Debug, FromRow)]
+pub struct Known {
+    /// Which; that there is one says all.
+    pub id: Uuid,
+}
+
 /// A statement with its values.
 #[derive(Debug)]
 pub struct Bound<R> {
@@ -164,7 +171,7 @@ pub trait Batch: sealed::Pieces {
     /// The rows of each.
     type Answers: Send;
     /// Reads them, in order.
-    fn read(answers: &mut std::vec::IntoIter<Vec<PgRow>>) -> Result<Self::Answers, sqlx::Error>;
+    fn read(&self, answers: &mut std::vec::IntoIter<Vec<PgRow>>) -> Result<Self::Answers, sqlx::Error>;
 }
 
 pub(super) mod sealed {
@@ -190,8 +197,24 @@ impl<R> sealed::Pieces for Bound<R> {
 impl<R: for<'r> FromRow<'r, PgRow> + Send> Batch for Bound<R> {
     type Answers = Vec<R>;
 
-    fn read(answers: &mut std::vec::IntoIter<Vec<PgRow>>) -> Result<Vec<R>, sqlx::Error> {
+    fn read(&self, answers: &mut std::vec::IntoIter<Vec<PgRow>>) -> Result<Vec<R>, sqlx::Error> {
         answers.next().unwrap_or_default().iter().map(R::from_row).collect()
+    }
+}
+
+impl<B: sealed::Pieces> sealed::Pieces for Option<B> {
+    fn add_to(&self, pieces: &mut Vec<Piece>) {
+        if let Some(batch) = self {
+            batch.add_to(pieces);
+        }
+    }
+}
+
+impl<B: Batch> Batch for Option<B> {
+    type Answers = Option<B::Answers>;
+
+    fn read(&self, answers: &mut std::vec::IntoIter<Vec<PgRow>>) -> Result<Self::Answers, sqlx::Error> {
+        self.as_ref().map(|batch| batch.read(answers)).transpose()
     }
 }
 
@@ -209,8 +232,10 @@ macro_rules! batches {
         impl<$($part: Batch),+> Batch for ($($part,)+) {
             type Answers = ($($part::Answers,)+);
 
-            fn read(answers: &mut std::vec::IntoIter<Vec<PgRow>>) -> Result<Self::Answers, sqlx::Error> {
-                Ok(($($part::read(answers)?,)+))
+            fn read(&self, answers: &mut std::vec::IntoIter<Vec<PgRow>>) -> Result<Self::Answers, sqlx::Error> {
+                #[expect(non_snake_case, reason = "each part is named as its type")]
+                let ($($part,)+) = self;
+                Ok(($($part.read(answers)?,)+))
             }
         }
     )+};

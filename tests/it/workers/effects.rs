@@ -3,11 +3,12 @@
 use painel_shared::{
     command::{Command, CommandError, Holder, Verdict},
     commands,
+    db::Session,
     ids::LeaseOwner,
 };
 use painel_tests::stack::{Stack, with_stack};
 use painel_workers::{
-    effects::{self, Begun, Success},
+    effects::{self, Record, Success},
     handler::{Attempt, ResultMap},
 };
 use serde_json::json;
@@ -28,17 +29,10 @@ fn attempt(command: &Command, fence: u64) -> Attempt {
     Attempt { stored: command.clone(), holder: Holder { fence, owner: LeaseOwner::fresh() } }
 }
 
-/// Makes an effect under that fence: what it returned, or the code of its error.
+/// Records a success under that fence: what it returned, or the code of its error.
 async fn make(stack: &Stack, command: &Command, fence: u64, n: u32) -> Result<ResultMap, String> {
-    let attempt = attempt(command, fence);
-    let begun = effects::begin(&stack.stores.db, &attempt).await.map_err(|error| error.to_stored().code)?;
-    match begun {
-        Begun::Done(success) => Ok(success.result().clone()),
-        Begun::Fresh(effect) => {
-            let made = effect.commit(&attempt, result(n)).await;
-            made.map(|success| success.result().clone()).map_err(|error| error.to_stored().code)
-        }
-    }
+    let made = effects::record(&stack.stores.db, &attempt(command, fence), result(n)).await;
+    made.map(|success| success.result().clone()).map_err(|error| error.to_stored().code)
 }
 
 #[test]
@@ -61,13 +55,24 @@ fn of_two_at_once_one_makes_the_effect() {
 }
 
 #[test]
-fn an_effect_that_is_not_committed_has_not_happened() {
+fn an_effect_whose_statement_fails_has_not_happened() {
     with_stack(|stack| async move {
         let command = command(stack).await;
-        let Begun::Fresh(effect) = effects::begin(&stack.stores.db, &attempt(&command, 1)).await.unwrap() else {
-            panic!("it is fresh");
+        let fails = async |mut session: Session, record: Record| {
+            let statement = "SELECT standing FROM record_success($1, $2, $3, $4)
+                WHERE 1 / (CASE WHEN taken THEN 0 ELSE 1 END) = 1";
+            let standing = sqlx::query_scalar(statement)
+                .bind(record.command)
+                .bind(record.fence)
+                .bind(record.result)
+                .bind(record.event)
+                .fetch_optional(&mut *session)
+                .await;
+            session.done(standing)
         };
-        drop(effect);
+        let failed = effects::make(&stack.stores.db, &attempt(&command, 1), result(1), fails).await.unwrap_err();
+        assert_eq!(failed.to_stored().code, "database_refused");
+        assert_eq!(stack.events(&command, "command.succeeded").await, 0);
         assert_eq!(make(stack, &command, 1, 2).await, Ok(result(2)));
     });
 }
@@ -76,15 +81,28 @@ fn an_effect_that_is_not_committed_has_not_happened() {
 fn a_result_over_what_a_command_holds_is_refused_before_anything_is_done() {
     with_stack(|stack| async move {
         let command = command(stack).await;
-        let attempt = attempt(&command, 1);
-        let Begun::Fresh(effect) = effects::begin(&stack.stores.db, &attempt).await.unwrap() else {
-            panic!("it is fresh");
-        };
         let huge = json!({"text": "x".repeat(16 * 1024)}).as_object().cloned().unwrap();
-        let refused = effect.commit(&attempt, huge.clone()).await.unwrap_err().to_stored();
+        let refused = effects::record(&stack.stores.db, &attempt(&command, 1), huge.clone()).await;
+        let refused = refused.unwrap_err().to_stored();
         assert_eq!((refused.code.as_str(), refused.retryable), ("result_too_large", false));
         assert!(Success::owing_event(huge).is_err());
         assert_eq!(make(stack, &command, 1, 2).await, Ok(result(2)), "nothing of it stands");
+    });
+}
+
+#[test]
+fn an_event_says_what_came_of_the_command() {
+    with_stack(|stack| async move {
+        let command = command(stack).await;
+        make(stack, &command, 3, 7).await.unwrap();
+        let details: serde_json::Value = sqlx::query_scalar(
+            "SELECT details FROM operational_events WHERE resource_id = $1 AND event_type = 'command.succeeded'",
+        )
+        .bind(command.id().to_string())
+        .fetch_one(&stack.stores.db.service())
+        .await
+        .unwrap();
+        assert_eq!(details, json!({"attempt": 0, "fence": 3, "result": {"n": 7}}));
     });
 }
 

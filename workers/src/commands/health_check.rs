@@ -1,4 +1,5 @@
-//! HEALTH_CHECK: asks PostgreSQL, DynamoDB and the queue side by side, each within its own time limit.
+//! HEALTH_CHECK: asks PostgreSQL, DynamoDB and the queue side by side, each within its own time limit. Checks that come
+//! together share one answer.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use painel_shared::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::{
-    effects::{self, Begun, Success},
+    effects::{self, Success},
     handler::{Attempt, Handler, HandlerError, ResultMap},
 };
 
@@ -21,10 +23,23 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// Above this a dependency is degraded.
 const SLOW: Duration = Duration::from_millis(500);
 
+/// What was found less than this ago is the answer of whoever waits for one.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The handler.
 #[derive(Debug)]
 pub struct HealthCheck {
     stores: Stores,
+    /// Held while the dependencies are asked: who waits has that answer.
+    latest: Mutex<Option<Report>>,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+struct Report {
+    at: Instant,
+    database_up: bool,
+    result: ResultMap,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -46,10 +61,25 @@ impl Handler for HealthCheck {
     type Parameters = commands::HealthCheck;
 
     fn build(_: &Vars, stores: &Stores) -> Result<Self, ConfigError> {
-        Ok(Self { stores: stores.clone() })
+        Ok(Self { stores: stores.clone(), latest: Mutex::default() })
     }
 
     async fn handle(&self, attempt: &Attempt, _: commands::HealthCheck) -> Result<Success, HandlerError> {
+        let Report { database_up, result, .. } = self.report().await;
+        self.record(attempt, result, database_up).await
+    }
+}
+
+impl HealthCheck {
+    async fn report(&self) -> Report {
+        let mut latest = self.latest.lock().await;
+        if let Some(report) = latest.as_ref().filter(|report| report.at.elapsed() < FRESH) {
+            return report.clone();
+        }
+        latest.insert(self.ask_all().await).clone()
+    }
+
+    async fn ask_all(&self) -> Report {
         let (postgresql, dynamodb, queue) = tokio::join!(
             check(async { self.stores.db.ping(LIMIT).await.map(|()| Value::Null) }),
             check(async { self.stores.commands.ping().await.map(|()| Value::Null) }),
@@ -61,12 +91,9 @@ impl Handler for HealthCheck {
             "status": status,
             "dependencies": {"postgresql": postgresql, "dynamodb": dynamodb, "queue": queue},
         });
-        let result = report.as_object().cloned().unwrap_or_default();
-        self.record(attempt, result, database_up).await
+        Report { at: Instant::now(), database_up, result: report.as_object().cloned().unwrap_or_default() }
     }
-}
 
-impl HealthCheck {
     /// The state of every queue, by name.
     async fn depths(&self) -> Result<Value, painel_shared::queue::QueueError> {
         let asked = WorkQueue::all().map(|queue| async move {
@@ -84,12 +111,8 @@ impl HealthCheck {
         database_up: bool,
     ) -> Result<Success, HandlerError> {
         if database_up {
-            match effects::begin(&self.stores.db, attempt).await {
-                Ok(Begun::Done(success)) => return Ok(success),
-                Ok(Begun::Fresh(effect)) => match effect.commit(attempt, result.clone()).await {
-                    Ok(success) => return Ok(success),
-                    Err(error) => tracing::warn!(cause = error.cause(), "the check was not recorded"),
-                },
+            match effects::record(&self.stores.db, attempt, result.clone()).await {
+                Ok(success) => return Ok(success),
                 Err(error) => tracing::warn!(cause = error.cause(), "the check was not recorded"),
             }
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use painel_shared::{
     commands,
     config::{ConfigError, Vars},
+    db::Session,
     ids::CommandId,
     planted::{Bug, planted},
     stores::Stores,
@@ -14,7 +15,7 @@ use serde_json::json;
 use crate::{
     agent_runtime::{AgentRuntime, AgentState},
     config::AgentRuntimeConfig,
-    effects::{self, Begun, Success},
+    effects::{self, Record, Success},
     handler::{Attempt, Handler, HandlerError},
 };
 
@@ -55,24 +56,32 @@ impl Handler for RestartAgent {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        let mut effect = match effects::begin(&self.stores.db, attempt).await? {
-            Begun::Done(success) => return Ok(success),
-            Begun::Fresh(effect) => effect,
-        };
-        sqlx::query!(
-            "UPDATE tenant_agents SET generation = GREATEST(generation, $3) WHERE tenant_id = $1 AND agent_id = $2",
-            tenant.uuid(),
-            agent.uuid(),
-            effects::fence(restart.target_generation),
-        )
-        .execute(effect.connection())
-        .await?;
         let result = json!({
             "previous_generation": restart.previous_generation,
             "new_generation": restart.target_generation,
             "restart_ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
-        effect.commit(attempt, result.as_object().cloned().unwrap_or_default()).await
+        let result = result.as_object().cloned().unwrap_or_default();
+        let note = async |mut session: Session, record: Record| {
+            let statement = sqlx::query_scalar!(
+                r#"WITH recorded AS (SELECT taken, standing FROM record_success($1, $2, $3, $4)),
+                   noted AS (
+                       UPDATE tenant_agents SET generation = GREATEST(generation, $7)
+                       WHERE tenant_id = $5 AND agent_id = $6 AND (SELECT taken FROM recorded)
+                   )
+                   SELECT standing FROM recorded"#,
+                record.command,
+                record.fence,
+                record.result,
+                record.event,
+                tenant.uuid(),
+                agent.uuid(),
+                effects::fence(restart.target_generation),
+            );
+            let standing = statement.fetch_optional(&mut *session).await;
+            session.done(standing)
+        };
+        effects::make(&self.stores.db, attempt, result, note).await?.ok_or_else(effects::fenced_off)
     }
 }
 
