@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, web};
 use chrono::NaiveDate;
-use painel_shared::commands::{Fault, FieldError};
-use sqlx::FromRow;
+use painel_shared::{
+    commands::{Fault, FieldError},
+    db::Known,
+};
 use uuid::Uuid;
 
 use crate::problem::ApiError;
@@ -168,11 +170,4 @@ pub fn cut<T, P>(rows: &mut Vec<T>, page: usize, place: impl Fn(&T) -> P) -> Opt
     let more = rows.len() > page;
     rows.truncate(page);
     rows.last().filter(|_| more).map(place)
-}
-
-/// Something that is there.
-#[derive(FromRow)]
-pub struct Known {
-    /// Which; that there is one says all.
-    pub id: Uuid,
 }

@@ -4,7 +4,7 @@ use painel_shared::{
     changes::{Change, Subject},
     command::NewCommand,
     command_store::IdempotencyKey,
-    db::Batch,
+    db::{Batch, Known},
     dispatch::{Dispatched, dispatch, dispatch_aggregation},
     events::Origin,
     ids::TenantId,
@@ -18,7 +18,6 @@ use uuid::Uuid;
 use crate::{
     cache::{CacheTag, QueryCache},
     problem::ApiError,
-    query::Known,
 };
 
 /// The state of the API. Cheap to clone.

@@ -2,16 +2,18 @@
 
 use chrono::NaiveDate;
 use futures::{StreamExt, stream};
-use sqlx::PgPool;
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
 
 use crate::{
     command::{Command, NewCommand},
-    command_store::{Created, IdempotencyKey, Marker, StoreError},
+    command_store::{Created, IdempotencyKey, StoreError},
     commands::{Fault, FieldError},
     events::{self, Event, Origin},
     ids::TenantId,
     job::Job,
     rollup::{self, Aggregation, RollupRun},
+    statement,
     stores::Stores,
     time::now,
 };
@@ -26,6 +28,8 @@ pub struct Dispatched {
     pub command: Command,
     /// Whether an earlier request with the same idempotency key made it.
     pub replayed: bool,
+    /// The name of its tenant, where it has one and it could be had.
+    pub tenant_name: Option<String>,
 }
 
 /// Why a command was not accepted. Nothing was published.
@@ -59,24 +63,21 @@ pub async fn dispatch(
     key: Option<&IdempotencyKey>,
     origin: Origin,
 ) -> Result<Dispatched, DispatchError> {
-    let known = match key {
-        Some(key) => stores.commands.find_marker(key).await?,
-        None => None,
+    let tenant_name = match find_named(stores, &new).await {
+        Ok(name) => name,
+        // What it named may be gone since it was accepted, or PostgreSQL be down: it was accepted all the same.
+        Err(refused) => return replay_known(stores, key).await?.ok_or(refused),
     };
-    if let Some(replayed) = replay(stores, key, known.as_ref()).await? {
-        return Ok(replayed);
-    }
-    if let Some(missing) = stores.db.step(async || find_missing(&stores.db.service(), &new).await).await? {
-        return Err(DispatchError::NotFound(missing));
-    }
     let mut command = Command::accept(new, now());
     if let Some(key) = key {
-        let marker = match known {
-            Some(marker) => marker,
-            None => stores.commands.reserve(key, command.key).await?,
-        };
-        if let Some(replayed) = replay(stores, Some(key), Some(&marker)).await? {
-            return Ok(replayed);
+        let marker = stores.commands.reserve(key, command.key).await?;
+        if !marker.is_of(key) {
+            return Err(DispatchError::KeyReused);
+        }
+        if marker.target() != command.key
+            && let Some(made) = stores.commands.get_key(marker.target()).await?
+        {
+            return Ok(Dispatched { command: made, replayed: true, tenant_name });
         }
         command = command.under(marker.target());
     }
@@ -84,10 +85,10 @@ pub async fn dispatch(
     record(stores, &requested).await?;
     match stores.commands.create(&command, key).await? {
         Created::New => {}
-        Created::Twin(command) => return Ok(Dispatched { command: *command, replayed: true }),
+        Created::Twin(command) => return Ok(Dispatched { command: *command, replayed: true, tenant_name }),
     }
     publish(stores, &command).await;
-    Ok(Dispatched { command, replayed: false })
+    Ok(Dispatched { command, replayed: false, tenant_name })
 }
 
 /// Accepts an aggregation: checks that the tenant and every day's raw requests exist, records the request in the audit
@@ -116,7 +117,7 @@ pub async fn dispatch_aggregation(
 
 /// Writes an event in a step of its own.
 async fn record(stores: &Stores, event: &Event) -> Result<(), sqlx::Error> {
-    stores.db.step(async || events::record(&mut *stores.db.service().acquire().await?, event).await).await
+    stores.db.step(async || events::record(&stores.db.service(), event).await).await
 }
 
 /// What is wrong with an aggregation: a tenant that is none, or a day without raw requests to count.
@@ -163,29 +164,42 @@ pub async fn publish_run(stores: &Stores, run: &RollupRun) -> bool {
         .is_ok()
 }
 
-/// The command that the marker's key has made, if it has been made yet.
-async fn replay(
-    stores: &Stores,
-    key: Option<&IdempotencyKey>,
-    marker: Option<&Marker>,
-) -> Result<Option<Dispatched>, DispatchError> {
-    let (Some(key), Some(marker)) = (key, marker) else { return Ok(None) };
+/// The command that an earlier request with that key has made, if there was one.
+async fn replay_known(stores: &Stores, key: Option<&IdempotencyKey>) -> Result<Option<Dispatched>, DispatchError> {
+    let Some(key) = key else { return Ok(None) };
+    let Some(marker) = stores.commands.find_marker(key).await? else { return Ok(None) };
     if !marker.is_of(key) {
         return Err(DispatchError::KeyReused);
     }
     let made = stores.commands.get_key(marker.target()).await?;
-    Ok(made.map(|command| Dispatched { command, replayed: true }))
+    Ok(made.map(|command| Dispatched { command, replayed: true, tenant_name: None }))
 }
 
-/// The field that names what does not exist, or is another tenant's.
-async fn find_missing(db: &PgPool, new: &NewCommand) -> Result<Option<FieldError>, sqlx::Error> {
-    let mut connection = db.acquire().await?;
-    if let Some(tenant) = new.tenant_id
-        && !tenant_exists(&mut connection, tenant).await?
-    {
-        return Ok(Some(FieldError::new("tenant_id", Fault::NotFound { what: "tenant" })));
+#[derive(FromRow)]
+struct Named {
+    name: String,
+}
+
+statement!(TENANT: Named = "SELECT name FROM tenants WHERE id = $1", Uuid::nil());
+
+/// The tenant's name, where the command has one; an error where it, or what the parameters name, does not exist.
+async fn find_named(stores: &Stores, new: &NewCommand) -> Result<Option<String>, DispatchError> {
+    let Some(tenant) = new.tenant_id else { return Ok(None) };
+    let unreadable = |wrong: Vec<FieldError>| {
+        let first = wrong.into_iter().next();
+        DispatchError::Invalid(first.unwrap_or_else(|| FieldError::new("parameters", Fault::Unknown)))
+    };
+    let reference = new.command_type.reference(&new.parameters, tenant).map_err(unreadable)?;
+    let (known, missing) = reference.map(|reference| (reference.known, reference.missing)).unzip();
+    let asked = (TENANT.bind([tenant.into()]), known);
+    let (named, known) = stores.db.step(|| stores.db.ask_as_operator(&asked)).await?;
+    let Some(Named { name }) = named.into_iter().next() else {
+        return Err(DispatchError::NotFound(FieldError::new("tenant_id", Fault::NotFound { what: "tenant" })));
+    };
+    match missing.filter(|_| known.is_some_and(|rows| rows.is_empty())) {
+        Some(missing) => Err(DispatchError::NotFound(missing)),
+        None => Ok(Some(name)),
     }
-    new.command_type.find_missing(&new.parameters, new.tenant_id, &mut connection).await
 }
 
 async fn tenant_exists(db: &mut sqlx::PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {

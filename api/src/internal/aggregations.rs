@@ -9,6 +9,7 @@ use actix_web::{
 use chrono::{Days, NaiveDate};
 use painel_shared::{
     commands::{Fault, Fields},
+    db::Known,
     ids::TenantId,
     rollup::{Aggregation, RollupRun},
     statement,
@@ -27,7 +28,7 @@ use crate::{
     observe,
     openapi::{ReadProblems, WriteProblems},
     problem::ApiError,
-    query::{After, Known},
+    query::After,
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,

@@ -152,7 +152,7 @@ pub async fn create(
     let new = read_body(&request, &body, &caller)?;
     let key = idempotency_key(&request, &caller, &new)?;
     let done = state.accept(new, key, observe::origin(&request)).await?;
-    let names = tenant_names(&state.stores.db, [done.command.tenant_id]).await;
+    let names = done.command.tenant_id.zip(done.tenant_name).into_iter().collect();
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{PATH}/{}", done.command.id())));
     if done.replayed {

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use chrono::NaiveDate;
-use painel_shared::{ids::TenantId, statement};
+use painel_shared::{db::Known, ids::TenantId, statement};
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use crate::{
     openapi::ReadProblems,
     period::{DayRange, Period},
     problem::ApiError,
-    query::{After, Known},
+    query::After,
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use chrono::NaiveDate;
-use painel_shared::{commands::Fault, histogram::LatencyHistogram, ids::TenantId, statement};
+use painel_shared::{commands::Fault, db::Known, histogram::LatencyHistogram, ids::TenantId, statement};
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -20,7 +20,6 @@ use crate::{
     openapi::ReadProblems,
     period::{DayRange, Period},
     problem::ApiError,
-    query::Known,
     read::{Asked, Query, Read},
     state::AppState,
 };

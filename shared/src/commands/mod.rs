@@ -15,10 +15,8 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
 
 pub use self::{
     fields::{Fault, Field, FieldError, Fields},
@@ -27,7 +25,12 @@ pub use self::{
     reset_token::ResetToken,
     restart_agent::RestartAgent,
 };
-use crate::{ids::TenantId, retry::RetryPolicy, work_queue::WorkQueue};
+use crate::{
+    db::{Bound, Known},
+    ids::TenantId,
+    retry::RetryPolicy,
+    work_queue::WorkQueue,
+};
 
 /// Every command type there is.
 pub static CATALOGUE: &[Definition] = &[
@@ -64,14 +67,19 @@ pub trait Parameters: Serialize + Sized + Send + Sync + 'static {
     /// Reads the parameters, leaving in `fields` what is wrong with them.
     fn read(fields: &mut Fields) -> Option<Self>;
 
-    /// Whether what the parameters name exists and is that tenant's: `Some` names the field that does not.
-    fn find_missing(
-        &self,
-        _tenant: Option<TenantId>,
-        _db: &mut PgConnection,
-    ) -> impl Future<Output = Result<Option<FieldError>, sqlx::Error>> + Send {
-        async { Ok(None) }
+    /// What the parameters name, which must exist and be that tenant's.
+    fn reference(&self, _tenant: TenantId) -> Option<Reference> {
+        None
     }
+}
+
+/// What a command names.
+#[derive(Debug)]
+pub struct Reference {
+    /// Finds it.
+    pub known: Bound<Known>,
+    /// What is wrong where it is not found.
+    pub missing: FieldError,
 }
 
 /// How many names of unknown types are kept.
@@ -101,15 +109,11 @@ pub struct Definition {
     timeout: Duration,
     retry: RetryPolicy,
     normalise: Normalise,
-    find_missing: FindMissing,
+    reference: ReferenceOf,
 }
 
 type Normalise = fn(Map<String, Value>) -> Result<Map<String, Value>, Vec<FieldError>>;
-type FindMissing = for<'a> fn(
-    &'a Map<String, Value>,
-    Option<TenantId>,
-    &'a mut PgConnection,
-) -> BoxFuture<'a, Result<Option<FieldError>, sqlx::Error>>;
+type ReferenceOf = fn(&Map<String, Value>, TenantId) -> Result<Option<Reference>, Vec<FieldError>>;
 
 impl Definition {
     /// That of a command type with these parameters.
@@ -121,14 +125,7 @@ impl Definition {
             timeout: P::TIMEOUT,
             retry: P::RETRY,
             normalise: |raw| read::<P>(raw).map(|parameters| to_map(&parameters)),
-            find_missing: |stored, tenant, db| {
-                Box::pin(async move {
-                    match read::<P>(stored.clone()) {
-                        Ok(parameters) => parameters.find_missing(tenant, db).await,
-                        Err(errors) => Ok(errors.into_iter().next()),
-                    }
-                })
-            },
+            reference: |stored, tenant| Ok(read::<P>(stored.clone())?.reference(tenant)),
         }
     }
 }
@@ -219,14 +216,13 @@ impl CommandType {
         (self.0.normalise)(raw)
     }
 
-    /// Whether what normalised parameters name exists and is that tenant's.
-    pub async fn find_missing(
+    /// What normalised parameters name, which must exist and be that tenant's.
+    pub fn reference(
         self,
         parameters: &Map<String, Value>,
-        tenant: Option<TenantId>,
-        db: &mut PgConnection,
-    ) -> Result<Option<FieldError>, sqlx::Error> {
-        (self.0.find_missing)(parameters, tenant, db).await
+        tenant: TenantId,
+    ) -> Result<Option<Reference>, Vec<FieldError>> {
+        (self.0.reference)(parameters, tenant)
     }
 }
 

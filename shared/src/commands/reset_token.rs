@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{Fault, FieldError, Fields, Parameters, TenantRule};
+use super::{Fault, FieldError, Fields, Parameters, Reference, TenantRule};
 use crate::{
+    db::Known,
     ids::{IntegrationId, TenantId},
+    statement,
     work_queue::WorkQueue,
 };
 
@@ -17,6 +19,12 @@ pub struct ResetToken {
     /// An integration of the command's tenant.
     pub integration_id: IntegrationId,
 }
+
+statement!(
+    INTEGRATION: Known = "SELECT id FROM tenant_integrations WHERE id = $1 AND tenant_id = $2",
+    Uuid::nil(),
+    Uuid::nil(),
+);
 
 impl Parameters for ResetToken {
     const NAME: &'static str = "RESET_TOKEN";
@@ -28,20 +36,13 @@ impl Parameters for ResetToken {
         Some(Self { integration_id: fields.required("integration_id")? })
     }
 
-    async fn find_missing(
-        &self,
-        tenant: Option<TenantId>,
-        db: &mut PgConnection,
-    ) -> Result<Option<FieldError>, sqlx::Error> {
-        let found = sqlx::query_scalar!(
-            r#"SELECT EXISTS (SELECT FROM tenant_integrations WHERE id = $1 AND tenant_id = $2) AS "found!""#,
-            self.integration_id.uuid(),
-            tenant.map(TenantId::uuid),
-        )
-        .fetch_one(db)
-        .await?;
-        Ok((!found).then(|| {
-            FieldError::new("parameters.integration_id", Fault::NotFound { what: "integration of this tenant" })
-        }))
+    fn reference(&self, tenant: TenantId) -> Option<Reference> {
+        Some(Reference {
+            known: INTEGRATION.bind([self.integration_id.uuid().into(), tenant.into()]),
+            missing: FieldError::new(
+                "parameters.integration_id",
+                Fault::NotFound { what: "integration of this tenant" },
+            ),
+        })
     }
 }

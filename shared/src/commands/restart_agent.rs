@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{Fault, FieldError, Fields, Parameters, TenantRule};
+use super::{Fault, FieldError, Fields, Parameters, Reference, TenantRule};
 use crate::{
+    db::Known,
     ids::{AgentId, TenantId},
+    statement,
     work_queue::WorkQueue,
 };
 
@@ -17,6 +19,12 @@ pub struct RestartAgent {
     /// An agent that the command's tenant rents.
     pub agent_id: AgentId,
 }
+
+statement!(
+    AGENT: Known = "SELECT agent_id AS id FROM tenant_agents WHERE agent_id = $1 AND tenant_id = $2",
+    Uuid::nil(),
+    Uuid::nil(),
+);
 
 impl Parameters for RestartAgent {
     const NAME: &'static str = "RESTART_AGENT";
@@ -28,19 +36,10 @@ impl Parameters for RestartAgent {
         Some(Self { agent_id: fields.required("agent_id")? })
     }
 
-    async fn find_missing(
-        &self,
-        tenant: Option<TenantId>,
-        db: &mut PgConnection,
-    ) -> Result<Option<FieldError>, sqlx::Error> {
-        let found = sqlx::query_scalar!(
-            r#"SELECT EXISTS (SELECT FROM tenant_agents WHERE agent_id = $1 AND tenant_id = $2) AS "found!""#,
-            self.agent_id.uuid(),
-            tenant.map(TenantId::uuid),
-        )
-        .fetch_one(db)
-        .await?;
-        Ok((!found)
-            .then(|| FieldError::new("parameters.agent_id", Fault::NotFound { what: "agent of this tenant" })))
+    fn reference(&self, tenant: TenantId) -> Option<Reference> {
+        Some(Reference {
+            known: AGENT.bind([self.agent_id.uuid().into(), tenant.into()]),
+            missing: FieldError::new("parameters.agent_id", Fault::NotFound { what: "agent of this tenant" }),
+        })
     }
 }
