@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use painel_shared::{
     queue::{Delivery, Queue, QueueError, Side, WorkQueue, legible},
     retry::reconnect_delays,
@@ -46,7 +47,10 @@ impl<E: Execute> Runner<E> {
     pub async fn run(self, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let drained = CancellationToken::new();
-        shutdown.run_until_cancelled(self.take_jobs(&tasks, &drained)).await;
+        let permits = Arc::new(Semaphore::new(self.config.concurrency));
+        let receivers = self.queue.receivers(self.config.concurrency);
+        let taking = (0..receivers).map(|_| self.take_jobs(&permits, &tasks, &drained));
+        shutdown.run_until_cancelled(join_all(taking)).await;
         tasks.close();
         if tokio::time::timeout(self.config.drain_deadline, tasks.wait()).await.is_err() {
             drained.cancel();
@@ -59,11 +63,10 @@ impl<E: Execute> Runner<E> {
         }
     }
 
-    async fn take_jobs(&self, tasks: &TaskTracker, drained: &CancellationToken) {
-        let permits = Arc::new(Semaphore::new(self.config.concurrency));
+    async fn take_jobs(&self, permits: &Arc<Semaphore>, tasks: &TaskTracker, drained: &CancellationToken) {
         let mut delays = reconnect_delays();
         loop {
-            let Err(error) = self.receive_until_error(&permits, tasks, drained).await else { continue };
+            let Err(error) = self.receive_until_error(permits, tasks, drained).await else { continue };
             let delay = delays.next().unwrap_or(LONG_POLL);
             tracing::warn!(%error, queue = self.executor.queue().name(), ?delay, "nothing received");
             if error.worked {

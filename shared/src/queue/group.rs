@@ -2,7 +2,10 @@
 
 use std::future::Future;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
 use super::QueueError;
 
@@ -19,14 +22,14 @@ impl<T> Clone for Group<T> {
 }
 
 impl<T: Send + 'static> Group<T> {
-    /// A group whose batches of at most `size` items `send` carries out, one answer an item, in order.
-    pub(super) fn new<F, Fut>(size: usize, send: F) -> Self
+    /// A group whose batches of at most `size` items `send` carries out on that runtime, one answer an item, in order.
+    pub(super) fn new<F, Fut>(runtime: &Handle, size: usize, send: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Vec<Result<(), QueueError>>> + Send,
     {
         let (sender, mut receiver) = mpsc::channel::<Slot<T>>(4 * size);
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let mut slots = Vec::with_capacity(size);
             while receiver.recv_many(&mut slots, size).await > 0 {
                 let (items, waiting): (Vec<T>, Vec<_>) = slots.drain(..).unzip();

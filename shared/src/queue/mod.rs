@@ -26,6 +26,9 @@ use crate::{
 /// The largest message that either transport takes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
+/// However many messages are worked on at once, no more calls wait for them.
+const MOST_RECEIVERS: usize = 8;
+
 /// How long making the queues may go on though calls are not answered in time.
 const MIGRATION: Duration = Duration::from_secs(15);
 
@@ -137,6 +140,15 @@ impl Queue {
             Self::Sqs(sqs) => Inner::Sqs(sqs.receiver(queue, side).await?),
             Self::RabbitMq(rabbit) => Inner::RabbitMq(Box::new(rabbit.receiver(queue, side, at_once).await?)),
         }))
+    }
+
+    /// How many receivers it takes until someone who works on `at_once` messages at once can have them all.
+    pub fn receivers(&self, at_once: usize) -> usize {
+        match self {
+            // What one call brings is small, and it is asked for by a call.
+            Self::Sqs(_) => at_once.div_ceil(sqs::BATCH).clamp(1, MOST_RECEIVERS),
+            Self::RabbitMq(_) => 1,
+        }
     }
 
     /// How long a message may be hidden that was in the hands of a process which was stopped.

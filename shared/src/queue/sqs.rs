@@ -13,15 +13,15 @@ use aws_sdk_sqs::{
     Client,
     error::{DisplayErrorContext, SdkError},
     types::{
-        DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
-        QueueAttributeName,
+        BatchResultErrorEntry, DeleteMessageBatchRequestEntry, Message, MessageAttributeValue,
+        MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
     },
 };
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::{Delivery, Depth, QueueError, Receipt, Side, WorkQueue, group::Group, return_pause};
+use super::{Delivery, Depth, MAX_MESSAGE_BYTES, QueueError, Receipt, Side, WorkQueue, group::Group, return_pause};
 use crate::{
     config::{AwsConfig, QueueConfig},
     time::{now, to_text},
@@ -32,13 +32,15 @@ const MAX_RECEIVE_COUNT: u32 = 20;
 /// From so many receives on, a message that is given back is sent anew, well before it would be taken for dead.
 const RECEIVED_OFTEN: u32 = 5;
 /// The largest batch that SQS takes.
-const BATCH: usize = 10;
+pub(super) const BATCH: usize = 10;
 /// 14 days, the longest SQS keeps a message.
 const RETENTION_SECONDS: u32 = 14 * 24 * 3600;
 /// The longest delay SQS takes.
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The longest wait of a long poll.
 const MAX_WAIT: Duration = Duration::from_secs(20);
+/// The type of an attribute that is text.
+const STRING: &str = "String";
 const DIED_AT: &str = "died_at";
 const REASON: &str = "reason";
 
@@ -55,8 +57,49 @@ struct Shared {
     prefix: String,
     visibility: Duration,
     call_limit: Duration,
-    urls: RwLock<HashMap<String, String>>,
+    targets: RwLock<HashMap<String, Target>>,
     giving_back: TaskTracker,
+    /// Where groups are sent, whoever they are gathered from.
+    runtime: Handle,
+}
+
+/// A queue, and what gathers to be sent to it. Cheap to clone.
+#[derive(Clone, Debug)]
+struct Target {
+    url: Arc<str>,
+    sends: Group<Outgoing>,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+struct Outgoing {
+    body: String,
+    delay: Duration,
+    notes: Vec<(&'static str, String)>,
+}
+
+impl Outgoing {
+    fn now(body: &str) -> Self {
+        Self { body: body.to_owned(), delay: Duration::ZERO, notes: Vec::new() }
+    }
+
+    /// What it counts for where SQS limits the size of a batch.
+    fn size(&self) -> usize {
+        let of_note = |(name, value): &(&str, String)| name.len() + value.len() + STRING.len();
+        self.body.len() + self.notes.iter().map(of_note).sum::<usize>()
+    }
+
+    fn entry(self, n: usize) -> Result<SendMessageBatchRequestEntry, QueueError> {
+        let mut entry = SendMessageBatchRequestEntry::builder()
+            .id(n.to_string())
+            .message_body(self.body)
+            .delay_seconds(whole_seconds(self.delay));
+        for (name, value) in self.notes {
+            let value = MessageAttributeValue::builder().data_type(STRING).string_value(value).build();
+            entry = entry.message_attributes(name, value.map_err(unbuilt)?);
+        }
+        entry.build().map_err(unbuilt)
+    }
 }
 
 impl Sqs {
@@ -68,8 +111,9 @@ impl Sqs {
             prefix: config.prefix.clone(),
             visibility: config.visibility,
             call_limit: config.call_limit,
-            urls: RwLock::default(),
+            targets: RwLock::default(),
             giving_back: TaskTracker::new(),
+            runtime: Handle::current(),
         }))
     }
 
@@ -83,10 +127,10 @@ impl Sqs {
         format!("{}{own}{suffix}", self.0.prefix).replace('.', "-")
     }
 
-    async fn url(&self, queue: WorkQueue, side: Side) -> Result<String, QueueError> {
+    async fn target(&self, queue: WorkQueue, side: Side) -> Result<Target, QueueError> {
         let name = self.name(queue, side);
-        if let Some(url) = self.0.urls.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(url.clone());
+        if let Some(target) = self.0.targets.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(target.clone());
         }
         let url = match self.limited(self.0.client.get_queue_url().queue_name(&name).send()).await? {
             Ok(answer) => answer.queue_url.unwrap_or_default(),
@@ -95,8 +139,24 @@ impl Sqs {
             }
             Err(error) => return Err(unavailable(error)),
         };
-        self.0.urls.write().unwrap_or_else(PoisonError::into_inner).insert(name, url.clone());
-        Ok(url)
+        let target = Target { sends: self.sends_to(&url), url: url.into() };
+        let mut targets = self.0.targets.write().unwrap_or_else(PoisonError::into_inner);
+        // Of two that came at once, both gather in one.
+        Ok(targets.entry(name).or_insert(target).clone())
+    }
+
+    /// Gathers what is sent to that queue. It ends with the transport.
+    fn sends_to(&self, url: &str) -> Group<Outgoing> {
+        let (shared, url) = (Arc::downgrade(&self.0), url.to_owned());
+        Group::new(&self.0.runtime, BATCH, move |messages: Vec<Outgoing>| {
+            let (sqs, url) = (shared.upgrade().map(Self), url.clone());
+            async move {
+                match sqs {
+                    Some(sqs) => sqs.send_all(&url, messages).await,
+                    None => Vec::new(),
+                }
+            }
+        })
     }
 
     async fn limited<T>(&self, call: impl Future<Output = T>) -> Result<T, QueueError> {
@@ -173,24 +233,31 @@ impl Sqs {
     }
 
     pub(super) async fn publish(&self, queue: WorkQueue, body: &str) -> Result<(), QueueError> {
-        let url = self.url(queue, Side::Work).await?;
-        self.send(&url, body, Duration::ZERO, &[]).await
+        let target = self.target(queue, Side::Work).await?;
+        self.send(&target, Outgoing::now(body)).await
     }
 
-    async fn send(
-        &self,
-        url: &str,
-        body: &str,
-        delay: Duration,
-        attributes: &[(&str, String)],
-    ) -> Result<(), QueueError> {
-        let mut request =
-            self.0.client.send_message().queue_url(url).message_body(body).delay_seconds(whole_seconds(delay));
-        for (name, value) in attributes {
-            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            request = request.message_attributes(*name, value.map_err(|e| QueueError::Unavailable(e.to_string()))?);
+    /// Sends a message with the next batch. Whoever gives up may find that it was sent all the same.
+    async fn send(&self, target: &Target, message: Outgoing) -> Result<(), QueueError> {
+        self.limited(target.sends.call(message)).await?
+    }
+
+    /// Sends messages, in as few batches as SQS takes: one answer a message, in order.
+    async fn send_all(&self, url: &str, messages: Vec<Outgoing>) -> Vec<Result<(), QueueError>> {
+        let mut answers = Vec::with_capacity(messages.len());
+        for batch in fitting(messages) {
+            let count = batch.len();
+            answers.extend(each(count, self.send_batch(url, batch).await));
         }
-        self.limited(request.send()).await?.map(|_| ()).map_err(unavailable)
+        answers
+    }
+
+    /// Sends a batch; what failed, by its place in it.
+    async fn send_batch(&self, url: &str, batch: Vec<Outgoing>) -> Result<Failed, QueueError> {
+        let entries = batch.into_iter().enumerate().map(|(n, message)| message.entry(n));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let request = self.0.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send();
+        Ok(failed(self.limited(request).await?.map_err(unavailable)?.failed))
     }
 
     pub(super) fn visibility(&self) -> Duration {
@@ -203,32 +270,17 @@ impl Sqs {
     }
 
     pub(super) async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<SqsReceiver, QueueError> {
-        let url = self.url(queue, side).await?;
-        let (sqs, own_url) = (self.clone(), url.clone());
-        let deletes = Group::new(BATCH, move |handles| {
-            let (sqs, url) = (sqs.clone(), own_url.clone());
-            async move { sqs.delete(&url, handles).await }
+        let target = self.target(queue, side).await?;
+        let (sqs, url) = (self.clone(), Arc::clone(&target.url));
+        let deletes = Group::new(&self.0.runtime, BATCH, move |handles: Vec<String>| {
+            let (sqs, url) = (sqs.clone(), Arc::clone(&url));
+            async move { each(handles.len(), sqs.delete_batch(&url, handles).await) }
         });
-        Ok(SqsReceiver { sqs: self.clone(), queue, side, url, deletes })
-    }
-
-    async fn delete(&self, url: &str, handles: Vec<String>) -> Vec<Result<(), QueueError>> {
-        let count = handles.len();
-        match self.delete_batch(url, handles).await {
-            Ok(mut failed) => (0..count).map(|n| failed.remove(&n.to_string()).map_or(Ok(()), Err)).collect(),
-            Err(error) => {
-                let text = error.to_string();
-                (0..count).map(|_| Err(QueueError::Unavailable(text.clone()))).collect()
-            }
-        }
+        Ok(SqsReceiver { sqs: self.clone(), queue, side, target, deletes })
     }
 
     /// Deletes a batch; what failed, by its place in it.
-    async fn delete_batch(
-        &self,
-        url: &str,
-        handles: Vec<String>,
-    ) -> Result<HashMap<String, QueueError>, QueueError> {
+    async fn delete_batch(&self, url: &str, handles: Vec<String>) -> Result<Failed, QueueError> {
         let entries = handles
             .into_iter()
             .enumerate()
@@ -236,11 +288,9 @@ impl Sqs {
                 DeleteMessageBatchRequestEntry::builder().id(n.to_string()).receipt_handle(handle).build()
             })
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| QueueError::Unavailable(error.to_string()))?;
+            .map_err(unbuilt)?;
         let request = self.0.client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send();
-        let answer = self.limited(request).await?.map_err(unavailable)?;
-        let failed = answer.failed.into_iter();
-        Ok(failed.map(|entry| (entry.id.clone(), QueueError::Unavailable(format!("{entry:?}")))).collect())
+        Ok(failed(self.limited(request).await?.map_err(unavailable)?.failed))
     }
 
     pub(super) async fn depth(&self, queue: WorkQueue) -> Result<Depth, QueueError> {
@@ -249,8 +299,8 @@ impl Sqs {
             ApproximateNumberOfMessagesNotVisible as Hidden,
         };
         let names = [Visible, Delayed, Hidden];
-        let work = self.attributes(&self.url(queue, Side::Work).await?, &names).await?;
-        let dead = self.attributes(&self.url(queue, Side::DeadLetters).await?, &names).await?;
+        let work = self.attributes(&self.target(queue, Side::Work).await?.url, &names).await?;
+        let dead = self.attributes(&self.target(queue, Side::DeadLetters).await?.url, &names).await?;
         let of = |all: &HashMap<_, String>, name| all.get(&name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
         Ok(Depth {
             ready: of(&work, Visible) + of(&work, Delayed),
@@ -267,7 +317,7 @@ pub(super) struct SqsReceiver {
     sqs: Sqs,
     queue: WorkQueue,
     side: Side,
-    url: String,
+    target: Target,
     deletes: Group<String>,
 }
 
@@ -281,7 +331,7 @@ impl SqsReceiver {
             .0
             .polling
             .receive_message()
-            .queue_url(&self.url)
+            .queue_url(&*self.target.url)
             .max_number_of_messages(i32::try_from(max.clamp(1, BATCH)).unwrap_or(1))
             .wait_time_seconds(whole_seconds(wait))
             .visibility_timeout(whole_seconds(self.sqs.0.visibility))
@@ -303,7 +353,7 @@ impl SqsReceiver {
                 sqs: self.sqs.clone(),
                 queue: self.queue,
                 side: self.side,
-                url: self.url.clone(),
+                target: self.target.clone(),
                 handle: message.receipt_handle.unwrap_or_default(),
                 receives: counted.and_then(|count| count.parse().ok()).unwrap_or(1),
                 settled: false,
@@ -319,7 +369,7 @@ pub(super) struct SqsReceipt {
     sqs: Sqs,
     queue: WorkQueue,
     side: Side,
-    url: String,
+    target: Target,
     handle: String,
     /// How often it has been received, this time included.
     receives: u32,
@@ -335,14 +385,15 @@ impl SqsReceipt {
     }
 
     pub(super) async fn retry_later(&mut self, body: &str, delay: Duration) -> Result<(), QueueError> {
-        self.sqs.send(&self.url, body, delay.min(MAX_DELAY), &[]).await?;
+        let copy = Outgoing { delay: delay.min(MAX_DELAY), ..Outgoing::now(body) };
+        self.sqs.send(&self.target, copy).await?;
         self.acknowledge().await
     }
 
     pub(super) async fn dead_letter(&mut self, body: &str, reason: &str) -> Result<(), QueueError> {
-        let url = self.sqs.url(self.queue, Side::DeadLetters).await?;
-        let notes = [(DIED_AT, to_text(now())), (REASON, reason.to_owned())];
-        self.sqs.send(&url, body, Duration::ZERO, &notes).await?;
+        let dead_letters = self.sqs.target(self.queue, Side::DeadLetters).await?;
+        let notes = vec![(DIED_AT, to_text(now())), (REASON, reason.to_owned())];
+        self.sqs.send(&dead_letters, Outgoing { notes, ..Outgoing::now(body) }).await?;
         self.acknowledge().await
     }
 
@@ -386,12 +437,47 @@ impl SqsReceipt {
             .0
             .client
             .change_message_visibility()
-            .queue_url(&self.url)
+            .queue_url(&*self.target.url)
             .receipt_handle(&self.handle)
             .visibility_timeout(whole_seconds(visibility))
             .send();
         self.sqs.limited(request).await?.map(|_| ()).map_err(unavailable)
     }
+}
+
+/// What failed of a batch, by its place there.
+type Failed = HashMap<String, QueueError>;
+
+fn failed(entries: Vec<BatchResultErrorEntry>) -> Failed {
+    let error = |entry: &BatchResultErrorEntry| QueueError::Unavailable(format!("{entry:?}"));
+    entries.into_iter().map(|entry| (entry.id.clone(), error(&entry))).collect()
+}
+
+/// The answer of each of so many that were sent together.
+fn each(count: usize, answer: Result<Failed, QueueError>) -> Vec<Result<(), QueueError>> {
+    match answer {
+        Ok(mut failed) => (0..count).map(|n| failed.remove(&n.to_string()).map_or(Ok(()), Err)).collect(),
+        Err(error) => vec![Err(error); count],
+    }
+}
+
+/// The messages in batches of no more than SQS takes at once, in order. One that is too large goes alone, and is refused.
+fn fitting(messages: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let (mut batches, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
+    for message in messages {
+        if !batch.is_empty() && size + message.size() > MAX_MESSAGE_BYTES {
+            batches.push(std::mem::take(&mut batch));
+            size = 0;
+        }
+        size += message.size();
+        batch.push(message);
+    }
+    batches.push(batch);
+    batches
+}
+
+fn unbuilt(error: aws_sdk_sqs::error::BuildError) -> QueueError {
+    QueueError::Unavailable(error.to_string())
 }
 
 /// SQS counts in whole seconds; rounded up, so that nothing comes too early.

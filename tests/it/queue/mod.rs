@@ -4,12 +4,18 @@ mod broker_faults;
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use painel_shared::{
     commands::{CommandType, HealthCheck},
     job::Job,
     queue::{Delivery, MAX_MESSAGE_BYTES, QueueError, Side, WorkQueue},
+    stores::Stores,
 };
-use painel_tests::{stack::Stack, wait::eventually};
+use painel_tests::{
+    host::{Health, Host},
+    stack::{RABBITMQ, Stack, with_stack_and},
+    wait::eventually,
+};
 use painel_workers::commands::HealthCheck as HealthCheckWorker;
 
 /// As long as SQS waits at most.
@@ -55,7 +61,7 @@ async fn batches_are_received_and_acknowledged_whole(stack: &'static Stack) {
         assert!((1..=10).contains(&deliveries.len()));
         bodies.extend(deliveries.iter().map(|delivery| delivery.body.parse::<u32>().unwrap()));
         let settled = deliveries.into_iter().map(Delivery::acknowledge);
-        assert!(futures::future::join_all(settled).await.into_iter().all(|outcome| outcome.is_ok()));
+        assert!(join_all(settled).await.into_iter().all(|outcome| outcome.is_ok()));
     }
     bodies.sort_unstable();
     assert_eq!(bodies, (0..25).collect::<Vec<_>>());
@@ -129,7 +135,7 @@ async fn a_message_that_is_too_large_is_refused_before_it_is_sent(stack: &'stati
 async fn queues_are_made_once_and_a_missing_one_is_named(stack: &'static Stack) {
     stack.stores.queue.migrate().await.unwrap();
     let vars = stack.vars.clone().overridden_by([("PAINEL_QUEUE_PREFIX", "absent".to_owned())]);
-    let other = painel_shared::stores::Stores::from_vars(&vars).await.unwrap();
+    let other = Stores::from_vars(&vars).await.unwrap();
     let error = other.queue.publish_raw(queue(), "lost").await.unwrap_err();
     let said = error.to_string().replace('.', "-");
     assert_eq!(said, "the queue absent-health-check does not exist: run `painel migrate`");
@@ -214,6 +220,25 @@ async fn who_works_on_one_at_a_time_keeps_no_second_from_the_others(stack: &'sta
     }
 }
 
+async fn many_that_are_published_at_once_arrive_each_once(stack: &'static Stack) {
+    // Some together are larger than what is sent in one call.
+    let body = |n: usize| if n.is_multiple_of(5) { format!("{n}{}", " ".repeat(100_000)) } else { n.to_string() };
+    let bodies: Vec<String> = (0..40).map(body).collect();
+    let published = join_all(bodies.iter().map(|body| stack.stores.queue.publish_raw(queue(), body))).await;
+    assert!(published.iter().all(Result::is_ok), "{published:?}");
+    let mut arrived = Vec::new();
+    let mut receiver = stack.receiver(queue(), Side::Work).await;
+    while arrived.len() < bodies.len() {
+        for delivery in receiver.receive(10, SOON).await.unwrap() {
+            arrived.push(delivery.body.trim().parse::<usize>().unwrap());
+            delivery.acknowledge().await.unwrap();
+        }
+    }
+    arrived.sort_unstable();
+    assert_eq!(arrived, (0..40).collect::<Vec<_>>());
+    assert_eq!(stack.stores.queue.depth(queue()).await.unwrap().ready, 0);
+}
+
 /// Runs each test of the suite on both transports, with the variables it asks for.
 macro_rules! suite {
     ($($test:ident [$($set:expr),*]),* $(,)?) => {
@@ -246,4 +271,30 @@ suite! {
     what_cannot_be_settled_starves_nothing_behind_it [("PAINEL_QUEUE_VISIBILITY_SECONDS", "600")],
     a_job_that_fifty_deploys_give_back_is_still_there [],
     who_works_on_one_at_a_time_keeps_no_second_from_the_others [],
+    many_that_are_published_at_once_arrive_each_once [],
+}
+
+/// Publishes as many as several batches hold while the transport is ill, and again when it is well.
+async fn each_is_told(stack: &'static Stack, variable: &'static str) {
+    let (host, url) = Host::before_the_one_in(&stack.vars, variable).await;
+    let vars = stack.vars.clone().overridden_by([(variable, url), ("PAINEL_QUEUE_TIMEOUT_MS", "500".to_owned())]);
+    let behind = Stores::from_vars(&vars).await.unwrap().queue;
+    let bodies: Vec<String> = (0..25).map(|n| n.to_string()).collect();
+    let publish = async || join_all(bodies.iter().map(|body| behind.publish_raw(queue(), body))).await;
+    behind.publish_raw(queue(), "0").await.unwrap();
+    host.become_so(Health::Silent).await;
+    assert!(publish().await.iter().all(Result::is_err));
+    host.become_so(Health::Well).await;
+    eventually("all to be published", LONG, || async { publish().await.iter().all(Result::is_ok).then_some(()) })
+        .await;
+}
+
+#[test]
+fn of_a_batch_that_sqs_does_not_take_each_is_told() {
+    with_stack_and(&[("PAINEL_QUEUE", "sqs")], |stack| each_is_told(stack, "PAINEL_SQS_ENDPOINT"));
+}
+
+#[test]
+fn of_what_rabbitmq_does_not_confirm_each_is_told() {
+    with_stack_and(&[RABBITMQ], |stack| each_is_told(stack, "PAINEL_RABBITMQ_URL"));
 }

@@ -239,7 +239,7 @@ impl Settling {
     fn new(channel: Channel) -> Self {
         let window = Arc::new(Mutex::new(Window::default()));
         let (own_channel, own_window) = (channel.clone(), Arc::clone(&window));
-        let acknowledgements = Group::new(GATHERED, move |tags| {
+        let acknowledgements = Group::new(&Handle::current(), GATHERED, move |tags| {
             let (channel, window) = (own_channel.clone(), Arc::clone(&own_window));
             async move { acknowledge(&channel, &window, tags).await }
         });
