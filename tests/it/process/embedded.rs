@@ -2,7 +2,11 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use painel::services::postgres::{Postgres, checkpoint};
+use painel::services::{
+    ANYWHERE,
+    dynamodb::DynamoDb,
+    postgres::{Postgres, checkpoint},
+};
 use painel_shared::{
     config::{DatabaseConfig, Vars},
     db::Database,
@@ -50,6 +54,39 @@ fn the_log_of_the_embedded_postgresql_stays_small() {
         db.close().await;
         drop(pool);
         postgres.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn the_stream_of_the_embedded_dynamodb_is_looked_up_by_an_index_and_forgets_what_is_old() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dynamodb.db");
+        DynamoDb::start(Some(&file), ANYWHERE).await.unwrap().stop().await.unwrap();
+        let sqlite = rusqlite::Connection::open(&file).unwrap();
+        // A minute less than a day, and a minute more.
+        for age in [86_340, 86_460] {
+            let sql = format!(
+                "INSERT INTO _stream_records (table_name, event_name, keys_json, sequence_number, shard_id, created_at)
+                 VALUES ('t', 'INSERT', '{{}}', '{age}', 's', unixepoch() - {age})"
+            );
+            sqlite.execute(&sql, []).unwrap();
+        }
+        let dynamodb = DynamoDb::start(Some(&file), ANYWHERE).await.unwrap();
+        let kept: u64 = sqlite
+            .query_row("SELECT group_concat(sequence_number) FROM _stream_records", [], |row| {
+                row.get::<_, String>(0)
+            })
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert_eq!(kept, 86_340);
+        // What each write asks.
+        let asked = "EXPLAIN QUERY PLAN SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1
+                     FROM _stream_records WHERE table_name = 't'";
+        let plan: String = sqlite.query_row(asked, [], |row| row.get(3)).unwrap();
+        assert!(plan.contains("painel_stream_sequence"), "{plan}");
+        dynamodb.stop().await.unwrap();
     });
 }
 
