@@ -9,7 +9,7 @@ use painel_shared::config::{ConfigError, Vars};
 /// How much a worker does at once, and how it ends.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerConfig {
-    /// `PAINEL_WORKER_CONCURRENCY`, default 16: jobs executed at once.
+    /// `PAINEL_WORKER_CONCURRENCY`, default 32: jobs executed at once.
     pub concurrency: usize,
     /// `PAINEL_DRAIN_SECONDS`, default 20: how long running jobs may go on after SIGTERM; then they are
     /// given back.
@@ -19,7 +19,7 @@ pub struct WorkerConfig {
 impl WorkerConfig {
     /// Reads the variables named above.
     pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
-        let concurrency = vars.number_or("PAINEL_WORKER_CONCURRENCY", 16)?;
+        let concurrency = vars.number_or("PAINEL_WORKER_CONCURRENCY", 32)?;
         Ok(Self {
             concurrency: usize::try_from(concurrency)
                 .map_err(|_| ConfigError::new("PAINEL_WORKER_CONCURRENCY", "is too large"))?,

@@ -18,7 +18,7 @@ pub enum Transport {
     RabbitMq {
         /// `PAINEL_RABBITMQ_URL`, required then: `amqp://user:password@host/vhost`.
         url: SecretString,
-        /// `PAINEL_RABBITMQ_PREFETCH`, default 32: jobs that the broker hands a worker at most; half as many again as it
+        /// `PAINEL_RABBITMQ_PREFETCH`, default 48: jobs that the broker hands a worker at most; half as many again as it
         /// executes at once, if that is less.
         prefetch: u16,
     },
@@ -55,7 +55,7 @@ fn transport(vars: &Vars) -> Result<Transport, ConfigError> {
     if !vars.word_or("PAINEL_QUEUE", &[("sqs", false), ("rabbitmq", true)], false)? {
         return Ok(Transport::Sqs { endpoint_url: vars.url("PAINEL_SQS_ENDPOINT", &["http", "https"])? });
     }
-    let prefetch = vars.number_or("PAINEL_RABBITMQ_PREFETCH", 32)?;
+    let prefetch = vars.number_or("PAINEL_RABBITMQ_PREFETCH", 48)?;
     Ok(Transport::RabbitMq {
         url: SecretString::from(vars.required_url("PAINEL_RABBITMQ_URL", &["amqp", "amqps"])?),
         prefetch: u16::try_from(prefetch)
