@@ -25,6 +25,7 @@ pub struct Exchanges {
 #[derive(Default)]
 struct Counted {
     exchanges: AtomicU64,
+    statements: AtomicU64,
     /// The texts of the simple protocol, for whoever wonders what was asked.
     texts: Mutex<Vec<String>>,
 }
@@ -58,6 +59,11 @@ impl Exchanges {
         self.counted.exchanges.load(Ordering::SeqCst)
     }
 
+    /// How many statements were carried out: not counted is what only looks whether a session lives.
+    pub fn statements(&self) -> u64 {
+        self.counted.statements.load(Ordering::SeqCst)
+    }
+
     /// What was asked by the simple protocol since this was last asked.
     pub fn take_texts(&self) -> Vec<String> {
         std::mem::take(&mut self.counted.texts.lock().unwrap())
@@ -84,6 +90,9 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, counted: &Counte
         }
         if matches!(kind, b'Q' | b'S') {
             counted.exchanges.fetch_add(1, Ordering::SeqCst);
+        }
+        if matches!(kind, b'Q' | b'E') {
+            counted.statements.fetch_add(1, Ordering::SeqCst);
         }
         let mut message = vec![kind];
         message.extend(length.to_be_bytes());

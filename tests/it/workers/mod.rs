@@ -1,6 +1,7 @@
 //! Handlers and the frame they run in.
 
 mod effects;
+mod exchanges;
 mod frame;
 mod health_check;
 mod reconciler;

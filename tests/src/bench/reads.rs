@@ -7,6 +7,7 @@ use reqwest::Method;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
+use super::percentile;
 use crate::{
     client::Client,
     random::Random,
@@ -129,11 +130,8 @@ async fn ask(stack: &Stack, client: &Client, path: &str, tenants: &[Uuid]) -> Ve
     times
 }
 
-/// The time that `percent` of them did not exceed, in milliseconds.
 fn at(times: &mut [Duration], percent: usize) -> String {
-    times.sort_unstable();
-    let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
-    format!("{:.1}", times[place].as_secs_f64() * 1_000.0)
+    format!("{:.1}", percentile(times, percent).as_secs_f64() * 1_000.0)
 }
 
 /// How many rows and buffers have been read in this database.

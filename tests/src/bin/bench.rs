@@ -1,7 +1,7 @@
 //! `bench`: measures the product beside what it is compared with, in one run.
 
 use clap::{Parser, Subcommand};
-use painel_tests::bench::{night, reads, reconcile, rollup};
+use painel_tests::bench::{ingest, night, pipeline, reads, reconcile, rollup, transport};
 
 /// Measurements, each with services of its own. Build with --release.
 #[derive(Parser)]
@@ -18,6 +18,12 @@ enum What {
     Night(night::Load),
     /// Every read, computed anew where there are a thousand tenants.
     Reads(reads::Load),
+    /// What it costs to store the raw requests, beside plain tables.
+    Ingest(ingest::Load),
+    /// The way of a command through the real processes, beside its floor.
+    Pipeline(pipeline::Load),
+    /// The transport by itself, beside the bare client.
+    Transport(transport::Load),
     /// One round of the reconciler over many open commands, of which few are due.
     Reconcile(reconcile::Load),
 }
@@ -28,6 +34,9 @@ fn main() {
         What::Rollup(load) => rollup::run(load),
         What::Night(load) => night::run(load),
         What::Reads(load) => reads::run(load),
+        What::Ingest(load) => ingest::run(load),
+        What::Pipeline(load) => pipeline::run(load),
+        What::Transport(load) => transport::run(load),
         What::Reconcile(load) => reconcile::run(load),
     }
 }

@@ -1,0 +1,292 @@
+//! What the writes of a command cost by themselves: the same ones, with the same clients and as many at once, in a bare loop.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use futures::{StreamExt, stream};
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+        QueueDeclareOptions, QueueDeleteOptions,
+    },
+    types::{AMQPValue, FieldTable},
+};
+use painel_shared::{
+    command::{Command, NewCommand},
+    commands::{CommandType, ResetToken},
+    events::{self, Event, Origin},
+    ids::LeaseOwner,
+    job::{Job, Work},
+    time::{now, to_text},
+    trace::TraceContext,
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{stack::Stack, storm::Transport};
+
+/// As many as the product's workers have in hand.
+const PREFETCH: u16 = 48;
+/// The effect, its record and its event, as the handler makes them.
+const EFFECT: &str = "WITH recorded AS (SELECT taken, standing FROM record_success($1, $2, $3, $4)),
+    rotated AS (
+        UPDATE tenant_integrations SET credentials = $5, credentials_nonce = $6, credentials_key_id = 'floor',
+            token_fingerprint = $7, token_rotated_at = now(), token_rotations = token_rotations + 1,
+            status = 'pending', last_error = NULL
+        WHERE id = $8 AND tenant_id = $9 AND (SELECT taken FROM recorded)
+    )
+    SELECT standing FROM recorded";
+
+/// The bare loop.
+pub(super) struct Floor {
+    stack: &'static Stack,
+    dynamodb: aws_sdk_dynamodb::Client,
+    pool: PgPool,
+    queue: Queue,
+    integrations: Vec<Uuid>,
+}
+
+enum Queue {
+    RabbitMq { channel: Channel, name: String },
+    Sqs { client: aws_sdk_sqs::Client, url: String },
+}
+
+impl Floor {
+    pub(super) async fn begin(stack: &'static Stack, transport: Transport, integrations: &[Uuid]) -> Self {
+        let (dynamodb, sqs) = stack.aws_urls();
+        let at = async |url: &str| {
+            let keys = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "floor");
+            aws_config::defaults(aws_config::BehaviorVersion::latest())
+                .region(aws_config::Region::from_static("us-east-1"))
+                .credentials_provider(keys)
+                .endpoint_url(url)
+                .load()
+                .await
+        };
+        let queue = match transport {
+            Transport::Rabbitmq => {
+                let url = stack.vars.text("PAINEL_RABBITMQ_URL").unwrap();
+                let name = format!("{}.floor", stack.vars.text("PAINEL_QUEUE_PREFIX").unwrap());
+                Queue::RabbitMq { channel: channel(url, &name).await, name }
+            }
+            Transport::Sqs => {
+                let client = aws_sdk_sqs::Client::new(&at(&sqs).await);
+                let made = client.create_queue().queue_name("floor").send().await.unwrap();
+                Queue::Sqs { client, url: made.queue_url.unwrap() }
+            }
+        };
+        Self {
+            stack,
+            dynamodb: aws_sdk_dynamodb::Client::new(&at(&dynamodb).await),
+            pool: stack.stores.db.service(),
+            queue,
+            integrations: integrations.to_vec(),
+        }
+    }
+
+    /// Event, item and message of so many commands.
+    pub(super) async fn accept(&self, count: usize, at_once: usize) -> Duration {
+        let began = Instant::now();
+        stream::iter(0..count).for_each_concurrent(at_once, |n| self.accept_one(n)).await;
+        began.elapsed()
+    }
+
+    async fn accept_one(&self, n: usize) {
+        let parameters = json!({"integration_id": self.integrations[n % self.integrations.len()]});
+        let new = NewCommand {
+            command_type: CommandType::of::<ResetToken>(),
+            tenant_id: Some(self.stack.example.tenant),
+            parameters: parameters.as_object().cloned().unwrap(),
+            reason: None,
+            created_by: "floor".to_owned(),
+            created_by_email: None,
+            traceparent: TraceContext::root(),
+        };
+        let command = Command::accept(new, now());
+        events::record(&self.pool, &Event::requested(&command, Origin::default())).await.unwrap();
+        let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(&command).unwrap();
+        item.insert("due_shard".to_owned(), text("new#0"));
+        item.insert("due_at".to_owned(), text(&to_text(now())));
+        item.insert("write_id".to_owned(), text(&Uuid::new_v4().to_string()));
+        self.dynamodb
+            .put_item()
+            .table_name("operational_commands")
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(command_id)")
+            .send()
+            .await
+            .unwrap();
+        let body = Job::for_command(&command).encode().unwrap();
+        match &self.queue {
+            Queue::RabbitMq { channel, name } => {
+                let durable = BasicProperties::default().with_delivery_mode(2);
+                let sent = channel.basic_publish(
+                    "".into(),
+                    name.as_str().into(),
+                    BasicPublishOptions::default(),
+                    body.as_bytes(),
+                    durable,
+                );
+                sent.await.unwrap().await.unwrap();
+            }
+            Queue::Sqs { client, url } => {
+                client.send_message().queue_url(url).message_body(body).send().await.unwrap();
+            }
+        }
+    }
+
+    /// Claim, effect, finish and acknowledgement of so many commands.
+    pub(super) async fn execute(&self, count: usize, at_once: usize) -> Duration {
+        let began = Instant::now();
+        match &self.queue {
+            Queue::RabbitMq { channel, name } => {
+                let tag = Uuid::new_v4().to_string();
+                let options = BasicConsumeOptions::default();
+                let consumer = channel.basic_consume(
+                    name.as_str().into(),
+                    tag.as_str().into(),
+                    options,
+                    FieldTable::default(),
+                );
+                consumer
+                    .await
+                    .unwrap()
+                    .take(count)
+                    .for_each_concurrent(at_once, async |delivery| {
+                        let delivery = delivery.unwrap();
+                        self.execute_one(std::str::from_utf8(&delivery.data).unwrap()).await;
+                        delivery.ack(BasicAckOptions::default()).await.unwrap();
+                    })
+                    .await;
+                channel.basic_cancel(tag.as_str().into(), Default::default()).await.unwrap();
+            }
+            Queue::Sqs { client, url } => {
+                let client = Arc::new(client.clone());
+                let left = Arc::new(std::sync::atomic::AtomicUsize::new(count));
+                let loops = (0..at_once.div_ceil(10)).map(|_| self.receive(&client, url, &left));
+                futures::future::join_all(loops).await;
+            }
+        }
+        began.elapsed()
+    }
+
+    async fn receive(&self, client: &aws_sdk_sqs::Client, url: &str, left: &std::sync::atomic::AtomicUsize) {
+        use std::sync::atomic::Ordering::SeqCst;
+        while left.load(SeqCst) > 0 {
+            let asked = client.receive_message().queue_url(url).max_number_of_messages(10).wait_time_seconds(1);
+            let messages = asked.send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                continue;
+            }
+            let executed = messages.iter().map(|message| self.execute_one(message.body().unwrap()));
+            futures::future::join_all(executed).await;
+            let entries = messages.iter().enumerate().map(|(n, message)| {
+                aws_sdk_sqs::types::DeleteMessageBatchRequestEntry::builder()
+                    .id(n.to_string())
+                    .receipt_handle(message.receipt_handle().unwrap())
+                    .build()
+                    .unwrap()
+            });
+            let entries = entries.collect();
+            client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send().await.unwrap();
+            left.fetch_sub(messages.len(), SeqCst);
+        }
+    }
+
+    async fn execute_one(&self, body: &str) {
+        let Work::Command(key) = Job::decode(body).unwrap().work else { panic!("a command's job") };
+        let key = HashMap::from([
+            ("command_id".to_owned(), text(&key.command_id.to_string())),
+            ("created_at".to_owned(), text(&to_text(key.created_at))),
+        ]);
+        let lease = now() + Duration::from_secs(30);
+        let update = || self.dynamodb.update_item().table_name("operational_commands").set_key(Some(key.clone()));
+        let claimed = update()
+            .condition_expression("#status = :pending AND not_before <= :now")
+            .update_expression(
+                "SET #status = :running, attempt = attempt + :one, fence = fence + :one, lease_owner = :owner, \
+                 lease_expires_at = :until, started_at = :now, due_shard = :shard, due_at = :until, write_id = :write \
+                 REMOVE next_publish_at",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":pending", text("PENDING"))
+            .expression_attribute_values(":running", text("RUNNING"))
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .expression_attribute_values(":owner", text(&LeaseOwner::fresh().to_string()))
+            .expression_attribute_values(":until", text(&to_text(lease)))
+            .expression_attribute_values(":now", text(&to_text(now())))
+            .expression_attribute_values(":shard", text("held#0"))
+            .expression_attribute_values(":write", text(&Uuid::new_v4().to_string()))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .unwrap();
+        let command: Command = serde_dynamo::from_item(claimed.attributes.unwrap()).unwrap();
+        let result = json!({"integration_name": "floor", "token_fingerprint": "floor"});
+        let result = result.as_object().cloned().unwrap();
+        let event = Event::succeeded(&command, command.fence, &result);
+        let integration: Uuid = command.parameters["integration_id"].as_str().unwrap().parse().unwrap();
+        sqlx::query(EFFECT)
+            .bind(command.id().uuid())
+            .bind(1_i64)
+            .bind(Value::Object(result.clone()))
+            .bind(serde_json::to_value(event).unwrap())
+            .bind([7_u8; 60])
+            .bind([7_u8; 12])
+            .bind("floor")
+            .bind(integration)
+            .bind(self.stack.example.tenant.uuid())
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        update()
+            .condition_expression("#status = :running AND fence = :fence AND lease_owner = :owner")
+            .update_expression(
+                "SET #status = :success, #result = :result, completed_at = :now, duration_ms = :one, write_id = :write \
+                 REMOVE lease_owner, lease_expires_at, due_shard, due_at",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#result", "result")
+            .expression_attribute_values(":running", text("RUNNING"))
+            .expression_attribute_values(":success", text("SUCCESS"))
+            .expression_attribute_values(":fence", AttributeValue::N("1".to_owned()))
+            .expression_attribute_values(":owner", text(&command.lease_owner.unwrap().to_string()))
+            .expression_attribute_values(":result", serde_dynamo::to_attribute_value(&result).unwrap())
+            .expression_attribute_values(":now", text(&to_text(now())))
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .expression_attribute_values(":write", text(&Uuid::new_v4().to_string()))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Takes its queue away.
+    pub(super) async fn end(self) {
+        if let Queue::RabbitMq { channel, name } = &self.queue {
+            channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+        }
+    }
+}
+
+/// A channel that confirms, and its quorum queue.
+pub(super) async fn channel(url: &str, queue: &str) -> Channel {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.unwrap();
+    let mut quorum = FieldTable::default();
+    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), durable, quorum).await.unwrap();
+    channel
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}

@@ -1,0 +1,312 @@
+//! The way of a command through the real processes, beside its floor: a bare loop that makes the same writes with the same
+//! clients and does nothing else.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
+use painel_shared::ids::CommandId;
+use painel_workers::config::WorkerConfig;
+use serde_json::{Value, json};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Cpu, floor::Floor, middle, percentile, spent_by_all};
+use crate::{
+    client::Client,
+    fleet::Fleet,
+    stack::{DYNAMODB_FILE, RABBITMQ, Stack, with_stack_and},
+    storm::Transport,
+};
+
+/// How many send commands at once.
+const CLIENTS: usize = 16;
+/// How many integrations the commands are about: none waits for another's row.
+const INTEGRATIONS: usize = 1_000;
+const API: &str = "painel-api";
+const WORKER: &str = "painel-reset-token-worker";
+const LONG: Duration = Duration::from_secs(600);
+/// Between two commands whose whole way is timed.
+const PACE: Duration = Duration::from_millis(50);
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Load {
+    /// What carries the jobs.
+    #[arg(long, value_enum, default_value = "rabbitmq")]
+    pub transport: Transport,
+    /// How many commands a round.
+    #[arg(long, default_value_t = 1_000)]
+    pub commands: usize,
+    /// How many commands are stored before.
+    #[arg(long, default_value_t = 0)]
+    pub stored: usize,
+    /// How many rounds, each of ours and of the floor.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// How many commands are timed from POST to outcome.
+    #[arg(long, default_value_t = 100)]
+    pub timed: usize,
+    /// How many jobs a worker executes at once, where it is not the default.
+    #[arg(long)]
+    pub concurrency: Option<usize>,
+    /// Only what the comparison with others needs, as JSON.
+    #[arg(long)]
+    pub figures: bool,
+}
+
+/// Measures with services of its own, and prints.
+pub fn run(load: Load) {
+    let concurrency = load.concurrency.map(|n| n.to_string());
+    let mut set = vec![
+        (DYNAMODB_FILE, "yes"),
+        ("PAINEL_HTTP_WORKERS", "2"),
+        ("PAINEL_RATE_CALLER", "1000000"),
+        ("PAINEL_RATE_TENANT", "1000000"),
+    ];
+    match load.transport {
+        Transport::Rabbitmq => set.push(RABBITMQ),
+        Transport::Sqs => set.push(("PAINEL_QUEUE", "sqs")),
+    }
+    if let Some(concurrency) = &concurrency {
+        set.push(("PAINEL_WORKER_CONCURRENCY", concurrency));
+    }
+    with_stack_and(&set, async |stack| measure(stack, load).await);
+}
+
+/// What is measured of a round.
+#[derive(Default)]
+struct Figures {
+    accepted: Vec<f64>,
+    executed: Vec<f64>,
+    /// Of the API, and of the worker, in milliseconds a command.
+    accepting_cpu: Vec<f64>,
+    executing_cpu: Vec<f64>,
+}
+
+async fn measure(stack: &'static Stack, load: Load) {
+    let integrations = integrations(stack).await;
+    fill(stack, load.stored).await;
+    if load.figures {
+        return println!("{}", figures(stack, load, &integrations).await);
+    }
+    println!("{load:?}\n");
+    let floor = Floor::begin(stack, load.transport, &integrations).await;
+    let (mut ours, mut floors) = (Figures::default(), Figures::default());
+    for _ in 0..load.rounds {
+        round(stack, load, &integrations, &mut ours).await;
+        let rate = |took: Duration| load.commands as f64 / took.as_secs_f64();
+        floors.accepted.push(rate(floor.accept(load.commands, CLIENTS).await));
+        let concurrency =
+            load.concurrency.unwrap_or_else(|| WorkerConfig::from_vars(&stack.vars).unwrap().concurrency);
+        floors.executed.push(rate(floor.execute(load.commands, concurrency).await));
+    }
+    floor.end().await;
+    println!("| medians of {} rounds, by turns | ours | floor | ratio |\n|---|---|---|---|", load.rounds);
+    let rates = [
+        ("accepted a second", ours.accepted, floors.accepted),
+        ("executed a second", ours.executed, floors.executed),
+    ];
+    for (what, ours, floor) in rates {
+        let (ours, floor) = (middle(ours), middle(floor));
+        println!("| {what} | {ours:.0} | {floor:.0} | {:.2} |", ours / floor);
+    }
+    println!("| CPU of the API, ms a POST | {:.2} | | |", middle(ours.accepting_cpu));
+    println!("| CPU of the worker, ms a command | {:.2} | | |", middle(ours.executing_cpu));
+    let mut times = timed(stack, load.timed, &integrations).await;
+    for percent in [50, 99] {
+        let rate = 1_000 / PACE.as_millis();
+        println!(
+            "| POST to outcome at {rate} a second, p{percent} | {:.1?} | | |",
+            percentile(&mut times, percent)
+        );
+    }
+}
+
+/// What the comparison with others needs of a round.
+async fn figures(stack: &'static Stack, load: Load, integrations: &[Uuid]) -> Value {
+    let mut fleet = Fleet::new(stack);
+    let client = api(&mut fleet, stack, integrations).await;
+    let one = load.commands / 10;
+    let began = Instant::now();
+    for n in 0..one {
+        client.accepted(&body(stack, integrations, n)).await;
+    }
+    let one_by_one = one as f64 / began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    send(&client, stack, integrations, load.commands - one).await;
+    let many = (load.commands - one) as f64 / began.elapsed().as_secs_f64();
+    let executed = execute(&mut fleet, stack, load.commands + CLIENTS).await;
+    drop(fleet);
+    let mut times = timed(stack, load.timed, integrations).await;
+    let mut ms = |percent| percentile(&mut times, percent).as_secs_f64() * 1_000.0;
+    json!({
+        "one": one_by_one,
+        "many": many,
+        "drain": executed.commands / executed.took.as_secs_f64(),
+        "drain_a_core_second": executed.commands / executed.all.as_secs_f64(),
+        "drain_a_core_second_without_double": executed.commands / executed.without_double.as_secs_f64(),
+        "p50_ms": ms(50),
+        "p99_ms": ms(99),
+    })
+}
+
+/// Commands through the processes: first accepted, then executed.
+async fn round(stack: &'static Stack, load: Load, integrations: &[Uuid], figures: &mut Figures) {
+    let mut fleet = Fleet::new(stack);
+    let client = api(&mut fleet, stack, integrations).await;
+    let (cpu, began) = (Cpu::of(fleet.id(API)), Instant::now());
+    send(&client, stack, integrations, load.commands).await;
+    let (took, cpu) = (began.elapsed(), cpu.since());
+    let commands = load.commands as f64;
+    figures.accepted.push(commands / took.as_secs_f64());
+    figures.accepting_cpu.push(cpu.as_secs_f64() * 1_000.0 / commands);
+    let executed = execute(&mut fleet, stack, load.commands + CLIENTS).await;
+    figures.executed.push(executed.commands / executed.took.as_secs_f64());
+    figures.executing_cpu.push(executed.cpu.as_secs_f64() * 1_000.0 / executed.commands);
+    fleet.signal(WORKER, "TERM");
+    fleet.ended(WORKER, LONG).await;
+}
+
+/// Starts the API; a client of it, after its sessions and connections were made.
+async fn api(fleet: &mut Fleet<'_>, stack: &Stack, integrations: &[Uuid]) -> Client {
+    fleet.start(API);
+    let client = fleet.client(&stack.issuer).await;
+    send(&client, stack, integrations, CLIENTS).await;
+    client
+}
+
+/// What was executed while it was measured.
+struct Executed {
+    commands: f64,
+    took: Duration,
+    /// What the worker has spent.
+    cpu: Duration,
+    /// What everything but this process has spent, which holds the stand-in for DynamoDB; and what all have.
+    without_double: Duration,
+    all: Duration,
+}
+
+/// Starts the worker, and has it execute what waits, which is so much. Its start is not measured.
+async fn execute(fleet: &mut Fleet<'_>, stack: &Stack, waiting: usize) -> Executed {
+    let before = effects(stack).await.count;
+    fleet.start(WORKER);
+    let all = i64::try_from(waiting).unwrap();
+    until(stack, before + 1).await;
+    let (spent, worker, own) = (spent_by_all(), Cpu::of(fleet.id(WORKER)), Cpu::of(std::process::id()));
+    let first = effects(stack).await;
+    until(stack, before + all).await;
+    let (all, cpu, own) = (spent_by_all() - spent, worker.since(), own.since());
+    let last = effects(stack).await;
+    Executed {
+        commands: (last.count - first.count) as f64,
+        took: (last.latest - first.latest).to_std().unwrap(),
+        cpu,
+        without_double: all.saturating_sub(own),
+        all,
+    }
+}
+
+/// Waits until so many commands have taken effect; how many have is asked so seldom that it costs nothing.
+async fn until(stack: &Stack, count: i64) {
+    let began = Instant::now();
+    while effects(stack).await.count < count {
+        assert!(began.elapsed() < LONG, "not {count} effects after {LONG:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn send(client: &Client, stack: &Stack, integrations: &[Uuid], count: usize) {
+    let post = |n: usize| async move {
+        client.accepted(&body(stack, integrations, n)).await;
+    };
+    stream::iter(0..count).for_each_concurrent(CLIENTS, post).await;
+}
+
+fn body(stack: &Stack, integrations: &[Uuid], n: usize) -> Value {
+    let integration = integrations[n % integrations.len()];
+    json!({
+        "command_type": "RESET_TOKEN",
+        "tenant_id": stack.example.tenant,
+        "parameters": {"integration_id": integration},
+    })
+}
+
+/// From POST to the stored outcome, at a slow pace.
+async fn timed(stack: &'static Stack, count: usize, integrations: &[Uuid]) -> Vec<Duration> {
+    let mut fleet = Fleet::new(stack);
+    fleet.start(API);
+    fleet.start(WORKER);
+    let client = fleet.client(&stack.issuer).await;
+    let one = client.accepted(&body(stack, integrations, 0)).await;
+    client.until(&one, "SUCCESS").await;
+    let mut under_way = Vec::new();
+    for n in 0..count {
+        let (client, body) = (client.clone(), body(stack, integrations, n));
+        under_way.push(tokio::spawn(async move {
+            let began = Instant::now();
+            let id: CommandId = client.accepted(&body).await.parse().unwrap();
+            loop {
+                let found = stack.stores.commands.get(id).await.unwrap().unwrap();
+                if found.status.is_final() {
+                    return began.elapsed();
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }));
+        tokio::time::sleep(PACE).await;
+    }
+    let mut times = Vec::new();
+    for one in under_way {
+        times.push(one.await.unwrap());
+    }
+    times
+}
+
+/// How many commands have taken effect, and when the last one did.
+#[derive(FromRow)]
+struct Effects {
+    count: i64,
+    latest: DateTime<Utc>,
+}
+
+async fn effects(stack: &Stack) -> Effects {
+    let ask = "SELECT count(*) AS count, COALESCE(max(created_at), now()) AS latest FROM command_effects";
+    sqlx::query_as(ask).fetch_one(&stack.stores.db.service()).await.unwrap()
+}
+
+async fn integrations(stack: &Stack) -> Vec<Uuid> {
+    sqlx::query_scalar(
+        "INSERT INTO tenant_integrations (id, tenant_id, type, name)
+         SELECT gen_random_uuid(), $1, 'crm', 'Bench ' || n FROM generate_series(1, $2) AS n RETURNING id",
+    )
+    .bind(stack.example.tenant.uuid())
+    .bind(i32::try_from(INTEGRATIONS).unwrap())
+    .fetch_all(&stack.stores.db.service())
+    .await
+    .unwrap()
+}
+
+/// Stores commands that have ended, and are in the table's stream with all their changes.
+async fn fill(stack: &Stack, count: usize) {
+    if count == 0 {
+        return;
+    }
+    let began = Instant::now();
+    let integration = json!({"integration_id": stack.example.integration});
+    let template = stack.send::<painel_shared::commands::ResetToken>(Some(stack.example.tenant), integration).await;
+    stack.next(template.command_type.queue()).await.acknowledge().await.unwrap();
+    let mut item = stack.item(&template).await;
+    item["status"]["S"] = "SUCCESS".into();
+    for due in ["due_at", "due_shard", "next_publish_at"] {
+        item.as_object_mut().unwrap().remove(due);
+    }
+    stack
+        .fill_raw(i64::try_from(count).unwrap(), |_| {
+            let mut item = item.clone();
+            item["command_id"]["S"] = Uuid::now_v7().to_string().into();
+            item
+        })
+        .await;
+    println!("{count} commands stored before, in {:.0} s\n", began.elapsed().as_secs_f64());
+}
