@@ -50,18 +50,21 @@ fn expected(
     found.claim(owner, Duration::from_secs(30), at).map_err(Some)
 }
 
-async fn check(stack: &Stack, template: &Value, standing: Vec<(&'static str, Value)>) {
-    let key = CommandKey { command_id: CommandId::from(Uuid::new_v4()), created_at: now() };
+/// A command that stands like that, as an item.
+fn item(template: &Value, key: CommandKey, standing: &[(&'static str, Value)]) -> Value {
     let mut item = template.clone();
     item["command_id"] = json!({"S": key.command_id});
     item["created_at"] = json!({"S": to_text(key.created_at)});
-    for (name, value) in &standing {
+    for (name, value) in standing {
         match value {
             Value::Null => drop(item.as_object_mut().unwrap().remove(*name)),
             value => item[*name] = value.clone(),
         }
     }
-    stack.fill_raw(1, |_| item.clone()).await;
+    item
+}
+
+async fn check(stack: &Stack, key: CommandKey, standing: &[(&'static str, Value)]) {
     let store = &stack.stores.commands;
     let found = store.get_key(key).await.unwrap();
     let claim = store.claim(key, CommandType::of::<commands::HealthCheck>()).await.unwrap();
@@ -91,7 +94,13 @@ fn the_store_and_the_pure_core_decide_alike() {
         let template = stack.item(&command).await;
         let standings = standings();
         assert_eq!(standings.len(), 4 * 4 * 2 * 3 * 3 * 2 * 3);
-        stream::iter(standings).for_each_concurrent(16, |standing| check(stack, &template, standing)).await;
+        let fresh = || CommandKey { command_id: CommandId::from(Uuid::new_v4()), created_at: now() };
+        let keys: Vec<CommandKey> = standings.iter().map(|_| fresh()).collect();
+        let items: Vec<Value> =
+            keys.iter().zip(&standings).map(|(key, standing)| item(&template, *key, standing)).collect();
+        stack.fill_raw(items.len() as i64, |n| items[n as usize].clone()).await;
+        let all = stream::iter(keys.iter().zip(&standings));
+        all.for_each_concurrent(16, |(key, standing)| check(stack, *key, standing)).await;
     });
 }
 
