@@ -24,7 +24,6 @@ const CLIENTS: usize = 16;
 /// How many integrations the commands are about: none waits for another's row.
 const INTEGRATIONS: usize = 1_000;
 const API: &str = "painel-api";
-const WORKER: &str = "painel-reset-token-worker";
 const LONG: Duration = Duration::from_secs(600);
 /// Between two commands whose whole way is timed.
 const PACE: Duration = Duration::from_millis(50);
@@ -50,9 +49,18 @@ pub struct Load {
     /// How many jobs a worker executes at once, where it is not the default.
     #[arg(long)]
     pub concurrency: Option<usize>,
+    /// RESTART_AGENTs instead of RESET_TOKENs, without the floor.
+    #[arg(long)]
+    pub restarts: bool,
     /// Only what the comparison with others needs, as JSON.
     #[arg(long)]
     pub figures: bool,
+}
+
+impl Load {
+    fn worker(&self) -> &'static str {
+        if self.restarts { "painel-restart-agent-worker" } else { "painel-reset-token-worker" }
+    }
 }
 
 /// Measures with services of its own, and prints.
@@ -60,7 +68,7 @@ pub fn run(load: Load) {
     let concurrency = load.concurrency.map(|n| n.to_string());
     let mut set = vec![
         (DYNAMODB_FILE, "yes"),
-        ("PAINEL_HTTP_WORKERS", "2"),
+        ("PAINEL_HTTP_sent.workerS", "2"),
         ("PAINEL_RATE_CALLER", "1000000"),
         ("PAINEL_RATE_TENANT", "1000000"),
     ];
@@ -69,7 +77,7 @@ pub fn run(load: Load) {
         Transport::Sqs => set.push(("PAINEL_QUEUE", "sqs")),
     }
     if let Some(concurrency) = &concurrency {
-        set.push(("PAINEL_WORKER_CONCURRENCY", concurrency));
+        set.push(("PAINEL_sent.worker_CONCURRENCY", concurrency));
     }
     with_stack_and(&set, async |stack| measure(stack, load).await);
 }
@@ -86,15 +94,19 @@ struct Figures {
 
 async fn measure(stack: &'static Stack, load: Load) {
     let integrations = integrations(stack).await;
+    let sent = Sent::of(stack, load, &integrations);
     fill(stack, load.stored).await;
     if load.figures {
-        return println!("{}", figures(stack, load, &integrations).await);
+        return println!("{}", figures(stack, load, &sent).await);
     }
     println!("{load:?}\n");
     let floor = Floor::begin(stack, load.transport, &integrations).await;
     let (mut ours, mut floors) = (Figures::default(), Figures::default());
     for _ in 0..load.rounds {
-        round(stack, load, &integrations, &mut ours).await;
+        round(stack, load, &sent, &mut ours).await;
+        if load.restarts {
+            continue;
+        }
         let rate = |took: Duration| load.commands as f64 / took.as_secs_f64();
         floors.accepted.push(rate(floor.accept(load.commands, CLIENTS).await));
         let concurrency =
@@ -109,11 +121,14 @@ async fn measure(stack: &'static Stack, load: Load) {
     ];
     for (what, ours, floor) in rates {
         let (ours, floor) = (middle(ours), middle(floor));
-        println!("| {what} | {ours:.0} | {floor:.0} | {:.2} |", ours / floor);
+        match load.restarts {
+            true => println!("| {what} | {ours:.0} | | |"),
+            false => println!("| {what} | {ours:.0} | {floor:.0} | {:.2} |", ours / floor),
+        }
     }
     println!("| CPU of the API, ms a POST | {:.2} | | |", middle(ours.accepting_cpu));
     println!("| CPU of the worker, ms a command | {:.2} | | |", middle(ours.executing_cpu));
-    let mut times = timed(stack, load.timed, &integrations).await;
+    let mut times = timed(stack, load.timed, &sent).await;
     for percent in [50, 99] {
         let rate = 1_000 / PACE.as_millis();
         println!(
@@ -124,21 +139,21 @@ async fn measure(stack: &'static Stack, load: Load) {
 }
 
 /// What the comparison with others needs of a round.
-async fn figures(stack: &'static Stack, load: Load, integrations: &[Uuid]) -> Value {
+async fn figures(stack: &'static Stack, load: Load, sent: &Sent) -> Value {
     let mut fleet = Fleet::new(stack);
-    let client = api(&mut fleet, stack, integrations).await;
+    let client = api(&mut fleet, stack, sent).await;
     let one = load.commands / 10;
     let began = Instant::now();
     for n in 0..one {
-        client.accepted(&body(stack, integrations, n)).await;
+        client.accepted(sent.body(n)).await;
     }
     let one_by_one = one as f64 / began.elapsed().as_secs_f64();
     let began = Instant::now();
-    send(&client, stack, integrations, load.commands - one).await;
+    send(&client, sent, load.commands - one).await;
     let many = (load.commands - one) as f64 / began.elapsed().as_secs_f64();
-    let executed = execute(&mut fleet, stack, load.commands + CLIENTS).await;
+    let executed = execute(&mut fleet, stack, sent.worker, load.commands + CLIENTS).await;
     drop(fleet);
-    let mut times = timed(stack, load.timed, integrations).await;
+    let mut times = timed(stack, load.timed, sent).await;
     let mut ms = |percent| percentile(&mut times, percent).as_secs_f64() * 1_000.0;
     json!({
         "one": one_by_one,
@@ -152,27 +167,27 @@ async fn figures(stack: &'static Stack, load: Load, integrations: &[Uuid]) -> Va
 }
 
 /// Commands through the processes: first accepted, then executed.
-async fn round(stack: &'static Stack, load: Load, integrations: &[Uuid], figures: &mut Figures) {
+async fn round(stack: &'static Stack, load: Load, sent: &Sent, figures: &mut Figures) {
     let mut fleet = Fleet::new(stack);
-    let client = api(&mut fleet, stack, integrations).await;
+    let client = api(&mut fleet, stack, sent).await;
     let (cpu, began) = (Cpu::of(fleet.id(API)), Instant::now());
-    send(&client, stack, integrations, load.commands).await;
+    send(&client, sent, load.commands).await;
     let (took, cpu) = (began.elapsed(), cpu.since());
     let commands = load.commands as f64;
     figures.accepted.push(commands / took.as_secs_f64());
     figures.accepting_cpu.push(cpu.as_secs_f64() * 1_000.0 / commands);
-    let executed = execute(&mut fleet, stack, load.commands + CLIENTS).await;
+    let executed = execute(&mut fleet, stack, sent.worker, load.commands + CLIENTS).await;
     figures.executed.push(executed.commands / executed.took.as_secs_f64());
     figures.executing_cpu.push(executed.cpu.as_secs_f64() * 1_000.0 / executed.commands);
-    fleet.signal(WORKER, "TERM");
-    fleet.ended(WORKER, LONG).await;
+    fleet.signal(sent.worker, "TERM");
+    fleet.ended(sent.worker, LONG).await;
 }
 
 /// Starts the API; a client of it, after its sessions and connections were made.
-async fn api(fleet: &mut Fleet<'_>, stack: &Stack, integrations: &[Uuid]) -> Client {
+async fn api(fleet: &mut Fleet<'_>, stack: &Stack, sent: &Sent) -> Client {
     fleet.start(API);
     let client = fleet.client(&stack.issuer).await;
-    send(&client, stack, integrations, CLIENTS).await;
+    send(&client, sent, CLIENTS).await;
     client
 }
 
@@ -188,15 +203,16 @@ struct Executed {
 }
 
 /// Starts the worker, and has it execute what waits, which is so much. Its start is not measured.
-async fn execute(fleet: &mut Fleet<'_>, stack: &Stack, waiting: usize) -> Executed {
+async fn execute(fleet: &mut Fleet<'_>, stack: &Stack, worker: &str, waiting: usize) -> Executed {
     let before = effects(stack).await.count;
-    fleet.start(WORKER);
+    fleet.start(worker);
     let all = i64::try_from(waiting).unwrap();
     until(stack, before + 1).await;
-    let (spent, worker, own) = (spent_by_all(), Cpu::of(fleet.id(WORKER)), Cpu::of(std::process::id()));
+    let (spent, own) = (spent_by_all(), Cpu::of(std::process::id()));
+    let of_worker = Cpu::of(fleet.id(worker));
     let first = effects(stack).await;
     until(stack, before + all).await;
-    let (all, cpu, own) = (spent_by_all() - spent, worker.since(), own.since());
+    let (all, cpu, own) = (spent_by_all() - spent, of_worker.since(), own.since());
     let last = effects(stack).await;
     Executed {
         commands: (last.count - first.count) as f64,
@@ -216,33 +232,45 @@ async fn until(stack: &Stack, count: i64) {
     }
 }
 
-async fn send(client: &Client, stack: &Stack, integrations: &[Uuid], count: usize) {
+async fn send(client: &Client, sent: &Sent, count: usize) {
     let post = |n: usize| async move {
-        client.accepted(&body(stack, integrations, n)).await;
+        client.accepted(sent.body(n)).await;
     };
     stream::iter(0..count).for_each_concurrent(CLIENTS, post).await;
 }
 
-fn body(stack: &Stack, integrations: &[Uuid], n: usize) -> Value {
-    let integration = integrations[n % integrations.len()];
-    json!({
-        "command_type": "RESET_TOKEN",
-        "tenant_id": stack.example.tenant,
-        "parameters": {"integration_id": integration},
-    })
+/// What is sent, and who executes it.
+struct Sent {
+    worker: &'static str,
+    bodies: Vec<Value>,
+}
+
+impl Sent {
+    fn of(stack: &Stack, load: Load, integrations: &[Uuid]) -> Self {
+        let body = |command_type: &str, parameters: Value| json!({"command_type": command_type, "tenant_id": stack.example.tenant, "parameters": parameters});
+        let bodies = match load.restarts {
+            true => stack.example.agents.map(|agent| body("RESTART_AGENT", json!({"agent_id": agent}))).to_vec(),
+            false => integrations.iter().map(|one| body("RESET_TOKEN", json!({"integration_id": one}))).collect(),
+        };
+        Self { worker: load.worker(), bodies }
+    }
+
+    fn body(&self, n: usize) -> &Value {
+        &self.bodies[n % self.bodies.len()]
+    }
 }
 
 /// From POST to the stored outcome, at a slow pace.
-async fn timed(stack: &'static Stack, count: usize, integrations: &[Uuid]) -> Vec<Duration> {
+async fn timed(stack: &'static Stack, count: usize, sent: &Sent) -> Vec<Duration> {
     let mut fleet = Fleet::new(stack);
     fleet.start(API);
-    fleet.start(WORKER);
+    fleet.start(sent.worker);
     let client = fleet.client(&stack.issuer).await;
-    let one = client.accepted(&body(stack, integrations, 0)).await;
+    let one = client.accepted(sent.body(0)).await;
     client.until(&one, "SUCCESS").await;
     let mut under_way = Vec::new();
     for n in 0..count {
-        let (client, body) = (client.clone(), body(stack, integrations, n));
+        let (client, body) = (client.clone(), sent.body(n).clone());
         under_way.push(tokio::spawn(async move {
             let began = Instant::now();
             let id: CommandId = client.accepted(&body).await.parse().unwrap();
