@@ -68,7 +68,7 @@ pub fn run(load: Load) {
     let concurrency = load.concurrency.map(|n| n.to_string());
     let mut set = vec![
         (DYNAMODB_FILE, "yes"),
-        ("PAINEL_HTTP_sent.workerS", "2"),
+        ("PAINEL_HTTP_WORKERS", "2"),
         ("PAINEL_RATE_CALLER", "1000000"),
         ("PAINEL_RATE_TENANT", "1000000"),
     ];
@@ -77,7 +77,7 @@ pub fn run(load: Load) {
         Transport::Sqs => set.push(("PAINEL_QUEUE", "sqs")),
     }
     if let Some(concurrency) = &concurrency {
-        set.push(("PAINEL_sent.worker_CONCURRENCY", concurrency));
+        set.push(("PAINEL_WORKER_CONCURRENCY", concurrency));
     }
     with_stack_and(&set, async |stack| measure(stack, load).await);
 }
@@ -247,7 +247,8 @@ struct Sent {
 
 impl Sent {
     fn of(stack: &Stack, load: Load, integrations: &[Uuid]) -> Self {
-        let body = |command_type: &str, parameters: Value| json!({"command_type": command_type, "tenant_id": stack.example.tenant, "parameters": parameters});
+        let tenant = stack.example.tenant;
+        let body = |command_type: &str, parameters: Value| json!({"command_type": command_type, "tenant_id": tenant, "parameters": parameters});
         let bodies = match load.restarts {
             true => stack.example.agents.map(|agent| body("RESTART_AGENT", json!({"agent_id": agent}))).to_vec(),
             false => integrations.iter().map(|one| body("RESET_TOKEN", json!({"integration_id": one}))).collect(),
