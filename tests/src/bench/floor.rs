@@ -2,20 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use futures::{StreamExt, stream};
-use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties,
-    options::{
-        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-        QueueDeclareOptions, QueueDeleteOptions,
-    },
-    types::{AMQPValue, FieldTable},
-};
+use futures::{StreamExt, future::join_all, stream};
 use painel_shared::{
     command::{Command, NewCommand},
     commands::{CommandType, ResetToken},
@@ -29,10 +21,9 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::bare::Bare;
 use crate::{stack::Stack, storm::Transport};
 
-/// As many as the product's workers have in hand.
-const PREFETCH: u16 = 48;
 /// The effect, its record and its event, as the handler makes them.
 const EFFECT: &str = "WITH recorded AS (SELECT taken, standing FROM record_success($1, $2, $3, $4)),
     rotated AS (
@@ -53,7 +44,7 @@ pub(super) struct Floor {
 }
 
 enum Queue {
-    RabbitMq { channel: Channel, name: String },
+    RabbitMq(Box<Bare>),
     Sqs { client: aws_sdk_sqs::Client, url: String },
 }
 
@@ -70,11 +61,7 @@ impl Floor {
                 .await
         };
         let queue = match transport {
-            Transport::Rabbitmq => {
-                let url = stack.vars.text("PAINEL_RABBITMQ_URL").unwrap();
-                let name = format!("{}.floor", stack.vars.text("PAINEL_QUEUE_PREFIX").unwrap());
-                Queue::RabbitMq { channel: channel(url, &name).await, name }
-            }
+            Transport::Rabbitmq => Queue::RabbitMq(Box::new(Bare::begin(stack).await)),
             Transport::Sqs => {
                 let client = aws_sdk_sqs::Client::new(&at(&sqs).await);
                 let made = client.create_queue().queue_name("floor").send().await.unwrap();
@@ -124,17 +111,7 @@ impl Floor {
             .unwrap();
         let body = Job::for_command(&command).encode().unwrap();
         match &self.queue {
-            Queue::RabbitMq { channel, name } => {
-                let durable = BasicProperties::default().with_delivery_mode(2);
-                let sent = channel.basic_publish(
-                    "".into(),
-                    name.as_str().into(),
-                    BasicPublishOptions::default(),
-                    body.as_bytes(),
-                    durable,
-                );
-                sent.await.unwrap().await.unwrap();
-            }
+            Queue::RabbitMq(bare) => bare.publish(&body).await,
             Queue::Sqs { client, url } => {
                 client.send_message().queue_url(url).message_body(body).send().await.unwrap();
             }
@@ -145,39 +122,16 @@ impl Floor {
     pub(super) async fn execute(&self, count: usize, at_once: usize) -> Duration {
         let began = Instant::now();
         match &self.queue {
-            Queue::RabbitMq { channel, name } => {
-                let tag = Uuid::new_v4().to_string();
-                let options = BasicConsumeOptions::default();
-                let consumer = channel.basic_consume(
-                    name.as_str().into(),
-                    tag.as_str().into(),
-                    options,
-                    FieldTable::default(),
-                );
-                consumer
-                    .await
-                    .unwrap()
-                    .take(count)
-                    .for_each_concurrent(at_once, async |delivery| {
-                        let delivery = delivery.unwrap();
-                        self.execute_one(std::str::from_utf8(&delivery.data).unwrap()).await;
-                        delivery.ack(BasicAckOptions::default()).await.unwrap();
-                    })
-                    .await;
-                channel.basic_cancel(tag.as_str().into(), Default::default()).await.unwrap();
-            }
+            Queue::RabbitMq(bare) => bare.drain(count, at_once, async |body| self.execute_one(body).await).await,
             Queue::Sqs { client, url } => {
-                let client = Arc::new(client.clone());
-                let left = Arc::new(std::sync::atomic::AtomicUsize::new(count));
-                let loops = (0..at_once.div_ceil(10)).map(|_| self.receive(&client, url, &left));
-                futures::future::join_all(loops).await;
+                let left = AtomicUsize::new(count);
+                join_all((0..at_once.div_ceil(10)).map(|_| self.receive(client, url, &left))).await;
             }
         }
         began.elapsed()
     }
 
-    async fn receive(&self, client: &aws_sdk_sqs::Client, url: &str, left: &std::sync::atomic::AtomicUsize) {
-        use std::sync::atomic::Ordering::SeqCst;
+    async fn receive(&self, client: &aws_sdk_sqs::Client, url: &str, left: &AtomicUsize) {
         while left.load(SeqCst) > 0 {
             let asked = client.receive_message().queue_url(url).max_number_of_messages(10).wait_time_seconds(1);
             let messages = asked.send().await.unwrap().messages.unwrap_or_default();
@@ -185,7 +139,7 @@ impl Floor {
                 continue;
             }
             let executed = messages.iter().map(|message| self.execute_one(message.body().unwrap()));
-            futures::future::join_all(executed).await;
+            join_all(executed).await;
             let entries = messages.iter().enumerate().map(|(n, message)| {
                 aws_sdk_sqs::types::DeleteMessageBatchRequestEntry::builder()
                     .id(n.to_string())
@@ -268,23 +222,10 @@ impl Floor {
 
     /// Takes its queue away.
     pub(super) async fn end(self) {
-        if let Queue::RabbitMq { channel, name } = &self.queue {
-            channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+        if let Queue::RabbitMq(bare) = &self.queue {
+            bare.end().await;
         }
     }
-}
-
-/// A channel that confirms, and its quorum queue.
-pub(super) async fn channel(url: &str, queue: &str) -> Channel {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.unwrap();
-    let mut quorum = FieldTable::default();
-    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(queue.into(), durable, quorum).await.unwrap();
-    channel
 }
 
 fn text(text: &str) -> AttributeValue {

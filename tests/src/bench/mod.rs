@@ -1,5 +1,6 @@
 //! Measurements, each of everything that it compares in one run, by turns.
 
+mod bare;
 mod floor;
 pub mod ingest;
 pub mod night;
@@ -12,9 +13,9 @@ pub mod transport;
 use std::time::Duration;
 
 /// The middle one.
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+fn median<T: Copy + Default + PartialOrd>(mut figures: Vec<T>) -> T {
+    figures.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap());
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 /// The time that `percent` of them did not exceed.
@@ -22,12 +23,6 @@ fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
     times.get(place).copied().unwrap_or_default()
-}
-
-/// The middle one.
-fn middle(mut figures: Vec<f64>) -> f64 {
-    figures.sort_unstable_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 /// What a process has spent since it was begun to be watched (proc(5), `/proc/pid/stat`: the 14th and 15th field).

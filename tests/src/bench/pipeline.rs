@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Cpu, floor::Floor, middle, percentile, spent_by_all};
+use super::{Cpu, floor::Floor, median, percentile, spent_by_all};
 use crate::{
     client::Client,
     fleet::Fleet,
@@ -120,14 +120,14 @@ async fn measure(stack: &'static Stack, load: Load) {
         ("executed a second", ours.executed, floors.executed),
     ];
     for (what, ours, floor) in rates {
-        let (ours, floor) = (middle(ours), middle(floor));
+        let (ours, floor) = (median(ours), median(floor));
         match load.restarts {
             true => println!("| {what} | {ours:.0} | | |"),
             false => println!("| {what} | {ours:.0} | {floor:.0} | {:.2} |", ours / floor),
         }
     }
-    println!("| CPU of the API, ms a POST | {:.2} | | |", middle(ours.accepting_cpu));
-    println!("| CPU of the worker, ms a command | {:.2} | | |", middle(ours.executing_cpu));
+    println!("| CPU of the API, ms a POST | {:.2} | | |", median(ours.accepting_cpu));
+    println!("| CPU of the worker, ms a command | {:.2} | | |", median(ours.executing_cpu));
     let mut times = timed(stack, load.timed, &sent).await;
     for percent in [50, 99] {
         let rate = 1_000 / PACE.as_millis();

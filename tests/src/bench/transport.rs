@@ -10,11 +10,6 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use lapin::{
-    BasicProperties, Channel,
-    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeleteOptions},
-    types::FieldTable,
-};
 use painel_shared::{
     commands::{CommandType, HealthCheck},
     queue::{Delivery, Queue, WorkQueue},
@@ -26,9 +21,8 @@ use painel_workers::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::{floor, middle, percentile, spent_by_all};
+use super::{bare::Bare, median, percentile, spent_by_all};
 use crate::stack::{RABBITMQ, Stack, with_stack_and};
 
 /// As long as a job is.
@@ -73,21 +67,18 @@ async fn measure(stack: &'static Stack, load: Load) {
         return println!("{}", figures(&ours, load).await);
     }
     println!("{load:?}\n");
-    let url = stack.vars.text("PAINEL_RABBITMQ_URL").unwrap();
-    let name = format!("{}.floor", stack.vars.text("PAINEL_QUEUE_PREFIX").unwrap());
-    let bare =
-        Bare { publishing: floor::channel(url, &name).await, consuming: floor::channel(url, &name).await, name };
+    let bare = Bare::begin(stack).await;
     let (mut of_ours, mut of_bare) = (Figures::default(), Figures::default());
     for _ in 0..load.rounds {
         round(&ours, load, &mut of_ours).await;
         round(&bare, load, &mut of_bare).await;
     }
-    bare.publishing.queue_delete(bare.name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    bare.end().await;
     println!("| medians of {} rounds, by turns | ours | bare client | ratio |\n|---|---|---|---|", load.rounds);
     let what =
         ["published a second, 64 unconfirmed", "the same, 1,000 unconfirmed", "drained a second", "both at once"];
     for ((what, ours), bare) in what.iter().zip(of_ours.rates).zip(of_bare.rates) {
-        let (ours, bare) = (middle(ours), middle(bare));
+        let (ours, bare) = (median(ours), median(bare));
         println!("| {what} | {ours:.0} | {bare:.0} | {:.2} |", ours / bare);
     }
     for percent in [50, 99] {
@@ -101,23 +92,17 @@ async fn measure(stack: &'static Stack, load: Load) {
 
 /// What the comparison with others needs of a round.
 async fn figures(ours: &Ours, load: Load) -> Value {
-    let filler = "x".repeat(BODY_BYTES);
-    let publish = async |count: usize, at_once: usize| {
-        let began = Instant::now();
-        stream::iter(0..count).for_each_concurrent(at_once, |_| ours.publish(filler.clone())).await;
-        count as f64 / began.elapsed().as_secs_f64()
-    };
-    let one = publish(load.messages / 10, 1).await;
-    let many = publish(load.messages - load.messages / 10, 64).await;
-    let (began, spent) = (Instant::now(), spent_by_all());
-    ours.drain(load.messages, load.concurrency, |_| {}).await;
-    let (took, spent) = (began.elapsed(), spent_by_all() - spent);
+    let one = publish(ours, load.messages / 10, 1).await;
+    let many = publish(ours, load.messages - load.messages / 10, 64).await;
+    let spent = spent_by_all();
+    let drained = drain(ours, load).await;
+    let spent = spent_by_all() - spent;
     let mut times = timed(ours, load.concurrency).await;
     let mut ms = |percent| percentile(&mut times, percent).as_secs_f64() * 1_000.0;
     json!({
         "one": one,
         "many": many,
-        "drain": load.messages as f64 / took.as_secs_f64(),
+        "drain": drained,
         "drain_a_core_second": load.messages as f64 / spent.as_secs_f64(),
         "p50_ms": ms(50),
         "p99_ms": ms(99),
@@ -133,25 +118,30 @@ trait Way {
 }
 
 async fn round(way: &impl Way, load: Load, figures: &mut Figures) {
-    let filler = "x".repeat(BODY_BYTES);
-    let publish = async |at_once: usize| {
-        stream::iter(0..load.messages).for_each_concurrent(at_once, |_| way.publish(filler.clone())).await;
-    };
-    let drain = || way.drain(load.messages, load.concurrency, |_| {});
-    let rate = |began: Instant| load.messages as f64 / began.elapsed().as_secs_f64();
     let [few, many, drained, both] = &mut figures.rates;
     for (at_once, rates) in [(64, few), (1_000, many)] {
-        let began = Instant::now();
-        publish(at_once).await;
-        rates.push(rate(began));
-        let began = Instant::now();
-        drain().await;
-        drained.push(rate(began));
+        rates.push(publish(way, load.messages, at_once).await);
+        drained.push(drain(way, load).await);
     }
     let began = Instant::now();
-    tokio::join!(publish(64), drain());
-    both.push(rate(began));
+    tokio::join!(publish(way, load.messages, 64), drain(way, load));
+    both.push(load.messages as f64 / began.elapsed().as_secs_f64());
     figures.times.extend(timed(way, load.concurrency).await);
+}
+
+/// Sends so many, of which so many are unconfirmed at once: how many a second.
+async fn publish(way: &impl Way, count: usize, at_once: usize) -> f64 {
+    let filler = "x".repeat(BODY_BYTES);
+    let began = Instant::now();
+    stream::iter(0..count).for_each_concurrent(at_once, |_| way.publish(filler.clone())).await;
+    count as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Has a round's messages handled: how many a second.
+async fn drain(way: &impl Way, load: Load) -> f64 {
+    let began = Instant::now();
+    way.drain(load.messages, load.concurrency, |_| {}).await;
+    load.messages as f64 / began.elapsed().as_secs_f64()
 }
 
 /// Messages that say when they were sent.
@@ -220,41 +210,12 @@ impl Execute for Nothing {
     }
 }
 
-/// The client by itself.
-struct Bare {
-    publishing: Channel,
-    consuming: Channel,
-    name: String,
-}
-
 impl Way for Bare {
     async fn publish(&self, body: String) {
-        let durable = BasicProperties::default().with_delivery_mode(2);
-        let options = BasicPublishOptions::default();
-        let sent =
-            self.publishing.basic_publish("".into(), self.name.as_str().into(), options, body.as_bytes(), durable);
-        sent.await.unwrap().await.unwrap();
+        Bare::publish(self, &body).await;
     }
 
     async fn drain(&self, count: usize, at_once: usize, handled: impl Fn(&str) + Send + Sync + 'static) {
-        let tag = Uuid::new_v4().to_string();
-        let options = BasicConsumeOptions::default();
-        let consumer = self.consuming.basic_consume(
-            self.name.as_str().into(),
-            tag.as_str().into(),
-            options,
-            FieldTable::default(),
-        );
-        consumer
-            .await
-            .unwrap()
-            .take(count)
-            .for_each_concurrent(at_once, async |delivery| {
-                let delivery = delivery.unwrap();
-                handled(std::str::from_utf8(&delivery.data).unwrap());
-                delivery.ack(BasicAckOptions::default()).await.unwrap();
-            })
-            .await;
-        self.consuming.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await.unwrap();
+        Bare::drain(self, count, at_once, async |body| handled(body)).await;
     }
 }
