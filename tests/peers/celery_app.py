@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 
-from common import QUEUE, RABBITMQ, note, enqueue_by_threads, enqueue_one_by_one, main, now
+from common import QUEUE, RABBITMQ, main, note, now
 
 RESULTS = os.environ.get("PEER_RESULTS")
 app = Celery("peer", broker=RABBITMQ, backend=f"db+{RESULTS}" if RESULTS else None)
@@ -29,4 +29,4 @@ def send(paced):
 
 
 if __name__ == "__main__":
-    main({"one": lambda n: enqueue_one_by_one(send, n), "many": lambda n: enqueue_by_threads(send, n)}, send)
+    main(send)

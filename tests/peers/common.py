@@ -49,7 +49,7 @@ def enqueue_by_threads(send, count):
     report(count // THREADS * THREADS, time.monotonic() - began)
 
 
-def paced(send, count):
+def enqueue_paced(send, count):
     began = time.monotonic()
     for n in range(count):
         time.sleep(max(0.0, began + n * PACE - time.monotonic()))
@@ -57,9 +57,7 @@ def paced(send, count):
     report(count, time.monotonic() - began)
 
 
-def main(modes, send):
-    mode, count = sys.argv[1], int(sys.argv[2])
-    if mode == "paced":
-        paced(send, count)
-    else:
-        modes[mode](count)
+def main(send):
+    """Sends jobs as the command line says; `send` is told whether the job says when it was sent."""
+    modes = {"one": enqueue_one_by_one, "many": enqueue_by_threads, "paced": enqueue_paced}
+    modes[sys.argv[1]](send, int(sys.argv[2]))

@@ -6,7 +6,7 @@ import time
 
 from dbos import DBOS, DBOSClient
 
-from common import PACE, QUEUE, enqueue_by_threads, note, now, report
+from common import QUEUE, main, note, now
 
 URL = os.environ["PEER_POSTGRES"]
 
@@ -28,22 +28,10 @@ def serve():
         time.sleep(1)
 
 
-def enqueue(mode, count):
+def enqueue():
     client = DBOSClient(system_database_url=URL)
     how = {"workflow_name": "nothing", "queue_name": QUEUE}
-    if mode == "one":
-        began = time.monotonic()
-        for _ in range(count):
-            client.enqueue(how, 0.0)
-        report(count, time.monotonic() - began)
-    elif mode == "many":
-        enqueue_by_threads(lambda _: client.enqueue(how, 0.0), count)
-    else:
-        began = time.monotonic()
-        for n in range(count):
-            time.sleep(max(0.0, began + n * PACE - time.monotonic()))
-            client.enqueue(how, now())
-        report(count, time.monotonic() - began)
+    main(lambda paced: client.enqueue(how, now() if paced else 0.0))
 
 
 if __name__ == "__main__":
@@ -53,4 +41,4 @@ if __name__ == "__main__":
         launch()
         DBOS.destroy()
     else:
-        enqueue(sys.argv[1], int(sys.argv[2]))
+        enqueue()

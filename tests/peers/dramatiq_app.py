@@ -3,7 +3,7 @@
 import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-from common import QUEUE, RABBITMQ, note, enqueue_by_threads, enqueue_one_by_one, main, now
+from common import QUEUE, RABBITMQ, main, note, now
 
 dramatiq.set_broker(RabbitmqBroker(url=RABBITMQ, confirm_delivery=True))
 
@@ -18,4 +18,4 @@ def send(paced):
 
 
 if __name__ == "__main__":
-    main({"one": lambda n: enqueue_one_by_one(send, n), "many": lambda n: enqueue_by_threads(send, n)}, send)
+    main(send)

@@ -34,7 +34,6 @@ class Peer:
     def __init__(self, name, arguments, enqueue, serve, left, **env):
         self.name, self.enqueue, self.serve, self.left = name, enqueue, serve, left
         self.times = os.path.join(arguments.folder, f"{name}.times")
-        # As a table names it: a queue of its own.
         self.env = {**os.environ, "PEER_TIMES": self.times, "PYTHONPATH": HERE, **env}
 
     def send(self, mode, count):
@@ -64,9 +63,9 @@ class Peer:
         sent = self.left()
         processes = self.start()
         try:
-            left = until("it begins", lambda: self.left(), lambda left: left < sent)
+            left = until("it begins", self.left, lambda left: left < sent)
             began, cpu = time.monotonic(), busy()
-            until("all are executed", lambda: self.left(), lambda left: left == 0)
+            until("all are executed", self.left, lambda left: left == 0)
             seconds, cpu = time.monotonic() - began, busy() - cpu
             open(self.times, "w").close()
             self.send("paced", 1)
@@ -90,12 +89,12 @@ class Peer:
 class Ours:
     """Ours, by the bench that measures it; its figures are those of one round."""
 
-    def __init__(self, name, arguments, *command):
-        self.name = name
-        self.command = [arguments.bench, *command, "--figures", "--rounds", "1"]
+    def __init__(self, arguments, bench, jobs):
+        self.name = "ours"
+        self.command = [arguments.bench, bench, "--figures", "--rounds", "1", jobs]
 
     def round(self, count):
-        done = subprocess.run(self.command + [self.count, str(count)], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(self.command + [str(count)], stdout=subprocess.PIPE, check=True)
         return json.loads(done.stdout.decode().strip().splitlines()[-1])
 
 
@@ -191,8 +190,7 @@ def peers(arguments):
         lazily(lambda: postgres_count(arguments.dbos, open_workflows)), PEER_QUEUE="peer_dbos",
         PEER_POSTGRES=arguments.dbos.replace("postgres://", "postgresql://"),
     )
-    ours_transport, ours_whole = Ours("ours", arguments, "transport"), Ours("ours", arguments, "pipeline")
-    ours_transport.count, ours_whole.count = "--messages", "--commands"
+    ours_transport, ours_whole = Ours(arguments, "transport", "--messages"), Ours(arguments, "pipeline", "--commands")
     stored = {"PEER_RESULTS": database.replace("postgres://", "postgresql+psycopg2://")}
     return (
         [dramatiq, celery("Celery", "peer_celery"), taskiq, bullmq, graphile("graphile-worker"), ours_transport],
