@@ -2,15 +2,15 @@
 
 use chrono::NaiveDate;
 use futures::{StreamExt, stream};
-use sqlx::{FromRow, PgPool};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::{
     command::{Command, NewCommand},
     command_store::{Created, IdempotencyKey, StoreError},
     commands::{Fault, FieldError},
+    db::Database,
     events::{self, Event, Origin},
-    ids::TenantId,
     job::Job,
     rollup::{self, Aggregation, RollupRun},
     statement,
@@ -81,8 +81,7 @@ pub async fn dispatch(
         }
         command = command.under(marker.target());
     }
-    let requested = Event::requested(&command, origin);
-    record(stores, &requested).await?;
+    events::record(&stores.db, &[Event::requested(&command, origin)]).await?;
     match stores.commands.create(&command, key).await? {
         Created::New => {}
         Created::Twin(command) => return Ok(Dispatched { command: *command, replayed: true, tenant_name }),
@@ -99,11 +98,10 @@ pub async fn dispatch_aggregation(
     origin: Origin,
 ) -> Result<Vec<RollupRun>, DispatchError> {
     let days: Vec<NaiveDate> = asked.from.iter_days().take_while(|day| *day <= asked.to).collect();
-    if let Some(wrong) = stores.db.step(async || find_wrong(&stores.db.service(), asked, &days).await).await? {
+    if let Some(wrong) = stores.db.step(|| find_wrong(&stores.db, asked, &days)).await? {
         return Err(DispatchError::Invalid(wrong));
     }
-    let requested = Event::aggregation_requested(asked, origin);
-    record(stores, &requested).await?;
+    events::record(&stores.db, &[Event::aggregation_requested(asked, origin)]).await?;
     let request = || rollup::request(&stores.db, &days, asked.tenant_id, &asked.requested_by, asked.traceparent);
     let runs = stores.db.step(request).await?;
     stream::iter(&runs)
@@ -115,24 +113,18 @@ pub async fn dispatch_aggregation(
     Ok(runs)
 }
 
-/// Writes an event in a step of its own.
-async fn record(stores: &Stores, event: &Event) -> Result<(), sqlx::Error> {
-    stores.db.step(async || events::record(&stores.db.service(), event).await).await
-}
-
 /// What is wrong with an aggregation: a tenant that is none, or a day without raw requests to count.
 async fn find_wrong(
-    db: &PgPool,
+    db: &Database,
     asked: &Aggregation,
     days: &[NaiveDate],
 ) -> Result<Option<FieldError>, sqlx::Error> {
-    let mut connection = db.acquire().await?;
     if let Some(tenant) = asked.tenant_id
-        && !tenant_exists(&mut connection, tenant).await?
+        && db.ask_as_operator(&TENANT.bind([tenant.into()])).await?.is_empty()
     {
-        return Ok(Some(FieldError::new("tenant_id", Fault::NotFound { what: "tenant" })));
+        return Ok(Some(no_tenant()));
     }
-    let held = rollup::days_held(&mut connection).await?;
+    let held = rollup::days_held(&mut *db.service().acquire().await?).await?;
     let missing = days.iter().find(|day| !held.contains(day));
     Ok(missing.map(|day| {
         let field = if *day == asked.to && *day != asked.from { "to" } else { "from" };
@@ -194,7 +186,7 @@ async fn find_named(stores: &Stores, new: &NewCommand) -> Result<Option<String>,
     let asked = (TENANT.bind([tenant.into()]), known);
     let (named, known) = stores.db.step(|| stores.db.ask_as_operator(&asked)).await?;
     let Some(Named { name }) = named.into_iter().next() else {
-        return Err(DispatchError::NotFound(FieldError::new("tenant_id", Fault::NotFound { what: "tenant" })));
+        return Err(DispatchError::NotFound(no_tenant()));
     };
     match missing.filter(|_| known.is_some_and(|rows| rows.is_empty())) {
         Some(missing) => Err(DispatchError::NotFound(missing)),
@@ -202,8 +194,6 @@ async fn find_named(stores: &Stores, new: &NewCommand) -> Result<Option<String>,
     }
 }
 
-async fn tenant_exists(db: &mut sqlx::PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants WHERE id = $1) AS "found!""#, tenant.uuid())
-        .fetch_one(db)
-        .await
+fn no_tenant() -> FieldError {
+    FieldError::new("tenant_id", Fault::NotFound { what: "tenant" })
 }

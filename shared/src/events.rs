@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sqlx::{PgExecutor, types::Json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     command::{Command, Status},
+    db::Database,
     ids::{CommandId, TenantId},
     rollup::{self, Aggregation},
 };
@@ -116,13 +117,11 @@ impl Event {
     }
 }
 
-/// Writes an event. Writing it twice leaves one.
-pub async fn record(db: impl PgExecutor<'_>, event: &Event) -> Result<(), sqlx::Error> {
-    record_all(db, std::slice::from_ref(event)).await
-}
-
-/// Writes events in one statement. Of those that are written already, nothing changes.
-pub async fn record_all(db: impl PgExecutor<'_>, events: &[Event]) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT record_events($1)", Json(events) as _).execute(db).await?;
-    Ok(())
+/// Writes events, in one statement and in a step of its own. Of those that are written already, nothing changes.
+pub async fn record(db: &Database, events: &[Event]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let write = async || sqlx::query!("SELECT record_events($1)", Json(events) as _).execute(&db.service()).await;
+    db.step(write).await.map(|_| ())
 }

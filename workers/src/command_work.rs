@@ -184,9 +184,7 @@ impl CommandWork {
 
 /// Writes the event of a command that has ended, and then that it is written.
 pub(crate) async fn write_owed_event(stores: &Stores, ended: &Command) -> Result<(), WorkError> {
-    if let Some(event) = event_of_end(ended) {
-        stores.db.step(async || events::record(&stores.db.service(), &event).await).await?;
-    }
+    events::record(&stores.db, event_of_end(ended).as_slice()).await?;
     stores.commands.event_written(ended).await?;
     Ok(())
 }

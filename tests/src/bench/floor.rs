@@ -96,7 +96,7 @@ impl Floor {
             traceparent: TraceContext::root(),
         };
         let command = Command::accept(new, now());
-        events::record(&self.pool, &Event::requested(&command, Origin::default())).await.unwrap();
+        events::record(&self.stack.stores.db, &[Event::requested(&command, Origin::default())]).await.unwrap();
         let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(&command).unwrap();
         item.insert("due_shard".to_owned(), text("new#0"));
         item.insert("due_at".to_owned(), text(&to_text(now())));

@@ -121,44 +121,38 @@ impl Run<'_> {
         self.ledger.note(&gone, "moved").await
     }
 
-    /// Takes what these dead letters are about: what became of each, and what went wrong.
-    async fn take_jobs(&self, jobs: &[Option<Job>]) -> (Vec<Taken>, Result<(), HandlerError>) {
-        let mut verdicts: Vec<Taken> =
-            jobs.iter().map(|job| if job.is_some() { Taken::Left } else { Taken::Unreadable }).collect();
-        let taken = self.take_asked(jobs, &mut verdicts).await;
-        (verdicts, taken)
-    }
-
-    async fn take_asked(&self, jobs: &[Option<Job>], verdicts: &mut [Taken]) -> Result<(), HandlerError> {
+    /// Takes what these dead letters are about, and notes what became of each: also where something goes wrong.
+    async fn take_jobs(&self, jobs: &[Option<Job>], verdicts: &mut [Taken]) -> Result<(), HandlerError> {
         let ids = &self.parameters.message_ids;
-        let asked_for = |job: &&Job| ids.as_ref().is_none_or(|ids| ids.contains(&job.job_id));
-        let asked = || jobs.iter().zip(0..).filter_map(|(job, n)| Some((job.as_ref().filter(asked_for)?, n)));
+        let asked_for = |job: &Job| ids.as_ref().is_none_or(|ids| ids.contains(&job.job_id));
         let mut of_commands = Vec::new();
-        for (job, n) in asked() {
+        for (job, verdict) in jobs.iter().zip(verdicts) {
+            let Some(job) = job else {
+                *verdict = Taken::Unreadable;
+                continue;
+            };
             match job.work {
-                Work::Command(key) if key.command_id != self.id() => of_commands.push((key, n)),
+                _ if !asked_for(job) => {}
+                Work::Command(key) if key.command_id != self.id() => of_commands.push((key, verdict)),
                 Work::Command(_) => {}
-                Work::Rollup { run_id, .. } => note(verdicts, n, self.take_run(run_id).await?),
+                Work::Rollup { run_id, .. } => *verdict = self.take_run(run_id).await?,
             }
         }
         let keys: Vec<CommandKey> = of_commands.iter().map(|(key, _)| *key).collect();
-        let (of_each, taken) = self.take_keys(&keys).await;
-        for (key, n) in of_commands {
-            note(verdicts, n, of_each.get(&key).copied().unwrap_or(Taken::Left));
+        let mut of_each = HashMap::new();
+        let taken = self.take_keys(&keys, &mut of_each).await;
+        for (key, verdict) in of_commands {
+            *verdict = of_each.get(&key).copied().unwrap_or(Taken::Left);
         }
         taken
     }
 
-    /// Takes the commands under these keys.
-    async fn take_keys(&self, keys: &[CommandKey]) -> (HashMap<CommandKey, Taken>, Result<(), HandlerError>) {
-        let Targets { commands, unreadable } = match self.find_targets(keys).await {
-            Ok(targets) => targets,
-            Err(error) => return (HashMap::new(), Err(error)),
-        };
+    /// Takes the commands under these keys, and notes what became of each.
+    async fn take_keys(&self, keys: &[CommandKey], of_each: &mut OfEach) -> Result<(), HandlerError> {
+        let Targets { commands, unreadable } = self.find_targets(keys).await?;
         let readable: Vec<CommandKey> = keys.iter().filter(|key| !unreadable.contains(key)).copied().collect();
-        let (mut of_each, taken) = self.take(&readable, &commands).await;
         of_each.extend(unreadable.into_iter().map(|key| (key, Taken::Unreadable)));
-        (of_each, taken)
+        self.take(&readable, &commands, of_each).await
     }
 
     /// The commands under these keys, by key.
@@ -197,8 +191,8 @@ impl Run<'_> {
                 let mut targets = self.find_targets(keys).await?.commands;
                 targets.retain(|key, target| key.command_id != self.id() && is_dead(target));
                 let keys: Vec<CommandKey> = keys.iter().filter(|key| targets.contains_key(key)).copied().collect();
-                let (of_each, taken) = self.take(&keys, &targets).await;
-                taken?;
+                let mut of_each = HashMap::new();
+                self.take(&keys, &targets, &mut of_each).await?;
                 if of_each.values().any(|taken| matches!(taken, Taken::Full)) {
                     return Ok(());
                 }
@@ -215,22 +209,13 @@ impl Run<'_> {
         is_dead(target) && target.completed_at.is_some_and(|at| at < self.began())
     }
 
-    /// Takes those that are dead, in the order of the keys; what lives, or is not there any more, is skipped.
+    /// Takes those that are dead, in the order of the keys; what lives, or is not there any more, is skipped. Notes what
+    /// became of each, also where something goes wrong.
     async fn take(
         &self,
         keys: &[CommandKey],
         targets: &HashMap<CommandKey, Command>,
-    ) -> (HashMap<CommandKey, Taken>, Result<(), HandlerError>) {
-        let mut of_each = HashMap::new();
-        let taken = self.take_into(&mut of_each, keys, targets).await;
-        (of_each, taken)
-    }
-
-    async fn take_into(
-        &self,
-        of_each: &mut HashMap<CommandKey, Taken>,
-        keys: &[CommandKey],
-        targets: &HashMap<CommandKey, Command>,
+        of_each: &mut OfEach,
     ) -> Result<(), HandlerError> {
         let (mut dead, mut skipped) = (Vec::new(), Vec::new());
         for key in keys {
@@ -284,11 +269,7 @@ impl Run<'_> {
             owed.into_iter().chain([Event::reprocessed(&next_fence, self.id())])
         };
         let events: Vec<Event> = targets.filter(|target| self.died_before(target)).flat_map(of_one).collect();
-        let db = &self.stores.db;
-        if !events.is_empty() {
-            db.step(async || events::record_all(&db.service(), &events).await).await?;
-        }
-        Ok(())
+        Ok(events::record(&self.stores.db, &events).await?)
     }
 
     async fn revive_one(&self, target: &Command) -> Result<CommandKey, HandlerError> {
@@ -304,6 +285,9 @@ impl Run<'_> {
     }
 }
 
+/// What became of the dead letters of these commands.
+type OfEach = HashMap<CommandKey, Taken>;
+
 /// What stands under some keys.
 #[derive(Default)]
 struct Targets {
@@ -314,10 +298,4 @@ struct Targets {
 
 fn is_dead(target: &Command) -> bool {
     target.status == Status::Error && target.dead_letter
-}
-
-fn note(verdicts: &mut [Taken], n: usize, taken: Taken) {
-    if let Some(verdict) = verdicts.get_mut(n) {
-        *verdict = taken;
-    }
 }

@@ -122,7 +122,8 @@ impl Run<'_> {
             }
             last_new = Instant::now();
             scan.named.extend(jobs.iter().flatten().map(|job| job.job_id));
-            let (verdicts, taken) = self.take_jobs(&jobs).await;
+            let mut verdicts = vec![Taken::Left; jobs.len()];
+            let taken = self.take_jobs(&jobs, &mut verdicts).await;
             // What is done with is so also where something else went wrong.
             let settled = join_all(scan.sort(verdicts).into_iter().map(Delivery::acknowledge)).await;
             taken?;
