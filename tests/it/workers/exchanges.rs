@@ -1,8 +1,8 @@
 //! What a command costs the stores: its own writes, and what tells whether they are lawful.
 
 use painel_shared::{
-    command::{CommandError, NewCommand, Status, Verdict},
-    command_store::{Claim, IdempotencyKey},
+    command::{NewCommand, Status},
+    command_store::IdempotencyKey,
     commands::{self, CommandType, Parameters},
     dispatch::dispatch,
     events::Origin,
@@ -20,6 +20,8 @@ use painel_workers::{
     handler::{AnyHandler, Handler},
 };
 use serde_json::{Value, json};
+
+use super::reprocess_queue::{dead, restarts};
 
 /// Calls of DynamoDB, and statements of PostgreSQL.
 type Cost = (usize, u64);
@@ -101,12 +103,12 @@ fn to_execute_a_command_is_a_claim_an_effect_and_a_finish() {
 #[test]
 fn to_reprocess_dead_letters_costs_a_write_each_and_the_rest_a_batch() {
     with_stack(|stack| async move {
-        let (counted, queue) = (Counted::before(stack).await, CommandType::of::<commands::RestartAgent>().queue());
+        let (counted, queue) = (Counted::before(stack).await, restarts());
         let handler = AnyHandler::build::<ReprocessQueue>(&stack.vars, &counted.stores).unwrap();
         let executor = Executor::new(counted.stores.clone(), handler);
         let executed = async |letters: u64| {
             for _ in 0..letters {
-                dead_letter(stack).await;
+                dead(stack, true).await;
             }
             let command = stack.send::<commands::ReprocessQueue>(None, json!({"queue_name": queue})).await;
             let before = (counted.dynamodb.traffic().0, counted.postgres.statements());
@@ -126,20 +128,6 @@ fn to_reprocess_dead_letters_costs_a_write_each_and_the_rest_a_batch() {
         assert!(ten.0 - none.0 <= 10 + batches, "{} calls for ten", ten.0 - none.0);
         assert!(ten.1 - none.1 <= 3 * batches as u64, "{} statements for ten", ten.1 - none.1);
     });
-}
-
-/// A command that has died, and its dead letter.
-async fn dead_letter(stack: &Stack) {
-    let [agent, _] = stack.example.agents;
-    let command =
-        stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
-    let store = &stack.stores.commands;
-    let Claim::Held(held, holder) = store.claim(command.key, command.command_type).await.unwrap() else {
-        panic!("it can be claimed")
-    };
-    let error = CommandError::new("busy", "for a test", true);
-    store.finish(&held, holder, Verdict::Error { error, dead_letter: true }).await.unwrap();
-    stack.next(command.command_type.queue()).await.dead_letter("busy").await.unwrap();
 }
 
 #[test]

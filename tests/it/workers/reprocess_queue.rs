@@ -18,12 +18,12 @@ use painel_workers::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-fn restarts() -> WorkQueue {
+pub(super) fn restarts() -> WorkQueue {
     WorkQueue::named("painel.restart-agent").unwrap()
 }
 
 /// A command that has died; its message, if `with_letter`, is in the dead-letter queue. Its job's id.
-async fn dead(stack: &Stack, with_letter: bool) -> (Command, String) {
+pub(super) async fn dead(stack: &Stack, with_letter: bool) -> (Command, String) {
     let [agent, _] = stack.example.agents;
     let command =
         stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
