@@ -14,9 +14,9 @@ use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 use tokio::runtime::Handle;
 
 /// How long a session is kept for nobody.
-const IDLE: Duration = Duration::from_millis(20);
+pub(super) const IDLE: Duration = Duration::from_millis(20);
 /// How long one is kept though somebody always comes: the pool has its own rules of how old a session may become.
-const LONGEST: Duration = Duration::from_secs(5);
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
 
 /// The sessions that a store has kept. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -17,12 +17,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Database, sqlstate, statement::sealed::Piece};
-
-/// How long a session is kept though nobody waits.
-const IDLE: Duration = Duration::from_millis(20);
-/// How long one is kept though somebody always waits: the pool has its own rules of how old a session may become.
-const LONGEST: Duration = Duration::from_secs(5);
+use super::{
+    Database,
+    kept::{IDLE, LONGEST},
+    sqlstate,
+    statement::sealed::Piece,
+};
 
 /// Has what follows in its transaction be asked as a role, about a tenant, and write nothing: its name, and how it is prepared.
 const SCOPE: (&str, &str) = (

@@ -4,11 +4,7 @@
 //! process is killed; that it is on the disk is seen to once a second, so that a power cut takes a second at most. To wait
 //! for the disk at each write would make every command wait for three.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, anyhow};
 use dynoxide::Database;
@@ -20,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 const CHECKPOINT: Duration = Duration::from_secs(1);
 /// How often old records of the stream are removed.
 const TRIM: Duration = Duration::from_secs(3600);
-/// DynamoDB keeps a stream's records for so long.
-const STREAM_RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// DynamoDB keeps a stream's records for a day.
+const STREAM_RETENTION_SECONDS: u32 = 24 * 3600;
 
 /// A running DynamoDB.
 pub struct DynamoDb {
@@ -111,10 +107,7 @@ impl Upkeep {
 
     /// Removes what DynamoDB would not show any more.
     fn trim(&self) -> rusqlite::Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let oldest = now.saturating_sub(STREAM_RETENTION).as_secs();
-        let oldest = i64::try_from(oldest).unwrap_or_default();
-        self.connection.execute("DELETE FROM _stream_records WHERE created_at < ?1", [oldest])?;
-        Ok(())
+        let old = "DELETE FROM _stream_records WHERE created_at < unixepoch() - ?1";
+        self.connection.execute(old, [STREAM_RETENTION_SECONDS]).map(|_| ())
     }
 }
