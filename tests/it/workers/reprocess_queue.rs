@@ -1,9 +1,10 @@
 //! REPROCESS_QUEUE: exactly what was asked for, also when it is interrupted.
 
 use painel_shared::{
-    command::{Command, CommandError, Status, Verdict},
+    command::{Command, CommandError, CommandKey, Status, Verdict},
     command_store::Claim,
     commands,
+    ids::CommandId,
     job::Job,
     queue::{Side, WorkQueue},
     rollup,
@@ -17,6 +18,7 @@ use painel_workers::{
 };
 use serde_json::{Value, json};
 use std::time::Duration;
+use uuid::Uuid;
 
 pub(super) fn restarts() -> WorkQueue {
     WorkQueue::named("painel.restart-agent").unwrap()
@@ -121,6 +123,31 @@ fn what_lives_is_skipped_and_its_dead_letter_removed_and_what_cannot_be_read_sta
         let left = receiver.receive(10, Duration::from_secs(5)).await.unwrap();
         assert_eq!(left.iter().map(|delivery| delivery.body.as_str()).collect::<Vec<_>>(), ["not a job"]);
         assert_eq!(stack.stores.queue.depth(restarts()).await.unwrap().ready, 1, "one job, not two");
+    });
+}
+
+#[test]
+fn several_letters_of_what_is_not_dead_are_skipped_as_one() {
+    with_stack(|stack| async move {
+        let letters = async |job: &Job| {
+            for _ in 0..2 {
+                stack.stores.queue.publish(job).await.unwrap();
+                stack.next(restarts()).await.dead_letter("twice").await.unwrap();
+            }
+        };
+        let [agent, _] = stack.example.agents;
+        let agent = json!({"agent_id": agent});
+        let succeeded = stack.send::<commands::RestartAgent>(Some(stack.example.tenant), agent).await;
+        stack.step(&stack.executor::<RestartAgent>()).await;
+        assert_eq!(stack.stored(&succeeded).await.status, Status::Success);
+        letters(&Job::for_command(&succeeded)).await;
+        // It has expired.
+        let key = CommandKey { command_id: CommandId::from(Uuid::now_v7()), ..succeeded.key };
+        letters(&Job::for_command(&Command { key, ..succeeded })).await;
+        let (died, _) = dead(stack, true).await;
+
+        assert_eq!(counts(&reprocess(stack, json!({})).await), (1, 2, 0));
+        assert_eq!(stack.stored(&died).await.status, Status::Pending);
     });
 }
 

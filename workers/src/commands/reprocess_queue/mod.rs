@@ -7,7 +7,7 @@ mod ledger;
 mod runs;
 mod scan;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::join_all;
 use painel_shared::{
@@ -209,18 +209,18 @@ impl Run<'_> {
         is_dead(target) && target.completed_at.is_some_and(|at| at < self.began())
     }
 
-    /// Takes those that are dead, in the order of the keys; what lives, or is not there any more, is skipped. Notes what
-    /// became of each, also where something goes wrong.
+    /// Takes those that are dead, in the order of the keys; what lives, or is not there any more, is skipped. One that is
+    /// named by several letters is taken or skipped once. Notes what became of each, also where something goes wrong.
     async fn take(
         &self,
         keys: &[CommandKey],
         targets: &HashMap<CommandKey, Command>,
         of_each: &mut OfEach,
     ) -> Result<(), HandlerError> {
-        let (mut dead, mut skipped) = (Vec::new(), Vec::new());
-        for key in keys {
+        let (mut dead, mut skipped, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for key in keys.iter().filter(|key| seen.insert(**key)) {
             match targets.get(key) {
-                Some(target) if self.died_before(target) && !dead.contains(key) => dead.push(*key),
+                Some(target) if self.died_before(target) => dead.push(*key),
                 Some(target) if is_dead(target) => {}
                 _ => skipped.push(*key),
             }
