@@ -1,4 +1,4 @@
-//! A proxy before DynamoDB that loses answers, or answers for the indexes as if they lagged, when told to; and counts.
+//! A proxy before DynamoDB or SQS that loses answers, or answers itself, when told to; and counts.
 
 use std::{
     net::SocketAddr,
@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -32,6 +33,8 @@ struct Told {
     bytes: AtomicU64,
     refused: Mutex<Option<&'static str>>,
     denied: Mutex<Option<&'static str>>,
+    /// A text: of messages that are sent together, those whose body it is fail.
+    unsendable: Mutex<Option<&'static str>>,
     calls: Mutex<Vec<String>>,
 }
 
@@ -82,6 +85,11 @@ impl Lossy {
         *self.told.denied.lock().unwrap() = operation;
     }
 
+    /// From now on batches of messages are answered without being sent: those whose body is this fail, and the others do not.
+    pub fn fail_messages(&self, body: &'static str) {
+        *self.told.unsendable.lock().unwrap() = Some(body);
+    }
+
     /// How many calls of that operation there have been.
     pub fn calls(&self, operation: &str) -> usize {
         self.told.calls.lock().unwrap().iter().filter(|call| *call == operation).count()
@@ -105,6 +113,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, told: Arc<Told>) ->
             return None;
         }
         let denied = *told.denied.lock().unwrap() == Some(operation.as_str());
+        let is_batch = operation == "SendMessageBatch";
         told.calls.lock().unwrap().push(operation);
         if denied {
             let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";
@@ -112,9 +121,13 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, told: Arc<Told>) ->
             continue;
         }
         told.bytes.fetch_add(request.body.len() as u64, Ordering::SeqCst);
+        let unsendable = *told.unsendable.lock().unwrap();
+        if let Some(unsendable) = unsendable.filter(|_| is_batch) {
+            client.write_all(&answered(&batch_without(&request.body, unsendable))).await.ok()?;
+            continue;
+        }
         if on_index && told.indexes_hidden.load(Ordering::SeqCst) {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";
-            client.write_all(format!("{head} {}\r\n\r\n{NOTHING}", NOTHING.len()).as_bytes()).await.ok()?;
+            client.write_all(&answered(NOTHING)).await.ok()?;
             continue;
         }
         server.write_all(&request.whole()).await.ok()?;
@@ -127,6 +140,22 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, told: Arc<Told>) ->
         }
         client.write_all(&answer.whole()).await.ok()?;
     }
+}
+
+/// The answer of SQS to messages that were sent together, of which some failed: its documentation, SendMessageBatch.
+fn batch_without(request: &[u8], unsendable: &str) -> String {
+    let request: Value = serde_json::from_slice(request).unwrap();
+    let (failed, sent): (Vec<&Value>, Vec<&Value>) =
+        request["Entries"].as_array().unwrap().iter().partition(|entry| entry["MessageBody"] == unsendable);
+    let failed =
+        failed.iter().map(|entry| json!({"Id": entry["Id"], "Code": "InternalError", "SenderFault": false}));
+    let sent = sent.iter().map(|entry| json!({"Id": entry["Id"], "MessageId": "none", "MD5OfMessageBody": "none"}));
+    json!({"Failed": failed.collect::<Vec<_>>(), "Successful": sent.collect::<Vec<_>>()}).to_string()
+}
+
+fn answered(body: &str) -> Vec<u8> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";
+    format!("{head} {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 struct Message {

@@ -2,7 +2,7 @@
 //!
 //! The set of transports is closed, and each does the same things.
 
-mod group;
+pub mod group;
 pub mod rabbitmq;
 mod sqs;
 

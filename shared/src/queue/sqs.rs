@@ -21,7 +21,11 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::{Delivery, Depth, MAX_MESSAGE_BYTES, QueueError, Receipt, Side, WorkQueue, group::Group, return_pause};
+use super::{
+    Delivery, Depth, MAX_MESSAGE_BYTES, QueueError, Receipt, Side, WorkQueue,
+    group::{Abandoned, Group, Rules},
+    return_pause,
+};
 use crate::{
     config::{AwsConfig, QueueConfig},
     time::{now, to_text},
@@ -33,6 +37,8 @@ const MAX_RECEIVE_COUNT: u32 = 20;
 const RECEIVED_OFTEN: u32 = 5;
 /// The largest batch that SQS takes.
 pub(super) const BATCH: usize = 10;
+/// How many batches of sends, and of deletes, may be on their way for one queue.
+const BATCHES: usize = 4;
 /// 14 days, the longest SQS keeps a message.
 const RETENTION_SECONDS: u32 = 14 * 24 * 3600;
 /// The longest delay SQS takes.
@@ -148,7 +154,7 @@ impl Sqs {
     /// Gathers what is sent to that queue. It ends with the transport.
     fn sends_to(&self, url: &str) -> Group<Outgoing> {
         let (shared, url) = (Arc::downgrade(&self.0), url.to_owned());
-        Group::new(&self.0.runtime, BATCH, move |messages: Vec<Outgoing>| {
+        Group::new(&self.0.runtime, batches(Abandoned::Dropped), move |messages: Vec<Outgoing>| {
             let (sqs, url) = (shared.upgrade().map(Self), url.clone());
             async move {
                 match sqs {
@@ -237,7 +243,7 @@ impl Sqs {
         self.send(&target, Outgoing::now(body)).await
     }
 
-    /// Sends a message with the next batch. Whoever gives up may find that it was sent all the same.
+    /// Sends a message with the next batch. Whoever gives up while that is on its way may find that it was sent all the same.
     async fn send(&self, target: &Target, message: Outgoing) -> Result<(), QueueError> {
         self.limited(target.sends.call(message)).await?
     }
@@ -272,7 +278,8 @@ impl Sqs {
     pub(super) async fn receiver(&self, queue: WorkQueue, side: Side) -> Result<SqsReceiver, QueueError> {
         let target = self.target(queue, side).await?;
         let (sqs, url) = (self.clone(), Arc::clone(&target.url));
-        let deletes = Group::new(&self.0.runtime, BATCH, move |handles: Vec<String>| {
+        // What is done with must not come again, though whoever did it has gone.
+        let deletes = Group::new(&self.0.runtime, batches(Abandoned::Sent), move |handles: Vec<String>| {
             let (sqs, url) = (sqs.clone(), Arc::clone(&url));
             async move { each(handles.len(), sqs.delete_batch(&url, handles).await) }
         });
@@ -443,6 +450,10 @@ impl SqsReceipt {
             .send();
         self.sqs.limited(request).await?.map(|_| ()).map_err(unavailable)
     }
+}
+
+fn batches(abandoned: Abandoned) -> Rules {
+    Rules { size: BATCH, at_once: BATCHES, abandoned }
 }
 
 /// What failed of a batch, by its place there.

@@ -13,6 +13,7 @@ use painel_shared::{
 };
 use painel_tests::{
     host::{Health, Host},
+    lossy::Lossy,
     stack::{RABBITMQ, Stack, with_stack_and},
     wait::eventually,
 };
@@ -287,6 +288,29 @@ async fn each_is_told(stack: &'static Stack, variable: &'static str) {
     host.become_so(Health::Well).await;
     eventually("all to be published", LONG, || async { publish().await.iter().all(Result::is_ok).then_some(()) })
         .await;
+}
+
+#[test]
+fn of_a_batch_of_which_sqs_refuses_one_that_one_is_told_and_at_once() {
+    with_stack_and(&[("PAINEL_QUEUE", "sqs")], |stack| async move {
+        let proxy = Lossy::before(&stack.aws_urls().1).await;
+        // Nobody waits for so long: each is told by the answer, and not by its own limit.
+        let through = [("PAINEL_SQS_ENDPOINT", proxy.url()), ("PAINEL_QUEUE_TIMEOUT_MS", "600000".to_owned())];
+        let behind = Stores::from_vars(&stack.vars.clone().overridden_by(through)).await.unwrap().queue;
+        behind.publish_raw(queue(), "before").await.unwrap();
+        proxy.fail_messages("7");
+        let published = join_all((0..25).map(|n| {
+            let behind = &behind;
+            async move { behind.publish_raw(queue(), &n.to_string()).await }
+        }));
+        for (n, told) in published.await.into_iter().enumerate() {
+            match n {
+                7 => assert!(matches!(told, Err(QueueError::Unavailable(_))), "{told:?}"),
+                _ => told.unwrap(),
+            }
+        }
+        assert!(proxy.calls("SendMessageBatch") < 25, "they are sent together");
+    });
 }
 
 #[test]

@@ -21,7 +21,10 @@ use tokio::{
 };
 
 use super::{
-    super::{group::Group, return_pause},
+    super::{
+        group::{Abandoned, Group, Rules},
+        return_pause,
+    },
     QueueError, RETURNS, RabbitMq, Side, WorkQueue, missing_or_unavailable, unavailable,
     window::Window,
 };
@@ -239,7 +242,9 @@ impl Settling {
     fn new(channel: Channel) -> Self {
         let window = Arc::new(Mutex::new(Window::default()));
         let (own_channel, own_window) = (channel.clone(), Arc::clone(&window));
-        let acknowledgements = Group::new(&Handle::current(), GATHERED, move |tags| {
+        // One at a time: what is acknowledged up to a tag must not come after a later tag.
+        let one_by_one = Rules { size: GATHERED, at_once: 1, abandoned: Abandoned::Sent };
+        let acknowledgements = Group::new(&Handle::current(), one_by_one, move |tags| {
             let (channel, window) = (own_channel.clone(), Arc::clone(&own_window));
             async move { acknowledge(&channel, &window, tags).await }
         });
