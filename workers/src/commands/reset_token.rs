@@ -43,7 +43,8 @@ impl Handler for ResetToken {
         let rotate = async |mut session: Session, record: Record| {
             let statement = sqlx::query_scalar!(
                 r#"WITH integration AS (
-                       SELECT name FROM tenant_integrations WHERE id = $1 AND tenant_id = $2
+                       -- It stays until it has been rotated.
+                       SELECT name FROM tenant_integrations WHERE id = $1 AND tenant_id = $2 FOR NO KEY UPDATE
                    ), recorded AS (
                        SELECT success.taken, success.standing FROM integration, record_success($3, $4,
                            $5::jsonb || jsonb_build_object('integration_name', integration.name), $6) AS success
