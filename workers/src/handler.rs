@@ -34,9 +34,12 @@ impl Attempt {
         self.stored.tenant_id.ok_or_else(missing)
     }
 
-    /// Whether nobody has held the command before, and nobody else can hold it yet.
+    /// Whether nobody has held the command before, and nobody else can hold it yet. Builds before there were fences counted
+    /// attempts alone.
     pub(crate) fn is_the_first(&self) -> bool {
-        self.holder.fence == 1 && self.stored.lease_expires_at.is_some_and(|at| now() < at)
+        self.holder.fence == 1
+            && self.stored.attempt == 1
+            && self.stored.lease_expires_at.is_some_and(|at| now() < at)
     }
 }
 
