@@ -35,6 +35,8 @@ pub struct Host {
     health: watch::Sender<Health>,
     /// How often it was replaced by another under the same address.
     age: watch::Sender<u32>,
+    /// How often it has closed all connections.
+    cuts: watch::Sender<u32>,
     open: Arc<AtomicUsize>,
     most_open: Arc<AtomicUsize>,
 }
@@ -58,10 +60,11 @@ impl Host {
             address,
             health: watch::Sender::new(Health::Well),
             age: watch::Sender::new(0),
+            cuts: watch::Sender::new(0),
             open: Arc::default(),
             most_open: Arc::default(),
         };
-        let (health, age) = (host.health.subscribe(), host.age.subscribe());
+        let (health, age, cuts) = (host.health.subscribe(), host.age.subscribe(), host.cuts.subscribe());
         let (open, most_open) = (Arc::clone(&host.open), Arc::clone(&host.most_open));
         tokio::spawn(async move {
             let mut accepting = health.clone();
@@ -71,11 +74,16 @@ impl Host {
                     return;
                 }
                 let (client, _) = listener.accept().await.unwrap();
-                let (health, mut age, open) = (health.clone(), age.clone(), Arc::clone(&open));
+                let (health, open) = (health.clone(), Arc::clone(&open));
+                let (mut age, mut cuts) = (age.clone(), cuts.clone());
                 age.mark_unchanged();
+                cuts.mark_unchanged();
                 most_open.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::spawn(async move {
-                    carry(client, server, health, age).await;
+                    tokio::select! {
+                        () = carry(client, server, health, age) => {}
+                        _ = cuts.changed() => {}
+                    }
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -111,6 +119,11 @@ impl Host {
     /// It vanishes and is replaced: nothing comes on the old connections any more, not even their end.
     pub fn be_replaced(&self) {
         self.age.send_modify(|age| *age += 1);
+    }
+
+    /// It closes the connections that there are.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// How many connections have been open at once since it last changed.

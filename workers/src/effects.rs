@@ -100,7 +100,7 @@ where
     F: Future<Output = Result<Option<Option<Value>>, sqlx::Error>>,
 {
     let record = Record::of(attempt, result)?;
-    let made = db.step(async || statement(db.session().await?, record.clone()).await).await?;
+    let made = db.statement(|session| statement(session, record.clone())).await?;
     match made {
         Some(Some(standing)) => Ok(Some(Success::on_record(into_map(standing)))),
         Some(None) => Err(fenced_off()),

@@ -10,8 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{PgConnection, Postgres, pool::PoolConnection};
+use sqlx::{
+    PgConnection, Postgres,
+    pool::PoolConnection,
+    postgres::{PgDatabaseError, PgSeverity},
+};
 use tokio::runtime::Handle;
+
+use super::shares::{Share, Shares};
 
 /// How long a session is kept for nobody.
 pub(super) const IDLE: Duration = Duration::from_millis(20);
@@ -25,8 +31,7 @@ pub(super) struct Kept(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// How many places there are.
-    most: usize,
+    shares: Shares,
     /// Where what nobody came for is let go.
     runtime: Handle,
 }
@@ -35,7 +40,6 @@ struct Shared {
 struct State {
     /// The one that was last used is last.
     idle: Vec<Idle>,
-    places: usize,
     /// How often all have been let go.
     cleared: u64,
     /// Whether somebody sees to it that idle ones are let go.
@@ -55,24 +59,17 @@ pub struct Session {
     had: Instant,
     /// How often all had been let go by then.
     cleared: u64,
-    /// Where it may be kept; there may be no place left.
-    place: Option<Place>,
-}
-
-/// A place among the kept; free again when it is dropped.
-#[derive(Debug)]
-struct Place(Kept);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.state().places -= 1;
-    }
+    kept: Kept,
+    /// Whether it has been kept since it was had.
+    was_kept: bool,
+    /// By what it may be kept, if there is leave.
+    share: Option<Share>,
 }
 
 impl Kept {
-    /// At most so many, which are let go on that runtime.
-    pub(super) fn new(most: usize, runtime: Handle) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), most, runtime }))
+    /// As many as there is leave for, which are let go on that runtime.
+    pub(super) fn new(shares: Shares, runtime: Handle) -> Self {
+        Self(Arc::new(Shared { state: Mutex::default(), shares, runtime }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,17 +78,14 @@ impl Kept {
 
     /// One that is kept, if there is one.
     pub(super) fn take(&self) -> Option<Session> {
-        self.state().idle.pop().map(|idle| idle.session)
+        self.state().idle.pop().map(|idle| Session { was_kept: true, ..idle.session })
     }
 
     /// One that has just been had from the pool.
     pub(super) fn adopt(&self, session: PoolConnection<Postgres>) -> Session {
-        let mut state = self.state();
-        let place = (state.places < self.0.most).then(|| {
-            state.places += 1;
-            Place(self.clone())
-        });
-        Session { session, had: Instant::now(), cleared: state.cleared, place }
+        let share = self.0.shares.take();
+        let cleared = self.state().cleared;
+        Session { session, had: Instant::now(), cleared, kept: self.clone(), was_kept: false, share }
     }
 
     /// Lets go of all: of those that are idle now, and of the others when their statements have ended.
@@ -137,15 +131,26 @@ impl Kept {
 }
 
 impl Session {
+    /// Whether it has been kept since the pool looked at it.
+    pub(super) fn was_kept(&self) -> bool {
+        self.was_kept
+    }
+
     /// Keeps the session where its statement has ended, be it in an error; what came of the statement.
     pub fn done<T>(self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        let has_ended = outcome.as_ref().err().is_none_or(|error| error.as_database_error().is_some());
-        let kept = self.place.as_ref().map(|place| place.0.clone());
-        if let Some(kept) = kept.filter(|_| has_ended && self.had.elapsed() < LONGEST) {
+        let has_ended = outcome.as_ref().err().is_none_or(leaves_its_session);
+        if has_ended && self.share.is_some() && self.had.elapsed() < LONGEST {
+            let kept = self.kept.clone();
             drop(kept.keep(self));
         }
         outcome
     }
+}
+
+/// Whether it is of the statement alone. With a graver one PostgreSQL ends the session.
+fn leaves_its_session(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }
 
 impl Deref for Session {

@@ -20,6 +20,8 @@ use tokio::{
 use super::{
     Database,
     kept::{IDLE, LONGEST},
+    sessions::has_ended,
+    shares::{Share, Shares},
     sqlstate,
     statement::sealed::Piece,
 };
@@ -55,13 +57,14 @@ impl Message {
 }
 
 /// The lanes of a store. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Lanes(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     arrived: Notify,
+    shares: Shares,
 }
 
 #[derive(Debug, Default)]
@@ -83,32 +86,31 @@ struct Waiting {
 /// An open lane; closed when it is dropped.
 struct Lane {
     lanes: Lanes,
-    /// How long it waits for the next question.
-    idle: Duration,
-    /// How long it keeps its session though somebody always waits.
-    longest: Duration,
+    /// By what it keeps its session; without, it gives each back.
+    share: Option<Share>,
     waits: bool,
     closed: bool,
 }
 
 impl Lanes {
+    /// As many as there is leave for, and one at least.
+    pub(super) fn new(shares: Shares) -> Self {
+        Self(Arc::new(Shared { state: Mutex::default(), arrived: Notify::new(), shares }))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks on one of at most `most` lanes.
-    pub(super) async fn ask(&self, database: &Database, most: usize, message: Message) -> Answers {
+    /// Asks on one of the lanes.
+    pub(super) async fn ask(&self, database: &Database, message: Message) -> Answers {
         let (answer, mut answered) = oneshot::channel();
         let place = {
             let mut state = self.state();
             state.asked += 1;
             let place = state.asked;
             state.waiting.push_back(Waiting { place, message, answer });
-            if state.waiting.len() > state.idle && state.open < most {
-                state.open += 1;
-                // A session that is the only one is not kept from others.
-                let (idle, longest) = if most > 1 { (IDLE, LONGEST) } else { (Duration::ZERO, Duration::ZERO) };
-                let lane = Lane { lanes: self.clone(), idle, longest, waits: false, closed: false };
+            if let Some(lane) = self.another(&mut state) {
                 // Whoever asks may be on a runtime that ends before those of others who ask.
                 database.runtime.spawn(lane.serve(database.clone()));
             }
@@ -122,6 +124,16 @@ impl Lanes {
             Err(_) => answered.await,
         };
         answer.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+
+    /// Another lane, where more questions wait than lanes do for them, and there is leave for one.
+    fn another(&self, state: &mut State) -> Option<Lane> {
+        let share = (state.waiting.len() > state.idle).then(|| self.0.shares.take())?;
+        if share.is_none() && state.open > 0 {
+            return None;
+        }
+        state.open += 1;
+        Some(Lane { lanes: self.clone(), share, waits: false, closed: false })
     }
 
     /// Has a question not be asked any more; whether its turn had not come yet.
@@ -146,6 +158,11 @@ impl Drop for Lane {
 }
 
 impl Lane {
+    /// How long it keeps its session, where it may at all.
+    fn keeping(&self, limit: Duration) -> Duration {
+        if self.share.is_some() { limit } else { Duration::ZERO }
+    }
+
     async fn serve(mut self, database: Database) {
         let mut session: Option<PoolConnection<Postgres>> = None;
         let mut until = Instant::now();
@@ -155,12 +172,12 @@ impl Lane {
             }
             if Instant::now() >= until {
                 session = None;
-                until = Instant::now() + self.longest;
+                until = Instant::now() + self.keeping(LONGEST);
             }
             let kept = session.is_some();
             let mut outcome = Box::pin(ask_on(&database, &mut session, &message)).await;
             // A session may have ended since it last answered. Nothing was done: these only read.
-            if outcome.as_ref().is_err_and(|error| database.learn(error) || kept && is_of_session(error)) {
+            if outcome.as_ref().is_err_and(|error| database.learn(error) || kept && has_ended(error)) {
                 session = None;
                 outcome = Box::pin(ask_on(&database, &mut session, &message)).await;
             }
@@ -182,7 +199,7 @@ impl Lane {
             state.idle += 1;
             self.waits = true;
         }
-        let until = Instant::now() + self.idle;
+        let until = Instant::now() + self.keeping(IDLE);
         loop {
             let timed_out = tokio::time::timeout_at(until, self.lanes.0.arrived.notified()).await.is_err();
             let mut state = self.lanes.state();
@@ -232,11 +249,6 @@ async fn carry_out(session: &mut PgConnection, message: &Message) -> Answers {
     // Before them, the role was taken.
     let first = answers.len().saturating_sub(message.pieces.len());
     Ok(answers.split_off(first))
-}
-
-/// Whether the session has failed, and not what was asked on it.
-fn is_of_session(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
 }
 
 fn is_unprepared(error: &sqlx::Error) -> bool {

@@ -8,6 +8,7 @@ mod lanes;
 mod members;
 mod roles;
 mod sessions;
+mod shares;
 mod statement;
 
 use std::{
@@ -29,6 +30,7 @@ use self::{
     kept::Kept,
     lanes::{Lanes, Message},
     sessions::Sessions,
+    shares::Shares,
 };
 use tokio::runtime::Handle;
 
@@ -86,8 +88,9 @@ impl Database {
         let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
         let (config, options) = (Arc::new(config.clone()), Arc::new(options));
         let runtime = Handle::current();
-        let kept = Kept::new(busy(&config), runtime.clone());
-        Ok(Self { config, options, sessions, lanes: Lanes::default(), kept, runtime, pools })
+        let shares = Shares::of(config.max_connections);
+        let kept = Kept::new(shares.clone(), runtime.clone());
+        Ok(Self { config, options, sessions, lanes: Lanes::new(shares), kept, runtime, pools })
     }
 
     /// The pool, as the role that connects, which sees and may do everything. To be asked for each time: it is replaced
@@ -155,7 +158,27 @@ impl Database {
         }
     }
 
-    /// The same, for what cannot be carried out twice: a part of a transaction.
+    /// Carries out a step that is one statement, on a [session](Self::session). One that was kept may have ended since then,
+    /// and whether its statement was carried out is not known: so it is one that does nothing where that has been done.
+    pub async fn statement<T, F>(&self, statement: impl Fn(Session) -> F) -> Result<T, sqlx::Error>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        let step = async || {
+            let session = self.session().await?;
+            let was_kept = session.was_kept();
+            match statement(session).await {
+                Err(error) if was_kept && sessions::has_ended(&error) => {
+                    self.kept.clear();
+                    statement(self.session().await?).await
+                }
+                outcome => outcome,
+            }
+        };
+        self.step(step).await
+    }
+
+    /// The same as a step, for what cannot be carried out twice: a part of a transaction.
     pub async fn limited<T>(&self, step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
         let watched = tokio::time::timeout(STEP_LIMIT, self.watch(step)).await;
         let outcome = watched.map_err(|_| sqlx::Error::PoolTimedOut)?;
@@ -212,8 +235,7 @@ impl Database {
             return batch.read(&mut Vec::new().into_iter());
         }
         let message = Message { role, tenant, pieces };
-        let lanes = busy(&self.config).max(1);
-        let answers = self.lanes.ask(self, lanes, message).await?;
+        let answers = self.lanes.ask(self, message).await?;
         batch.read(&mut answers.into_iter())
     }
 
@@ -254,12 +276,6 @@ pub fn is_permanent(error: &sqlx::Error) -> bool {
 /// Whether PostgreSQL will refuse to write this each time: wrong data (class 22) or a broken constraint (23).
 pub fn is_about_data(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-}
-
-/// How many connections may be kept from the others: some are left.
-fn busy(config: &DatabaseConfig) -> usize {
-    let most = u64::from(config.max_connections) * 3 / 4;
-    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 fn pools(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions) -> Pools {

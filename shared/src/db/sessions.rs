@@ -138,6 +138,11 @@ impl Drop for Watch<'_> {
     }
 }
 
+/// Whether the session has failed, and not what was asked on it.
+pub(super) fn has_ended(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
+}
+
 /// Whether the session is to blame: a server that has become a standby, a plan from before a migration, or a server that
 /// is shutting down. In each case the statement has done nothing.
 fn is_of_useless_session(error: &sqlx::Error) -> bool {
