@@ -38,7 +38,17 @@ pub enum Claim {
 impl CommandStore {
     /// **claim** under a fresh owner, if it is of that type.
     pub async fn claim(&self, key: CommandKey, expected: CommandType) -> Result<Claim, StoreError> {
-        let (owner, id, now) = (LeaseOwner::fresh(), write_id(), now());
+        self.claim_at(key, expected, now()).await
+    }
+
+    /// The same at that time.
+    pub async fn claim_at(
+        &self,
+        key: CommandKey,
+        expected: CommandType,
+        now: Timestamp,
+    ) -> Result<Claim, StoreError> {
+        let (owner, id) = (LeaseOwner::fresh(), write_id());
         let mut expression = Expression::default();
         let condition = expression.claimable(expected, now);
         let lease = Lease { owner, from: now, until: now + self.lease };
