@@ -4,12 +4,21 @@
 //! process is killed; that it is on the disk is seen to once a second, so that a power cut takes a second at most. To wait
 //! for the disk at each write would make every command wait for three.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use dynoxide::Database;
 use rusqlite::Connection;
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often what was written is brought to the disk.
@@ -18,12 +27,24 @@ const CHECKPOINT: Duration = Duration::from_secs(1);
 const TRIM: Duration = Duration::from_secs(3600);
 /// DynamoDB keeps a stream's records for a day.
 const STREAM_RETENTION_SECONDS: u32 = 24 * 3600;
+/// How many are removed in one transaction: while it lasts, nobody else writes.
+const TRIMMED_AT_ONCE: usize = 1_000;
+/// Between two such, so that whoever waits comes first.
+const TRIM_PAUSE: Duration = Duration::from_millis(20);
 
 /// A running DynamoDB.
 pub struct DynamoDb {
     address: SocketAddr,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), String>>,
+    server: JoinHandle<Result<(), String>>,
+    /// Nobody tends what is in memory.
+    tending: Option<Tending>,
+}
+
+/// Upkeep under way.
+struct Tending {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl DynamoDb {
@@ -32,24 +53,23 @@ impl DynamoDb {
     pub async fn start(file: Option<&Path>, address: SocketAddr) -> anyhow::Result<Self> {
         let failed = |error| anyhow!("the embedded DynamoDB did not start: {error}");
         let stop = CancellationToken::new();
-        let database = match file {
+        let (database, tending) = match file {
             Some(file) => {
                 let path = file.to_str().context("the data folder's path is not UTF-8")?;
                 let database = Database::new(path).map_err(failed)?;
                 // So it is called there: what it does is to not wait for the disk at each write.
                 database.disable_bulk_loading().map_err(failed)?;
-                let upkeep = Upkeep::begin(file).context("the embedded DynamoDB's file cannot be used")?;
-                tokio::spawn(upkeep.keep_up(stop.clone()));
-                database
+                let tending = Tending::begin(file.to_owned()).await;
+                (database, Some(tending.context("the embedded DynamoDB's file cannot be used")?))
             }
-            None => Database::memory().map_err(failed)?,
+            None => (Database::memory().map_err(failed)?, None),
         };
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
         let address = listener.local_addr()?;
         let stopped = stop.clone().cancelled_owned();
-        let task = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, stopped));
-        Ok(Self { address, stop, task })
+        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, stopped));
+        Ok(Self { address, stop, server, tending })
     }
 
     /// Where it listens.
@@ -57,17 +77,31 @@ impl DynamoDb {
         format!("http://{}", self.address)
     }
 
-    /// Stops it.
+    /// Stops it; what it was asked is on the disk then.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        self.task.await?.map_err(|error| anyhow!(error))
+        let served = self.server.await?;
+        if let Some(Tending { stop, task }) = self.tending {
+            stop.cancel();
+            task.await??;
+        }
+        served.map_err(|error| anyhow!(error))
+    }
+}
+
+impl Tending {
+    async fn begin(file: PathBuf) -> anyhow::Result<Self> {
+        let upkeep = spawn_blocking(move || Upkeep::begin(&file)).await??;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(upkeep.keep_up(stop.clone()));
+        Ok(Self { stop, task })
     }
 }
 
 /// What the file needs beside being written.
 struct Upkeep {
     connection: Connection,
-    trimmed: Instant,
+    trimmed: Option<Instant>,
 }
 
 impl Upkeep {
@@ -79,35 +113,47 @@ impl Upkeep {
             "CREATE INDEX IF NOT EXISTS painel_stream_sequence
              ON _stream_records (table_name, CAST(sequence_number AS INTEGER))",
         )?;
-        let upkeep = Self { connection, trimmed: Instant::now() };
-        upkeep.trim()?;
-        Ok(upkeep)
+        Ok(Self { connection, trimmed: None })
     }
 
-    async fn keep_up(mut self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(CHECKPOINT)).await.is_some() {
-            // Another thread waits for the disk.
-            let done = tokio::task::spawn_blocking(move || (self.round(), self)).await;
-            let Ok((outcome, back)) = done else { return };
+    /// Tends the file until it is to stop, and once more then. Another thread waits for the disk.
+    async fn keep_up(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let is_stopped = stop.clone();
+            let (outcome, back) = spawn_blocking(move || (self.round(&is_stopped), self)).await?;
             if let Err(error) = outcome {
                 tracing::warn!(%error, "the embedded DynamoDB's file was not tended; trying again");
             }
             self = back;
+            if stop.run_until_cancelled(tokio::time::sleep(CHECKPOINT)).await.is_none() {
+                break;
+            }
         }
+        Ok(spawn_blocking(move || self.checkpoint()).await??)
     }
 
-    fn round(&mut self) -> rusqlite::Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        if self.trimmed.elapsed() >= TRIM {
-            self.trim()?;
-            self.trimmed = Instant::now();
+    fn round(&mut self, stop: &CancellationToken) -> rusqlite::Result<()> {
+        self.checkpoint()?;
+        if self.trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
+            self.trim(stop)?;
+            self.trimmed = Some(Instant::now());
         }
         Ok(())
     }
 
+    fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
     /// Removes what DynamoDB would not show any more.
-    fn trim(&self) -> rusqlite::Result<()> {
-        let old = "DELETE FROM _stream_records WHERE created_at < unixepoch() - ?1";
-        self.connection.execute(old, [STREAM_RETENTION_SECONDS]).map(|_| ())
+    fn trim(&self, stop: &CancellationToken) -> rusqlite::Result<()> {
+        let mut old = self.connection.prepare(
+            "DELETE FROM _stream_records WHERE id IN (
+                 SELECT id FROM _stream_records WHERE created_at < unixepoch() - ?1 ORDER BY id LIMIT ?2)",
+        )?;
+        while !stop.is_cancelled() && old.execute((STREAM_RETENTION_SECONDS, TRIMMED_AT_ONCE))? == TRIMMED_AT_ONCE {
+            thread::sleep(TRIM_PAUSE);
+        }
+        Ok(())
     }
 }
