@@ -6,9 +6,10 @@ use painel_shared::{
     stores::Stores,
     time::{now, to_text},
 };
-use painel_tests::stack::with_stack;
+use painel_tests::{stack::with_stack, wait::eventually};
 use painel_workers::{command_work::Executor, commands::HealthCheck, handler::AnyHandler};
 use serde_json::json;
+use std::time::Duration;
 
 #[test]
 fn everything_is_asked_and_reported() {
@@ -62,5 +63,24 @@ fn it_finishes_when_postgresql_is_what_is_down_and_its_event_comes_later() {
         assert_eq!(reconciler.round().await.unwrap().audited, 1);
         assert_eq!(stack.events(&command, "command.succeeded").await, 1);
         assert_eq!(reconciler.round().await.unwrap().audited, 0);
+    });
+}
+
+#[test]
+fn an_answer_that_was_shared_is_soon_asked_for_anew() {
+    with_stack(|stack| async move {
+        let (dynamodb, commands) = stack.behind_a_proxy().await;
+        let behind = Stores { commands, ..stack.stores.clone() };
+        let handler = AnyHandler::build::<HealthCheck>(&stack.vars, &behind).unwrap();
+        let executor = Executor::new(stack.stores.clone(), handler);
+        let found = async || {
+            let command = stack.send::<commands::HealthCheck>(None, json!({})).await;
+            stack.step(&executor).await;
+            stack.stored(&command).await.result.unwrap()["dependencies"]["dynamodb"]["status"].clone()
+        };
+        assert_eq!(found().await, "healthy");
+        dynamodb.deny(Some("DescribeTable"));
+        let down = || async { (found().await == "down").then_some(()) };
+        eventually("the outage to be seen", Duration::from_secs(60), down).await;
     });
 }
