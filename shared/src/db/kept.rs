@@ -1,8 +1,8 @@
 //! Sessions that are kept between two statements.
 //!
 //! The pool asks a session for a sign of life each time it is given back, which costs as much as a short statement. So a
-//! session whose statement has ended is kept for whoever comes soon, and goes back to the pool when nobody does. Those that
-//! are kept are never all that there are: others ask the pool itself.
+//! session whose statement has ended is kept for whoever comes soon, and goes back to the pool when nobody does. Others ask
+//! the pool itself: for them, some of the sessions go back soon although somebody comes.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -17,12 +17,12 @@ use sqlx::{
 };
 use tokio::runtime::Handle;
 
-use super::shares::{Share, Shares};
-
 /// How long a session is kept for nobody.
 pub(super) const IDLE: Duration = Duration::from_millis(20);
 /// How long one is kept though somebody always comes: the pool has its own rules of how old a session may become.
-pub(super) const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(5);
+/// How long one is kept that others may wait for.
+const BRIEFLY: Duration = Duration::from_millis(250);
 
 /// The sessions that a store has kept. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,7 +31,8 @@ pub(super) struct Kept(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    shares: Shares,
+    /// How many may be kept for long.
+    most: usize,
     /// Where what nobody came for is let go.
     runtime: Handle,
 }
@@ -40,6 +41,7 @@ struct Shared {
 struct State {
     /// The one that was last used is last.
     idle: Vec<Idle>,
+    places: usize,
     /// How often all have been let go.
     cleared: u64,
     /// Whether somebody sees to it that idle ones are let go.
@@ -62,14 +64,24 @@ pub struct Session {
     kept: Kept,
     /// Whether it has been kept since it was had.
     was_kept: bool,
-    /// By what it may be kept, if there is leave.
-    share: Option<Share>,
+    /// What it may be kept for long by; there may be no place left.
+    place: Option<Place>,
+}
+
+/// A place among those that are kept for long; free again when it is dropped.
+#[derive(Debug)]
+struct Place(Kept);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.state().places -= 1;
+    }
 }
 
 impl Kept {
-    /// As many as there is leave for, which are let go on that runtime.
-    pub(super) fn new(shares: Shares, runtime: Handle) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), shares, runtime }))
+    /// At most so many are kept for long; they are let go on that runtime.
+    pub(super) fn new(most: usize, runtime: Handle) -> Self {
+        Self(Arc::new(Shared { state: Mutex::default(), most, runtime }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,9 +95,12 @@ impl Kept {
 
     /// One that has just been had from the pool.
     pub(super) fn adopt(&self, session: PoolConnection<Postgres>) -> Session {
-        let share = self.0.shares.take();
-        let cleared = self.state().cleared;
-        Session { session, had: Instant::now(), cleared, kept: self.clone(), was_kept: false, share }
+        let mut state = self.state();
+        let place = (state.places < self.0.most).then(|| {
+            state.places += 1;
+            Place(self.clone())
+        });
+        Session { session, had: Instant::now(), cleared: state.cleared, kept: self.clone(), was_kept: false, place }
     }
 
     /// Lets go of all: of those that are idle now, and of the others when their statements have ended.
@@ -139,7 +154,9 @@ impl Session {
     /// Keeps the session where its statement has ended, be it in an error; what came of the statement.
     pub fn done<T>(self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         let has_ended = outcome.as_ref().err().is_none_or(leaves_its_session);
-        if has_ended && self.share.is_some() && self.had.elapsed() < LONGEST {
+        let longest = if self.place.is_some() { LONGEST } else { BRIEFLY };
+        // The only one is kept from nobody.
+        if has_ended && self.kept.0.most > 0 && self.had.elapsed() < longest {
             let kept = self.kept.clone();
             drop(kept.keep(self));
         }

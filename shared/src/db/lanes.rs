@@ -1,17 +1,15 @@
-//! Sessions on which short questions are asked one after the other.
+//! Lanes: by which short questions are asked one after the other.
 //!
-//! The pool asks a session for a sign of life each time it is given back. So a session is kept as long as somebody waits
-//! for one, and given back when nobody does. Whoever gives up leaves the question to be answered to nobody: no session is
-//! left in the middle of one.
+//! Whoever gives up leaves the question to be answered to nobody: no session is left in the middle of one. A lane is open
+//! as long as somebody waits for one, and has a session while a question is asked.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Row, pool::PoolConnection, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Row, postgres::PgRow};
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -19,9 +17,7 @@ use tokio::{
 
 use super::{
     Database,
-    kept::{IDLE, LONGEST},
-    sessions::has_ended,
-    shares::{Share, Shares},
+    kept::{IDLE, Session},
     sqlstate,
     statement::sealed::Piece,
 };
@@ -64,7 +60,8 @@ pub(super) struct Lanes(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     arrived: Notify,
-    shares: Shares,
+    /// How many may be open.
+    most: usize,
 }
 
 #[derive(Debug, Default)]
@@ -86,16 +83,14 @@ struct Waiting {
 /// An open lane; closed when it is dropped.
 struct Lane {
     lanes: Lanes,
-    /// By what it keeps its session; without, it gives each back.
-    share: Option<Share>,
     waits: bool,
     closed: bool,
 }
 
 impl Lanes {
-    /// As many as there is leave for, and one at least.
-    pub(super) fn new(shares: Shares) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), arrived: Notify::new(), shares }))
+    /// At most so many, and one at least.
+    pub(super) fn new(most: usize) -> Self {
+        Self(Arc::new(Shared { state: Mutex::default(), arrived: Notify::new(), most: most.max(1) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,14 +121,13 @@ impl Lanes {
         answer.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
-    /// Another lane, where more questions wait than lanes do for them, and there is leave for one.
+    /// Another lane, where more questions wait than lanes do for them.
     fn another(&self, state: &mut State) -> Option<Lane> {
-        let share = (state.waiting.len() > state.idle).then(|| self.0.shares.take())?;
-        if share.is_none() && state.open > 0 {
+        if state.waiting.len() <= state.idle || state.open == self.0.most {
             return None;
         }
         state.open += 1;
-        Some(Lane { lanes: self.clone(), share, waits: false, closed: false })
+        Some(Lane { lanes: self.clone(), waits: false, closed: false })
     }
 
     /// Has a question not be asked any more; whether its turn had not come yet.
@@ -158,32 +152,13 @@ impl Drop for Lane {
 }
 
 impl Lane {
-    /// How long it keeps its session, where it may at all.
-    fn keeping(&self, limit: Duration) -> Duration {
-        if self.share.is_some() { limit } else { Duration::ZERO }
-    }
-
     async fn serve(mut self, database: Database) {
-        let mut session: Option<PoolConnection<Postgres>> = None;
-        let mut until = Instant::now();
         while let Some(Waiting { message, answer, .. }) = self.next().await {
             if answer.is_closed() {
                 continue;
             }
-            if Instant::now() >= until {
-                session = None;
-                until = Instant::now() + self.keeping(LONGEST);
-            }
-            let kept = session.is_some();
-            let mut outcome = Box::pin(ask_on(&database, &mut session, &message)).await;
-            // A session may have ended since it last answered. Nothing was done: these only read.
-            if outcome.as_ref().is_err_and(|error| database.learn(error) || kept && has_ended(error)) {
-                session = None;
-                outcome = Box::pin(ask_on(&database, &mut session, &message)).await;
-            }
-            if outcome.as_ref().is_err_and(|error| error.as_database_error().is_none()) {
-                session = None;
-            }
+            let message = &message;
+            let outcome = Box::pin(database.statement(|session| ask_on(session, message))).await;
             let _ = answer.send(outcome);
         }
     }
@@ -199,7 +174,7 @@ impl Lane {
             state.idle += 1;
             self.waits = true;
         }
-        let until = Instant::now() + self.keeping(IDLE);
+        let until = Instant::now() + IDLE;
         loop {
             let timed_out = tokio::time::timeout_at(until, self.lanes.0.arrived.notified()).await.is_err();
             let mut state = self.lanes.state();
@@ -219,22 +194,15 @@ impl Lane {
     }
 }
 
-/// Asks within the limit of a step, on a session that is had first where there is none.
-async fn ask_on(database: &Database, session: &mut Option<PoolConnection<Postgres>>, message: &Message) -> Answers {
-    let asking = async {
-        let session = match session {
-            Some(session) => session,
-            None => session.insert(database.service().acquire().await?),
+async fn ask_on(mut session: Session, message: &Message) -> Answers {
+    let mut outcome = carry_out(&mut session, message).await;
+    if outcome.as_ref().is_err_and(is_unprepared) {
+        outcome = match prepare(&mut session, message).await {
+            Ok(()) => carry_out(&mut session, message).await,
+            Err(error) => Err(error),
         };
-        match carry_out(session, message).await {
-            Err(error) if is_unprepared(&error) => {
-                prepare(session, message).await?;
-                carry_out(session, message).await
-            }
-            outcome => outcome,
-        }
-    };
-    database.limited(asking).await
+    }
+    session.done(outcome)
 }
 
 async fn carry_out(session: &mut PgConnection, message: &Message) -> Answers {

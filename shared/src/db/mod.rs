@@ -8,7 +8,6 @@ mod lanes;
 mod members;
 mod roles;
 mod sessions;
-mod shares;
 mod statement;
 
 use std::{
@@ -30,7 +29,6 @@ use self::{
     kept::Kept,
     lanes::{Lanes, Message},
     sessions::Sessions,
-    shares::Shares,
 };
 use tokio::runtime::Handle;
 
@@ -88,9 +86,9 @@ impl Database {
         let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
         let (config, options) = (Arc::new(config.clone()), Arc::new(options));
         let runtime = Handle::current();
-        let shares = Shares::of(config.max_connections);
-        let kept = Kept::new(shares.clone(), runtime.clone());
-        Ok(Self { config, options, sessions, lanes: Lanes::new(shares), kept, runtime, pools })
+        let most = busy(&config);
+        let (lanes, kept) = (Lanes::new(most), Kept::new(most, runtime.clone()));
+        Ok(Self { config, options, sessions, lanes, kept, runtime, pools })
     }
 
     /// The pool, as the role that connects, which sees and may do everything. To be asked for each time: it is replaced
@@ -276,6 +274,12 @@ pub fn is_permanent(error: &sqlx::Error) -> bool {
 /// Whether PostgreSQL will refuse to write this each time: wrong data (class 22) or a broken constraint (23).
 pub fn is_about_data(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// How many connections may be kept for long from whoever asks the pool itself: some are always left.
+fn busy(config: &DatabaseConfig) -> usize {
+    let most = config.max_connections - config.max_connections.div_ceil(8);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 fn pools(config: &DatabaseConfig, options: &PgConnectOptions, sessions: &Sessions) -> Pools {
