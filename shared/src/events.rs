@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     command::{Command, Status},
-    db::Database,
+    db::{Database, Session},
     ids::{CommandId, TenantId},
     rollup::{self, Aggregation},
 };
@@ -122,6 +122,9 @@ pub async fn record(db: &Database, events: &[Event]) -> Result<(), sqlx::Error> 
     if events.is_empty() {
         return Ok(());
     }
-    let write = async || sqlx::query!("SELECT record_events($1)", Json(events) as _).execute(&db.service()).await;
-    db.step(write).await.map(|_| ())
+    let write = async |mut session: Session| {
+        let written = sqlx::query!("SELECT record_events($1)", Json(events) as _).execute(&mut *session).await;
+        session.done(written)
+    };
+    db.statement(write).await.map(|_| ())
 }
