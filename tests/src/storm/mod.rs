@@ -30,7 +30,7 @@ use crate::{
     client::Client,
     fleet::{Fleet, Programs},
     postgres::Postgres,
-    stack::{POSTGRES_VARIABLE, Stack, with_stack_and},
+    stack::{DYNAMODB_FILE, POSTGRES_VARIABLE, Stack, with_stack_and},
     wait::eventually,
 };
 
@@ -121,6 +121,7 @@ pub fn run(weather: Weather) -> Count {
     let visibility = weather.visibility.as_secs().to_string();
     let mut set = vec![
         (POSTGRES_VARIABLE, database.as_str()),
+        (DYNAMODB_FILE, "yes"),
         ("PAINEL_LEASE_SECONDS", lease.as_str()),
         ("PAINEL_QUEUE_VISIBILITY_SECONDS", visibility.as_str()),
         ("PAINEL_QUEUE_TIMEOUT_MS", "500"),
