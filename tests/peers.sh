@@ -18,7 +18,7 @@ if [ ! -e "$peers/installed" ]; then
     "$peers/venv/bin/pip" install --quiet dramatiq[rabbitmq]==2.2.1 celery==5.7.0 sqlalchemy==2.1.9 taskiq==0.13.0 \
         taskiq-aio-pika==0.6.1 dbos==3.4.0 psycopg2-binary==2.9.13 redis==8.1.0
     npm install --silent --no-fund --no-audit --prefix "$peers" bullmq@6.7.0 ioredis@6.0.0 graphile-worker@0.17.3 \
-        pg@8.23.1
+        pg@8.23.1 @restatedev/restate-server@1.7.12 @restatedev/restate-sdk@1.12.0
     touch "$peers/installed"
 fi
 # Modules are looked for beside the file that asks for them.

@@ -4,10 +4,13 @@ import argparse
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 
 import pika
 import psycopg2
@@ -86,6 +89,59 @@ class Peer:
         }
 
 
+class Restate(Peer):
+    """Restate, whose server runs in its own rounds alone. What is to wait for its executor is sent for a later time."""
+
+    def __init__(self, name, arguments, enqueue, serve):
+        self.ports = [free_port() for _ in range(4)]
+        ingress, self.admin, fabric, self.service = self.ports
+        self.done = os.path.join(arguments.folder, f"{name}.done")
+        super().__init__(
+            name, arguments, enqueue, serve, lambda: max(0, self.count - os.path.getsize(self.done)),
+            PEER_PORT=str(self.service), PEER_INGRESS=f"http://127.0.0.1:{ingress}", PEER_DONE=self.done,
+        )
+        self.server_env = {
+            **os.environ, "RESTATE_DISABLE_TELEMETRY": "true", "RESTATE_LOG_FILTER": "warn",
+            "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{ingress}",
+            "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{self.admin}",
+            "RESTATE_BIND_ADDRESS": f"127.0.0.1:{fabric}",
+        }
+
+    def round(self, count):
+        open(self.done, "w").close()
+        self.count, self.due = count, time.time() + 20 + count / 200
+        base = tempfile.mkdtemp(dir=os.path.dirname(self.times))
+        log = open(os.path.join(base, "log"), "wb")
+        binary = os.path.join(HERE, "node_modules/.bin/restate-server")
+        server = subprocess.Popen([binary, "--base-dir", base, "--node-name", "peer"], env=self.server_env,
+                                  stdout=log, stderr=log, start_new_session=True)
+        try:
+            executors = self.start()
+            try:
+                until("the service is known", self.is_registered, bool)
+            finally:
+                self.stop(executors)
+            return super().round(count)
+        finally:
+            self.stop([server])
+
+    def is_registered(self):
+        service = json.dumps({"uri": f"http://127.0.0.1:{self.service}"}).encode()
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.admin}/deployments", service,
+                                       {"content-type": "application/json"})
+        try:
+            return urllib.request.urlopen(asked, timeout=10).status in (200, 201)
+        except OSError:
+            return False
+
+    def send(self, mode, count):
+        self.env["PEER_DUE"] = str(0 if mode == "paced" else self.due)
+        sent = super().send(mode, count)
+        if mode != "paced" and time.time() > self.due:
+            sys.exit("sending took longer than was foreseen")
+        return sent
+
+
 class Ours:
     """Ours, by the bench that measures it; its figures are those of one round."""
 
@@ -96,6 +152,12 @@ class Ours:
     def round(self, count):
         done = subprocess.run(self.command + [str(count)], stdout=subprocess.PIPE, check=True)
         return json.loads(done.stdout.decode().strip().splitlines()[-1])
+
+
+def free_port():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
 
 
 def until(what, value, holds):
@@ -190,11 +252,12 @@ def peers(arguments):
         lazily(lambda: postgres_count(arguments.dbos, open_workflows)), PEER_QUEUE="peer_dbos",
         PEER_POSTGRES=arguments.dbos.replace("postgres://", "postgresql://"),
     )
+    restate = Restate("Restate", arguments, node + app("restate_app.mjs"), [node + app("restate_app.mjs") + ["serve", "0"]])
     ours_transport, ours_whole = Ours(arguments, "transport", "--messages"), Ours(arguments, "pipeline", "--commands")
     stored = {"PEER_RESULTS": database.replace("postgres://", "postgresql+psycopg2://")}
     return (
         [dramatiq, celery("Celery", "peer_celery"), taskiq, bullmq, graphile("graphile-worker"), ours_transport],
-        [celery("Celery, results in PostgreSQL", "peer_celery_results", **stored), dbos,
+        [celery("Celery, results in PostgreSQL", "peer_celery_results", **stored), dbos, restate,
          graphile("graphile-worker, a row a result", PEER_RESULTS="yes"), ours_whole],
     )
 
@@ -205,12 +268,12 @@ FIGURES = [
     ("drain", "executed a second", "{:.0f}"),
     ("drain_a_core_second", "executed a core-second", "{:.0f}"),
     ("drain_a_core_second_without_double", "the same without the DynamoDB double", "{:.0f}"),
-    ("p50_ms", "sender to handler, ms, p50", "{:.1f}"),
+    ("p50_ms", "{}, ms, p50", "{:.1f}"),
     ("p99_ms", "p99", "{:.1f}"),
 ]
 
 
-def table(title, peers, count, rounds):
+def table(title, peers, count, rounds, timed):
     figures = {peer.name: [] for peer in peers}
     for _ in range(rounds):
         for peer in peers:
@@ -218,7 +281,7 @@ def table(title, peers, count, rounds):
             print(f"{peer.name}: {figures[peer.name][-1]}", file=sys.stderr)
     shown = [figure for figure in FIGURES if any(figure[0] in rounds[0] for rounds in figures.values())]
     print(f"\n{title}; {count} jobs, medians of {rounds} rounds, by turns\n")
-    print("| | " + " | ".join(heading for _, heading, _ in shown) + " |")
+    print("| | " + " | ".join(heading.format(timed) for _, heading, _ in shown) + " |")
     print("|---" * (len(shown) + 1) + "|")
     for name, rounds_of in figures.items():
         cells = []
@@ -241,8 +304,9 @@ def read_arguments():
 def run():
     arguments = read_arguments()
     transport, stored = peers(arguments)
-    table("A job that does nothing", transport, arguments.jobs, arguments.rounds)
-    table("The same, its outcome stored", stored, arguments.stored_jobs, arguments.rounds)
+    table("A job that does nothing", transport, arguments.jobs, arguments.rounds, "sender to handler")
+    table("The same, its outcome stored", stored, arguments.stored_jobs, arguments.rounds,
+          "sender to handler, ours to the outcome")
 
 
 if __name__ == "__main__":
