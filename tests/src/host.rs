@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use painel_shared::config::Vars;
@@ -16,6 +17,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, watch},
+    time::Instant,
 };
 
 /// How a host is.
@@ -28,6 +30,9 @@ pub enum Health {
     /// It answers no packet of a new connection, and says nothing on the others.
     Dropping,
 }
+
+/// What was read from a side, and when it is to be passed on.
+type Passing = (Instant, Vec<u8>);
 
 /// The host. Its tasks end with the runtime.
 pub struct Host {
@@ -51,6 +56,11 @@ pub(crate) fn address_in(url: &str) -> &str {
 impl Host {
     /// One before the server at that address.
     pub async fn before(server: SocketAddr) -> Self {
+        Self::far_before(server, Duration::ZERO).await
+    }
+
+    /// One so far from the server at that address that each answer takes that much longer.
+    pub async fn far_before(server: SocketAddr, distance: Duration) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         // Room for one that waits to be accepted: to the third, nothing is answered.
@@ -81,7 +91,7 @@ impl Host {
                 most_open.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = carry(client, server, health, age) => {}
+                        () = carry(client, server, distance, health, age) => {}
                         _ = cuts.changed() => {}
                     }
                     open.fetch_sub(1, Ordering::SeqCst);
@@ -136,6 +146,7 @@ impl Host {
 async fn carry(
     client: TcpStream,
     server: SocketAddr,
+    distance: Duration,
     health: watch::Receiver<Health>,
     mut age: watch::Receiver<u32>,
 ) {
@@ -150,7 +161,7 @@ async fn carry(
         let (from_server, to_server) = server.into_split();
         let (down, going_down) = mpsc::unbounded_channel();
         tokio::select! {
-            () = read(from_server, down) => {}
+            () = read(from_server, down, distance) => {}
             () = write(to_server, going_up, health.clone()) => {}
             () = write(to_client, going_down, health.clone()) => {}
         }
@@ -164,27 +175,28 @@ async fn carry(
         }
     };
     tokio::select! {
-        () = read(from_client, up) => {}
+        () = read(from_client, up, Duration::ZERO) => {}
         () = old => {}
     }
 }
 
-/// Reads until the end.
-async fn read(mut from: OwnedReadHalf, to: mpsc::UnboundedSender<Vec<u8>>) {
+/// Reads until the end. What was read is to be passed on after `distance`.
+async fn read(mut from: OwnedReadHalf, to: mpsc::UnboundedSender<Passing>, distance: Duration) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         // Nobody reads from a host that says nothing.
-        let _ = to.send(buffer[..count].to_vec());
+        let _ = to.send((Instant::now() + distance, buffer[..count].to_vec()));
     }
 }
 
 /// Writes what comes, while the host is well.
 async fn write(
     mut to: OwnedWriteHalf,
-    mut coming: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut coming: mpsc::UnboundedReceiver<Passing>,
     mut health: watch::Receiver<Health>,
 ) {
-    while let Some(bytes) = coming.recv().await {
+    while let Some((due, bytes)) = coming.recv().await {
+        tokio::time::sleep_until(due).await;
         if health.wait_for(|health| *health == Health::Well).await.is_err() || to.write_all(&bytes).await.is_err() {
             return;
         }

@@ -1,24 +1,30 @@
 //! What the writes of a command cost by themselves: the same ones, with the same clients and as many at once, in a bare loop.
+//! Its sessions are never asked whether they live, and what goes over SQS goes in full batches where there is enough.
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_sqs::{
+    Client,
+    types::{DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry},
+};
 use futures::{StreamExt, future::join_all, stream};
 use painel_shared::{
     command::{Command, NewCommand},
     commands::{CommandType, ResetToken},
-    events::{self, Event, Origin},
+    events::{Event, Origin},
     ids::LeaseOwner,
     job::{Job, Work},
     time::{now, to_text},
     trace::TraceContext,
 };
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, Postgres, postgres::PgArguments, query::Query};
+use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::bare::Bare;
@@ -34,18 +40,22 @@ const EFFECT: &str = "WITH recorded AS (SELECT taken, standing FROM record_succe
     )
     SELECT standing FROM recorded";
 
+/// How many messages go together over SQS, and how many such batches at once.
+const BATCH: usize = 10;
+const BATCHES: usize = 4;
+
 /// The bare loop.
 pub(super) struct Floor {
     stack: &'static Stack,
     dynamodb: aws_sdk_dynamodb::Client,
-    pool: PgPool,
+    sessions: Sessions,
     queue: Queue,
     integrations: Vec<Uuid>,
 }
 
 enum Queue {
     RabbitMq(Box<Bare>),
-    Sqs { client: aws_sdk_sqs::Client, url: String },
+    Sqs { client: Client, url: String },
 }
 
 impl Floor {
@@ -63,7 +73,7 @@ impl Floor {
         let queue = match transport {
             Transport::Rabbitmq => Queue::RabbitMq(Box::new(Bare::begin(stack).await)),
             Transport::Sqs => {
-                let client = aws_sdk_sqs::Client::new(&at(&sqs).await);
+                let client = Client::new(&at(&sqs).await);
                 let made = client.create_queue().queue_name("floor").send().await.unwrap();
                 Queue::Sqs { client, url: made.queue_url.unwrap() }
             }
@@ -71,7 +81,7 @@ impl Floor {
         Self {
             stack,
             dynamodb: aws_sdk_dynamodb::Client::new(&at(&dynamodb).await),
-            pool: stack.stores.db.service(),
+            sessions: Sessions::of(stack).await,
             queue,
             integrations: integrations.to_vec(),
         }
@@ -80,11 +90,22 @@ impl Floor {
     /// Event, item and message of so many commands.
     pub(super) async fn accept(&self, count: usize, at_once: usize) -> Duration {
         let began = Instant::now();
-        stream::iter(0..count).for_each_concurrent(at_once, |n| self.accept_one(n)).await;
+        let stored = stream::iter(0..count).map(|n| self.store_one(n));
+        match &self.queue {
+            Queue::RabbitMq(bare) => {
+                let published = stored.map(async |body| bare.publish(&body.await).await);
+                published.buffer_unordered(at_once).collect::<()>().await;
+            }
+            Queue::Sqs { client, url } => {
+                let batches = stored.buffer_unordered(at_once).ready_chunks(BATCH);
+                batches.for_each_concurrent(BATCHES, |bodies| send(client, url, bodies)).await;
+            }
+        }
         began.elapsed()
     }
 
-    async fn accept_one(&self, n: usize) {
+    /// Writes event and item; the message.
+    async fn store_one(&self, n: usize) -> String {
         let parameters = json!({"integration_id": self.integrations[n % self.integrations.len()]});
         let new = NewCommand {
             command_type: CommandType::of::<ResetToken>(),
@@ -96,7 +117,8 @@ impl Floor {
             traceparent: TraceContext::root(),
         };
         let command = Command::accept(new, now());
-        events::record(&self.stack.stores.db, &[Event::requested(&command, Origin::default())]).await.unwrap();
+        let event = serde_json::to_value([Event::requested(&command, Origin::default())]).unwrap();
+        self.sessions.execute(sqlx::query("SELECT record_events($1)").bind(event)).await;
         let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(&command).unwrap();
         item.insert("due_shard".to_owned(), text("new#0"));
         item.insert("due_at".to_owned(), text(&to_text(now())));
@@ -109,13 +131,7 @@ impl Floor {
             .send()
             .await
             .unwrap();
-        let body = Job::for_command(&command).encode().unwrap();
-        match &self.queue {
-            Queue::RabbitMq(bare) => bare.publish(&body).await,
-            Queue::Sqs { client, url } => {
-                client.send_message().queue_url(url).message_body(body).send().await.unwrap();
-            }
-        }
+        Job::for_command(&command).encode().unwrap()
     }
 
     /// Claim, effect, finish and acknowledgement of so many commands.
@@ -124,33 +140,23 @@ impl Floor {
         match &self.queue {
             Queue::RabbitMq(bare) => bare.drain(count, at_once, async |body| self.execute_one(body).await).await,
             Queue::Sqs { client, url } => {
-                let left = AtomicUsize::new(count);
-                join_all((0..at_once.div_ceil(10)).map(|_| self.receive(client, url, &left))).await;
+                let (received, mut messages) = mpsc::channel(at_once);
+                let receivers =
+                    join_all((0..at_once.div_ceil(BATCH)).map(|_| receive(client, url, received.clone())));
+                let executed =
+                    stream::poll_fn(|context| messages.poll_recv(context)).take(count).map(async |message| {
+                        self.execute_one(message.body().unwrap()).await;
+                        message
+                    });
+                let batches = executed.buffer_unordered(at_once).ready_chunks(BATCH);
+                let deleted = batches.for_each_concurrent(BATCHES, |messages| delete(client, url, messages));
+                tokio::select! {
+                    _ = receivers => {}
+                    () = deleted => {}
+                }
             }
         }
         began.elapsed()
-    }
-
-    async fn receive(&self, client: &aws_sdk_sqs::Client, url: &str, left: &AtomicUsize) {
-        while left.load(SeqCst) > 0 {
-            let asked = client.receive_message().queue_url(url).max_number_of_messages(10).wait_time_seconds(1);
-            let messages = asked.send().await.unwrap().messages.unwrap_or_default();
-            if messages.is_empty() {
-                continue;
-            }
-            let executed = messages.iter().map(|message| self.execute_one(message.body().unwrap()));
-            join_all(executed).await;
-            let entries = messages.iter().enumerate().map(|(n, message)| {
-                aws_sdk_sqs::types::DeleteMessageBatchRequestEntry::builder()
-                    .id(n.to_string())
-                    .receipt_handle(message.receipt_handle().unwrap())
-                    .build()
-                    .unwrap()
-            });
-            let entries = entries.collect();
-            client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send().await.unwrap();
-            left.fetch_sub(messages.len(), SeqCst);
-        }
     }
 
     async fn execute_one(&self, body: &str) {
@@ -186,7 +192,7 @@ impl Floor {
         let result = result.as_object().cloned().unwrap();
         let event = Event::succeeded(&command, command.fence, &result);
         let integration: Uuid = command.parameters["integration_id"].as_str().unwrap().parse().unwrap();
-        sqlx::query(EFFECT)
+        let effect = sqlx::query(EFFECT)
             .bind(command.id().uuid())
             .bind(1_i64)
             .bind(Value::Object(result.clone()))
@@ -195,10 +201,8 @@ impl Floor {
             .bind([7_u8; 12])
             .bind("floor")
             .bind(integration)
-            .bind(self.stack.example.tenant.uuid())
-            .execute(&self.pool)
-            .await
-            .unwrap();
+            .bind(self.stack.example.tenant.uuid());
+        self.sessions.execute(effect).await;
         update()
             .condition_expression("#status = :running AND fence = :fence AND lease_owner = :owner")
             .update_expression(
@@ -226,6 +230,61 @@ impl Floor {
             bare.end().await;
         }
     }
+}
+
+/// As many sessions as a process of the product has, kept.
+struct Sessions {
+    idle: Mutex<Vec<PgConnection>>,
+    permits: Semaphore,
+}
+
+impl Sessions {
+    async fn of(stack: &Stack) -> Self {
+        let url = stack.vars.text("PAINEL_DATABASE_URL").unwrap();
+        let mut idle = Vec::new();
+        for _ in 0..stack.stores.db.service().options().get_max_connections() {
+            idle.push(PgConnection::connect(url).await.unwrap());
+        }
+        Self { permits: Semaphore::new(idle.len()), idle: Mutex::new(idle) }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn execute(&self, query: Query<'_, Postgres, PgArguments>) {
+        let _permit = self.permits.acquire().await.unwrap();
+        let mut session = self.idle().pop().unwrap();
+        query.execute(&mut session).await.unwrap();
+        self.idle().push(session);
+    }
+}
+
+async fn send(client: &Client, url: &str, bodies: Vec<String>) {
+    let entries = bodies.into_iter().enumerate().map(|(n, body)| {
+        SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body).build().unwrap()
+    });
+    let entries = entries.collect();
+    client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await.unwrap();
+}
+
+/// Receives without end.
+async fn receive(client: &Client, url: &str, received: mpsc::Sender<Message>) {
+    loop {
+        let asked = client.receive_message().queue_url(url).max_number_of_messages(10).wait_time_seconds(1);
+        for message in asked.send().await.unwrap().messages.unwrap_or_default() {
+            received.send(message).await.unwrap();
+        }
+    }
+}
+
+async fn delete(client: &Client, url: &str, messages: Vec<Message>) {
+    let entries = messages.iter().enumerate().map(|(n, message)| {
+        let handle = message.receipt_handle().unwrap();
+        DeleteMessageBatchRequestEntry::builder().id(n.to_string()).receipt_handle(handle).build().unwrap()
+    });
+    let entries = entries.collect();
+    client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send().await.unwrap();
 }
 
 fn text(text: &str) -> AttributeValue {

@@ -1,6 +1,7 @@
 //! Measurements, each of everything that it compares in one run, by turns.
 
 mod bare;
+mod counted;
 mod floor;
 pub mod ingest;
 pub mod night;

@@ -1,7 +1,10 @@
 //! The way of a command through the real processes, beside its floor: a bare loop that makes the same writes with the same
 //! clients and does nothing else.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
@@ -11,10 +14,16 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Cpu, floor::Floor, median, percentile, spent_by_all};
+use super::{
+    Cpu,
+    counted::{Counting, ForEach},
+    floor::Floor,
+    median, percentile, spent_by_all,
+};
 use crate::{
     client::Client,
     fleet::Fleet,
+    host::{Host, address_in},
     stack::{DYNAMODB_FILE, RABBITMQ, Stack, with_stack_and},
     storm::Transport,
 };
@@ -29,7 +38,7 @@ const LONG: Duration = Duration::from_secs(600);
 const PACE: Duration = Duration::from_millis(50);
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Load {
     /// What carries the jobs.
     #[arg(long, value_enum, default_value = "rabbitmq")]
@@ -52,6 +61,12 @@ pub struct Load {
     /// RESTART_AGENTs instead of RESET_TOKENs, without the floor.
     #[arg(long)]
     pub restarts: bool,
+    /// Instead of the floor, ours where each answer of the stores takes so many milliseconds longer.
+    #[arg(long)]
+    pub distance: Option<u64>,
+    /// Instead of the floor, ours with this library preloaded, such as an allocator.
+    #[arg(long)]
+    pub preload: Option<PathBuf>,
     /// Only what the comparison with others needs, as JSON.
     #[arg(long)]
     pub figures: bool,
@@ -79,8 +94,11 @@ pub fn run(load: Load) {
     if let Some(concurrency) = &concurrency {
         set.push(("PAINEL_WORKER_CONCURRENCY", concurrency));
     }
-    with_stack_and(&set, async |stack| measure(stack, load).await);
+    with_stack_and(&set, |stack| measure(stack, load));
 }
+
+/// What the processes of a round are configured with beside what all are.
+type Set = Vec<(&'static str, String)>;
 
 /// What is measured of a round.
 #[derive(Default)]
@@ -94,16 +112,25 @@ struct Figures {
 
 async fn measure(stack: &'static Stack, load: Load) {
     let integrations = integrations(stack).await;
-    let sent = Sent::of(stack, load, &integrations);
+    let sent = Sent::of(stack, &load, &integrations);
     fill(stack, load.stored).await;
     if load.figures {
-        return println!("{}", figures(stack, load, &sent).await);
+        return println!("{}", figures(stack, &load, &sent).await);
     }
     println!("{load:?}\n");
+    if let Some(distance) = load.distance {
+        let hosts = async |ms| Through::hosts(stack, Duration::from_millis(ms)).await;
+        let (near, far) = (hosts(0).await, hosts(distance).await);
+        return compare(stack, &load, &sent, ("near", &near.set), (&format!("{distance} ms away"), &far.set)).await;
+    }
+    if let Some(library) = load.preload.as_ref().and_then(|path| path.to_str()) {
+        let with = vec![("LD_PRELOAD", library.to_owned())];
+        return compare(stack, &load, &sent, ("without", &Set::new()), (library, &with)).await;
+    }
     let floor = Floor::begin(stack, load.transport, &integrations).await;
     let (mut ours, mut floors) = (Figures::default(), Figures::default());
     for _ in 0..load.rounds {
-        round(stack, load, &sent, &mut ours).await;
+        round(stack, &load, &sent, &Set::new(), &mut ours).await;
         if load.restarts {
             continue;
         }
@@ -128,6 +155,9 @@ async fn measure(stack: &'static Stack, load: Load) {
     }
     println!("| CPU of the API, ms a POST | {:.2} | | |", median(ours.accepting_cpu));
     println!("| CPU of the worker, ms a command | {:.2} | | |", median(ours.executing_cpu));
+    let (accepting, executing) = exchanges(stack, &load, &sent).await;
+    println!("| exchanges with DynamoDB and PostgreSQL, a POST | {accepting} | | |");
+    println!("| exchanges with DynamoDB and PostgreSQL, a command executed | {executing} | | |");
     let mut times = timed(stack, load.timed, &sent).await;
     for percent in [50, 99] {
         let rate = 1_000 / PACE.as_millis();
@@ -139,7 +169,7 @@ async fn measure(stack: &'static Stack, load: Load) {
 }
 
 /// What the comparison with others needs of a round.
-async fn figures(stack: &'static Stack, load: Load, sent: &Sent) -> Value {
+async fn figures(stack: &'static Stack, load: &Load, sent: &Sent) -> Value {
     let mut fleet = Fleet::new(stack);
     let client = api(&mut fleet, stack, sent).await;
     let one = load.commands / 10;
@@ -166,9 +196,75 @@ async fn figures(stack: &'static Stack, load: Load, sent: &Sent) -> Value {
     })
 }
 
-/// Commands through the processes: first accepted, then executed.
-async fn round(stack: &'static Stack, load: Load, sent: &Sent, figures: &mut Figures) {
+/// The same rounds with processes that are configured in two ways, by turns.
+async fn compare(
+    stack: &'static Stack,
+    load: &Load,
+    sent: &Sent,
+    (one, with_one): (&str, &Set),
+    (other, with_other): (&str, &Set),
+) {
+    let (mut of_one, mut of_other) = (Figures::default(), Figures::default());
+    for _ in 0..load.rounds {
+        round(stack, load, sent, with_one, &mut of_one).await;
+        round(stack, load, sent, with_other, &mut of_other).await;
+    }
+    println!("| medians of {} rounds, by turns | {one} | {other} | ratio |\n|---|---|---|---|", load.rounds);
+    let figures = [
+        ("accepted a second", of_one.accepted, of_other.accepted),
+        ("executed a second", of_one.executed, of_other.executed),
+        ("CPU of the API, ms a POST", of_one.accepting_cpu, of_other.accepting_cpu),
+        ("CPU of the worker, ms a command", of_one.executing_cpu, of_other.executing_cpu),
+    ];
+    for (what, one, other) in figures {
+        let (one, other) = (median(one), median(other));
+        println!("| {what} | {one:.2} | {other:.2} | {:.2} |", other / one);
+    }
+}
+
+/// Hosts before the stores, and what leads through them.
+struct Through {
+    set: Set,
+    _hosts: [Host; 2],
+}
+
+impl Through {
+    async fn hosts(stack: &Stack, distance: Duration) -> Self {
+        let (dynamodb, postgres) = (stack.aws_urls().0, stack.vars.text("PAINEL_DATABASE_URL").unwrap());
+        let host = async |url: &str| Host::far_before(address_in(url).parse().unwrap(), distance).await;
+        let hosts = [host(&dynamodb).await, host(postgres).await];
+        let behind = |url: &str, host: &Host| url.replacen(address_in(url), &host.address().to_string(), 1);
+        let set = vec![
+            ("PAINEL_DYNAMODB_ENDPOINT", behind(&dynamodb, &hosts[0])),
+            ("PAINEL_DATABASE_URL", behind(postgres, &hosts[1])),
+        ];
+        Self { set, _hosts: hosts }
+    }
+}
+
+/// What a POST, and what a command costs that is executed, once everything is connected and prepared.
+async fn exchanges(stack: &'static Stack, load: &Load, sent: &Sent) -> (ForEach, ForEach) {
+    let (mut of_api, mut of_worker) = (Counting::before(stack).await, Counting::before(stack).await);
     let mut fleet = Fleet::new(stack);
+    of_api.set().into_iter().for_each(|(name, url)| fleet.set(name, &url));
+    let client = api(&mut fleet, stack, sent).await;
+    of_api.begin();
+    send(&client, sent, load.commands).await;
+    let accepting = of_api.for_each_of(load.commands);
+    of_worker.set().into_iter().for_each(|(name, url)| fleet.set(name, &url));
+    let before = effects(stack).await.count;
+    fleet.start(sent.worker);
+    until(stack, before + i64::try_from(load.commands + CLIENTS).unwrap()).await;
+    of_worker.begin();
+    send(&client, sent, load.commands).await;
+    until(stack, before + i64::try_from(2 * load.commands + CLIENTS).unwrap()).await;
+    (accepting, of_worker.for_each_of(load.commands))
+}
+
+/// Commands through the processes: first accepted, then executed.
+async fn round(stack: &'static Stack, load: &Load, sent: &Sent, set: &Set, figures: &mut Figures) {
+    let mut fleet = Fleet::new(stack);
+    set.iter().for_each(|(name, value)| fleet.set(name, value));
     let client = api(&mut fleet, stack, sent).await;
     let (cpu, began) = (Cpu::of(fleet.id(API)), Instant::now());
     send(&client, sent, load.commands).await;
@@ -228,7 +324,7 @@ async fn until(stack: &Stack, count: i64) {
     let began = Instant::now();
     while effects(stack).await.count < count {
         assert!(began.elapsed() < LONG, "not {count} effects after {LONG:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
 }
 
@@ -246,7 +342,7 @@ struct Sent {
 }
 
 impl Sent {
-    fn of(stack: &Stack, load: Load, integrations: &[Uuid]) -> Self {
+    fn of(stack: &Stack, load: &Load, integrations: &[Uuid]) -> Self {
         let tenant = stack.example.tenant;
         let body = |command_type: &str, parameters: Value| json!({"command_type": command_type, "tenant_id": tenant, "parameters": parameters});
         let bodies = match load.restarts {
@@ -316,7 +412,7 @@ async fn integrations(stack: &Stack) -> Vec<Uuid> {
     .unwrap()
 }
 
-/// Stores commands that have ended, and are in the table's stream with all their changes.
+/// Stores commands that have ended, and are in the table's stream.
 async fn fill(stack: &Stack, count: usize) {
     if count == 0 {
         return;
