@@ -30,7 +30,7 @@ fn group(abandoned: Abandoned) -> (Group<usize>, mpsc::UnboundedReceiver<Leaving
 }
 
 /// Calls that have been made and are not answered.
-async fn called<'a, F: Future<Output = Result<(), QueueError>>>(
+async fn called<F: Future<Output = Result<(), QueueError>>>(
     calls: impl IntoIterator<Item = F>,
 ) -> Vec<Pin<Box<F>>> {
     let mut calls: Vec<_> = calls.into_iter().map(Box::pin).collect();
