@@ -1,8 +1,8 @@
 //! Sessions that are kept between two statements.
 //!
 //! The pool asks a session for a sign of life each time it is given back, which costs as much as a short statement. So a
-//! session whose statement has ended is kept for whoever comes soon, and goes back to the pool when nobody does. Others ask
-//! the pool itself: for them, some of the sessions go back soon although somebody comes.
+//! session whose statement has ended is kept for whoever comes soon, and goes back to the pool when nobody does. Whoever
+//! comes when all are in use waits for one of them, as they are never all that there are: others ask the pool itself.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -15,14 +15,15 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgDatabaseError, PgSeverity},
 };
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 /// How long a session is kept for nobody.
 pub(super) const IDLE: Duration = Duration::from_millis(20);
 /// How long one is kept though somebody always comes: the pool has its own rules of how old a session may become.
 const LONGEST: Duration = Duration::from_secs(5);
-/// How long one is kept that others may wait for.
-const BRIEFLY: Duration = Duration::from_millis(250);
 
 /// The sessions that a store has kept. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,8 +32,8 @@ pub(super) struct Kept(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// How many may be kept for long.
-    most: usize,
+    /// How many may be in use; none where there is only one to be had.
+    permits: Option<Arc<Semaphore>>,
     /// Where what nobody came for is let go.
     runtime: Handle,
 }
@@ -41,7 +42,6 @@ struct Shared {
 struct State {
     /// The one that was last used is last.
     idle: Vec<Idle>,
-    places: usize,
     /// How often all have been let go.
     cleared: u64,
     /// Whether somebody sees to it that idle ones are let go.
@@ -50,7 +50,9 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    session: Session,
+    session: PoolConnection<Postgres>,
+    had: Instant,
+    cleared: u64,
     since: Instant,
 }
 
@@ -61,46 +63,37 @@ pub struct Session {
     had: Instant,
     /// How often all had been let go by then.
     cleared: u64,
-    kept: Kept,
     /// Whether it has been kept since it was had.
     was_kept: bool,
-    /// What it may be kept for long by; there may be no place left.
-    place: Option<Place>,
+    leave: Leave,
 }
 
-/// A place among those that are kept for long; free again when it is dropped.
+/// Leave to use a session, and to keep it where there are permits.
 #[derive(Debug)]
-struct Place(Kept);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.state().places -= 1;
-    }
+pub(super) struct Leave {
+    kept: Kept,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Kept {
-    /// At most so many are kept for long; they are let go on that runtime.
+    /// At most so many, which are let go on that runtime.
     pub(super) fn new(most: usize, runtime: Handle) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), most, runtime }))
+        let permits = (most > 0).then(|| Arc::new(Semaphore::new(most)));
+        Self(Arc::new(Shared { state: Mutex::default(), permits, runtime }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One that is kept, if there is one.
-    pub(super) fn take(&self) -> Option<Session> {
-        self.state().idle.pop().map(|idle| Session { was_kept: true, ..idle.session })
-    }
-
-    /// One that has just been had from the pool.
-    pub(super) fn adopt(&self, session: PoolConnection<Postgres>) -> Session {
-        let mut state = self.state();
-        let place = (state.places < self.0.most).then(|| {
-            state.places += 1;
-            Place(self.clone())
-        });
-        Session { session, had: Instant::now(), cleared: state.cleared, kept: self.clone(), was_kept: false, place }
+    /// Leave to use one, once not all are in use.
+    pub(super) async fn leave(&self) -> Leave {
+        let permit = match &self.0.permits {
+            // It is never closed.
+            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
+            None => None,
+        };
+        Leave { kept: self.clone(), permit }
     }
 
     /// Lets go of all: of those that are idle now, and of the others when their statements have ended.
@@ -114,12 +107,12 @@ impl Kept {
     }
 
     /// Gives it back where it may not be kept any more.
-    fn keep(&self, session: Session) -> Option<Session> {
+    fn keep(&self, kept: Idle) -> Option<Idle> {
         let mut state = self.state();
-        if state.cleared != session.cleared {
-            return Some(session);
+        if state.cleared != kept.cleared {
+            return Some(kept);
         }
-        state.idle.push(Idle { session, since: Instant::now() });
+        state.idle.push(kept);
         if !std::mem::replace(&mut state.is_tended, true) {
             let own = self.clone();
             self.0.runtime.spawn(async move { own.tend().await });
@@ -145,6 +138,20 @@ impl Kept {
     }
 }
 
+impl Leave {
+    /// One that is kept; with none, what asked for it.
+    pub(super) fn take(self) -> Result<Session, Self> {
+        let Some(Idle { session, had, cleared, .. }) = self.kept.state().idle.pop() else { return Err(self) };
+        Ok(Session { session, had, cleared, was_kept: true, leave: self })
+    }
+
+    /// One that has just been had from the pool.
+    pub(super) fn adopt(self, session: PoolConnection<Postgres>) -> Session {
+        let cleared = self.kept.state().cleared;
+        Session { session, had: Instant::now(), cleared, was_kept: false, leave: self }
+    }
+}
+
 impl Session {
     /// Whether it has been kept since the pool looked at it.
     pub(super) fn was_kept(&self) -> bool {
@@ -154,12 +161,12 @@ impl Session {
     /// Keeps the session where its statement has ended, be it in an error; what came of the statement.
     pub fn done<T>(self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         let has_ended = outcome.as_ref().err().is_none_or(leaves_its_session);
-        let longest = if self.place.is_some() { LONGEST } else { BRIEFLY };
-        // The only one is kept from nobody.
-        if has_ended && self.kept.0.most > 0 && self.had.elapsed() < longest {
-            let kept = self.kept.clone();
-            drop(kept.keep(self));
+        let Self { session, had, cleared, leave: Leave { kept, permit }, .. } = self;
+        if has_ended && permit.is_some() && had.elapsed() < LONGEST {
+            drop(kept.keep(Idle { session, had, cleared, since: Instant::now() }));
         }
+        // Whoever has leave next finds it.
+        drop(permit);
         outcome
     }
 }

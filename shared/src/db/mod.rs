@@ -205,9 +205,10 @@ impl Database {
     /// A session of the pool for one statement, for those who have one after the other. Whoever is [done](Session::done)
     /// with it leaves it to the next.
     pub async fn session(&self) -> Result<Session, sqlx::Error> {
-        match self.kept.take() {
-            Some(session) => Ok(session),
-            None => Ok(self.kept.adopt(self.service().acquire().await?)),
+        let leave = tokio::time::timeout(self.config.call_limit, self.kept.leave()).await;
+        match leave.map_err(|_| sqlx::Error::PoolTimedOut)?.take() {
+            Ok(session) => Ok(session),
+            Err(leave) => Ok(leave.adopt(self.service().acquire().await?)),
         }
     }
 
@@ -276,7 +277,7 @@ pub fn is_about_data(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
-/// How many connections may be kept for long from whoever asks the pool itself: some are always left.
+/// How many connections may be kept from whoever asks the pool itself: some are always left.
 fn busy(config: &DatabaseConfig) -> usize {
     let most = config.max_connections - config.max_connections.div_ceil(8);
     usize::try_from(most).unwrap_or(usize::MAX)
