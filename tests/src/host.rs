@@ -60,7 +60,7 @@ impl Host {
     }
 
     /// One so far from the server at that address that each answer takes that much longer.
-    pub async fn far_before(server: SocketAddr, distance: Duration) -> Self {
+    async fn far_before(server: SocketAddr, distance: Duration) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         // Room for one that waits to be accepted: to the third, nothing is answered.
@@ -103,8 +103,13 @@ impl Host {
 
     /// One before the server that a variable names; the URL that leads through it.
     pub async fn before_the_one_in(vars: &Vars, variable: &'static str) -> (Self, String) {
+        Self::far_before_the_one_in(vars, variable, Duration::ZERO).await
+    }
+
+    /// The same, so far from it that each answer takes that much longer.
+    pub async fn far_before_the_one_in(vars: &Vars, variable: &'static str, distance: Duration) -> (Self, String) {
         let url = vars.text(variable).unwrap();
-        let host = Self::before(address_in(url).parse().unwrap()).await;
+        let host = Self::far_before(address_in(url).parse().unwrap(), distance).await;
         let behind = url.replacen(address_in(url), &host.address.to_string(), 1);
         (host, behind)
     }

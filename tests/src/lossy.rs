@@ -116,18 +116,17 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, told: Arc<Told>) ->
         let is_batch = operation == "SendMessageBatch";
         told.calls.lock().unwrap().push(operation);
         if denied {
-            let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";
-            client.write_all(format!("{head} {}\r\n\r\n{DENIED}", DENIED.len()).as_bytes()).await.ok()?;
+            client.write_all(&answered("400 Bad Request", DENIED)).await.ok()?;
             continue;
         }
         told.bytes.fetch_add(request.body.len() as u64, Ordering::SeqCst);
         let unsendable = *told.unsendable.lock().unwrap();
         if let Some(unsendable) = unsendable.filter(|_| is_batch) {
-            client.write_all(&answered(&batch_without(&request.body, unsendable))).await.ok()?;
+            client.write_all(&answered("200 OK", &batch_without(&request.body, unsendable))).await.ok()?;
             continue;
         }
         if on_index && told.indexes_hidden.load(Ordering::SeqCst) {
-            client.write_all(&answered(NOTHING)).await.ok()?;
+            client.write_all(&answered("200 OK", NOTHING)).await.ok()?;
             continue;
         }
         server.write_all(&request.whole()).await.ok()?;
@@ -153,8 +152,8 @@ fn batch_without(request: &[u8], unsendable: &str) -> String {
     json!({"Failed": failed.collect::<Vec<_>>(), "Successful": sent.collect::<Vec<_>>()}).to_string()
 }
 
-fn answered(body: &str) -> Vec<u8> {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:";
+fn answered(status: &str, body: &str) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length:");
     format!("{head} {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     client::Client,
     fleet::Fleet,
-    host::{Host, address_in},
+    host::Host,
     stack::{DYNAMODB_FILE, RABBITMQ, Stack, with_stack_and},
     storm::Transport,
 };
@@ -225,19 +225,17 @@ async fn compare(
 /// Hosts before the stores, and what leads through them.
 struct Through {
     set: Set,
-    _hosts: [Host; 2],
+    _hosts: Vec<Host>,
 }
 
 impl Through {
     async fn hosts(stack: &Stack, distance: Duration) -> Self {
-        let (dynamodb, postgres) = (stack.aws_urls().0, stack.vars.text("PAINEL_DATABASE_URL").unwrap());
-        let host = async |url: &str| Host::far_before(address_in(url).parse().unwrap(), distance).await;
-        let hosts = [host(&dynamodb).await, host(postgres).await];
-        let behind = |url: &str, host: &Host| url.replacen(address_in(url), &host.address().to_string(), 1);
-        let set = vec![
-            ("PAINEL_DYNAMODB_ENDPOINT", behind(&dynamodb, &hosts[0])),
-            ("PAINEL_DATABASE_URL", behind(postgres, &hosts[1])),
-        ];
+        let (mut set, mut hosts) = (Set::new(), Vec::new());
+        for variable in ["PAINEL_DYNAMODB_ENDPOINT", "PAINEL_DATABASE_URL"] {
+            let (host, url) = Host::far_before_the_one_in(&stack.vars, variable, distance).await;
+            set.push((variable, url));
+            hosts.push(host);
+        }
         Self { set, _hosts: hosts }
     }
 }
