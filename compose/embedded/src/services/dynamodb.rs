@@ -52,7 +52,9 @@ impl DynamoDb {
     /// port 0 on any free one of it.
     pub async fn start(file: Option<&Path>, address: SocketAddr) -> anyhow::Result<Self> {
         let failed = |error| anyhow!("the embedded DynamoDB did not start: {error}");
-        let stop = CancellationToken::new();
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+        let address = listener.local_addr()?;
         let (database, tending) = match file {
             Some(file) => {
                 let path = file.to_str().context("the data folder's path is not UTF-8")?;
@@ -64,9 +66,7 @@ impl DynamoDb {
             }
             None => (Database::memory().map_err(failed)?, None),
         };
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
-        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, stopped));
         Ok(Self { address, stop, server, tending })
