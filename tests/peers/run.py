@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import random
 import signal
 import socket
 import statistics
@@ -155,9 +156,14 @@ class Ours:
 
 
 def free_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+    """One that the system gives to nobody by itself."""
+    while True:
+        with socket.socket() as bound:
+            try:
+                bound.bind(("127.0.0.1", random.randrange(10_000, 20_000)))
+                return bound.getsockname()[1]
+            except OSError:
+                pass
 
 
 def until(what, value, holds):

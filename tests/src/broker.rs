@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -10,6 +10,8 @@ use std::{
 };
 
 use tempfile::TempDir;
+
+use crate::port::free_port;
 
 /// How long a broker may take to start.
 const START: Duration = Duration::from_secs(60);
@@ -125,8 +127,4 @@ fn environment<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
 fn program(name: &str) -> PathBuf {
     let plain = Path::new("/usr/lib/rabbitmq/bin").join(name);
     if plain.exists() { plain } else { PathBuf::from(name) }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

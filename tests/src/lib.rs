@@ -10,6 +10,7 @@ pub mod host;
 pub mod key_server;
 pub mod lossy;
 pub mod moto;
+pub mod port;
 pub mod postgres;
 pub mod program;
 pub mod random;

@@ -1,12 +1,13 @@
 //! A PostgreSQL of the test's own, to be crashed and started again. The machine's own is left alone.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
+
+use crate::port::free_port;
 
 /// A cluster with a port and files of its own.
 pub struct Postgres {
@@ -25,7 +26,7 @@ impl Postgres {
     /// The same, with settings as the server's command line has them.
     pub fn start_with(settings: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let postgres = Self { folder, programs: programs(), port, settings };
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(postgres.folder.path()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use painel_tests::{
     client::COMMANDS,
     fleet::Fleet,
+    port::free_port,
     stack::{RABBITMQ, Stack, with_stack, with_stack_and},
     wait::eventually,
 };
@@ -148,7 +149,7 @@ fn painel_aws_prints_what_the_processes_need() {
 fn made_up_methods_and_paths_make_no_metrics() {
     with_stack(|stack| async move {
         let mut fleet = Fleet::new(stack);
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         fleet.set("PAINEL_ADMIN_ADDR", &format!("127.0.0.1:{port}"));
         fleet.start("painel-api");
         let client = fleet.client(&stack.issuer).await;

@@ -29,6 +29,7 @@ use crate::{
     broker::Broker,
     client::Client,
     fleet::{Fleet, Programs},
+    port::free_port,
     postgres::Postgres,
     stack::{DYNAMODB_FILE, POSTGRES_VARIABLE, Stack, with_stack_and},
     wait::eventually,
@@ -115,7 +116,7 @@ pub fn run(weather: Weather) -> Count {
     let postgres = Postgres::start();
     let broker = (weather.transport == Transport::Rabbitmq).then(Broker::start);
     let (database, url) = (postgres.url(), broker.as_ref().map(Broker::url).unwrap_or_default());
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let address = format!("127.0.0.1:{port}");
     let (lease, concurrency) = (LEASE.as_secs().to_string(), weather.concurrency.to_string());
     let visibility = weather.visibility.as_secs().to_string();
