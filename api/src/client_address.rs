@@ -37,6 +37,11 @@ impl ClientAddress {
         })
     }
 
+    /// Whether whoever connects from there speaks for others.
+    pub fn is_trusted(&self, peer: IpAddr) -> bool {
+        self.proxies.is_trusted(peer, 0)
+    }
+
     /// The client of a request.
     pub fn of(&self, request: &HttpRequest) -> Option<IpAddr> {
         let peer = request.peer_addr()?.ip().to_canonical();
@@ -86,18 +91,22 @@ impl TrustedProxies {
         })
     }
 
+    /// Whether that address, with so many proxies between it and here, is a trusted proxy.
+    fn is_trusted(&self, address: IpAddr, passed: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::Count(count) => passed < *count,
+            Self::Networks(networks) => networks.iter().any(|network| network.contains(&address)),
+        }
+    }
+
     /// The client, where `peer` has connected, and `hops` are the addresses that proxies were asked from, the last one's
     /// first. Where one of them is unreadable, nothing beyond it is known.
     pub fn client(&self, peer: IpAddr, hops: impl IntoIterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer;
         for (passed, hop) in hops.into_iter().enumerate() {
-            let trusted = match self {
-                Self::None => false,
-                Self::Count(count) => passed < *count,
-                Self::Networks(networks) => networks.iter().any(|network| network.contains(&client)),
-            };
             match hop {
-                Some(hop) if trusted => client = hop,
+                Some(hop) if self.is_trusted(client, passed) => client = hop,
                 _ => break,
             }
         }

@@ -2,20 +2,14 @@
 
 use std::fmt;
 
-use actix_web::{HttpRequest, http::header::CONTENT_TYPE};
 use painel_shared::commands::{Fault, FieldError};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::problem::ApiError;
 
-/// The JSON object that is the request's body.
-pub fn json_object(request: &HttpRequest, body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let json = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = json.and_then(|value| value.split(';').next()).map(str::trim);
-    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
-        return Err(ApiError::NotJson);
-    }
+/// The JSON object that is a request's body.
+pub fn json_object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let refused = |reason: String| ApiError::field("body", Fault::NotAJsonObject { reason });
     let mut twice = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);

@@ -5,8 +5,9 @@
 //! - [`observe`]: request ids, traces, logs and metrics of every request.
 //! - [`problem`]: the only map from an error to an HTTP answer.
 //! - [`auth`]: who asks, and may what.
-//! - [`limits`]: how many requests, how often, by whom.
-//! - [`read`]: the one way of every read; [`cache`]: answers kept in the process; [`follow`]: what makes them stale.
+//! - [`connection`]: what a connection may take; [`tls`]: its certificate.
+//! - [`rates`], [`in_flight`]: how often, and how many at once, by whom; [`turns`]: whose turn it is.
+//! - [`write`](mod@write): the one way of every write; [`read`]: of every read; [`cache`]: answers kept in the process; [`follow`]: what makes them stale.
 //! - [`state`]: what the endpoints stand on.
 //! - [`query`], [`json`], [`filters`], [`period`], [`figures`], [`time`]: what is asked, and how figures and times are shown.
 //! - [`tenant`], [`internal`]: the tenants' and the operators' endpoints, one a file.
@@ -17,21 +18,26 @@ pub mod auth;
 pub mod cache;
 pub mod client_address;
 pub mod config;
+pub mod connection;
 pub mod figures;
 pub mod filters;
 pub mod follow;
 pub mod health;
+pub mod in_flight;
 pub mod internal;
 pub mod json;
-pub mod limits;
 pub mod observe;
 pub mod openapi;
 pub mod period;
 pub mod problem;
 pub mod query;
+pub mod rates;
 pub mod read;
 pub mod routes;
 pub mod server;
 pub mod state;
 pub mod tenant;
 pub mod time;
+pub mod tls;
+pub mod turns;
+pub mod write;

@@ -31,12 +31,24 @@ pub enum ApiError {
     /// The body is not JSON.
     #[error("the body must be sent as application/json")]
     NotJson,
+    /// The body is in a content coding.
+    #[error("the body must be sent as it is, without a Content-Encoding")]
+    Encoded,
+    /// The body is too large.
+    #[error("the body is larger than 64 KiB")]
+    TooLarge,
+    /// The body has not come in time.
+    #[error("the body did not come in time; it must be sent within 5 seconds")]
+    TooSlow,
     /// An idempotency key was used for another request.
     #[error("the Idempotency-Key was used for another request")]
     KeyReused,
     /// The caller, or their tenant, has asked too often; how long to wait.
     #[error("too many requests; wait a little")]
     RateLimited(Duration),
+    /// The caller, or their tenant, has too many requests under way; how long to wait.
+    #[error("too many requests at once; wait for the answers")]
+    TooManyAtOnce(Duration),
     /// More requests are under way than can be served.
     #[error("the service is busy; try again")]
     Overloaded,
@@ -115,9 +127,11 @@ impl ResponseError for ApiError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotJson | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited(_) | Self::TooManyAtOnce(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded | Self::TimedOut | Self::Unavailable(_) | Self::Database(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -209,7 +223,7 @@ pub fn response(
         response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
     }
     match ours {
-        Some(ApiError::RateLimited(wait)) => {
+        Some(ApiError::RateLimited(wait) | ApiError::TooManyAtOnce(wait)) => {
             response.insert_header((header::RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
         }
         _ if status == StatusCode::SERVICE_UNAVAILABLE => {
@@ -229,6 +243,7 @@ fn code(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "FORBIDDEN",
         StatusCode::NOT_FOUND => "NOT_FOUND",
         StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
+        StatusCode::REQUEST_TIMEOUT => "REQUEST_TIMEOUT",
         StatusCode::PAYLOAD_TOO_LARGE => "PAYLOAD_TOO_LARGE",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
         StatusCode::UNPROCESSABLE_ENTITY => "IDEMPOTENCY_KEY_REUSED",

@@ -1,13 +1,17 @@
 //! Reading a query string field by field, so that everything wrong with it is told at once.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 
-use actix_web::{HttpRequest, web};
+use actix_web::HttpRequest;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::NaiveDate;
 use painel_shared::{
     commands::{Fault, FieldError},
     db::Known,
+    secrets::sha256,
 };
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::problem::ApiError;
@@ -23,15 +27,20 @@ impl QueryFields {
     /// Starts reading. A parameter that stands twice is refused.
     pub fn of(request: &HttpRequest) -> Self {
         let mut fields = Self { values: BTreeMap::new(), errors: Vec::new() };
-        match web::Query::<Vec<(String, String)>>::from_query(request.query_string()) {
-            Ok(pairs) => {
-                for (name, value) in pairs.into_inner() {
+        for pair in request.query_string().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some(name) = decoded(name) else {
+                fields.refuse("query", Fault::NotUtf8);
+                continue;
+            };
+            match decoded(value) {
+                None => fields.refuse(&name, Fault::NotUtf8),
+                Some(value) => {
                     if fields.values.insert(name.clone(), value).is_some() {
                         fields.refuse(&name, Fault::Duplicate);
                     }
                 }
             }
-            Err(_) => fields.refuse("query", Fault::NotUtf8),
         }
         fields
     }
@@ -54,7 +63,9 @@ impl QueryFields {
     /// A whole number within bounds, or the default.
     pub fn number(&mut self, name: &str, bounds: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
         let (min, max) = (*bounds.start(), *bounds.end());
-        let parse = |text: &str| text.parse().ok().filter(|number| bounds.contains(number));
+        // Rust reads a sign as well.
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let parse = |text: &str| text.parse().ok().filter(|number| is_plain(text) && bounds.contains(number));
         self.optional(name, || Fault::OutOfRange { min, max }, parse).unwrap_or(default)
     }
 
@@ -66,6 +77,17 @@ impl QueryFields {
     /// A day, as YYYY-MM-DD.
     pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
         self.optional(name, || Fault::NotADay, painel_shared::time::day)
+    }
+
+    /// Two days, of which the first must not be later than the second.
+    pub fn days(&mut self, first: &str, last: &str) -> (Option<NaiveDate>, Option<NaiveDate>) {
+        let days = (self.date(first), self.date(last));
+        if let (Some(from), Some(to)) = days
+            && from > to
+        {
+            self.refuse(first, Fault::NotAfter { other: "to" });
+        }
+        days
     }
 
     /// Text of 1 to `longest` characters, none of which is a control character.
@@ -98,6 +120,12 @@ impl QueryFields {
     }
 }
 
+/// The text that a form wrote so; none where its bytes are no UTF-8.
+fn decoded(written: &str) -> Option<String> {
+    let spaced = written.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
+}
+
 /// A UUID that stands in the path.
 pub fn uuid_in_path(name: &str, text: &str) -> Result<Uuid, ApiError> {
     let parsed = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
@@ -126,6 +154,39 @@ impl Page {
     }
 }
 
+/// A list, and what was asked of it: a cursor leads on in that one alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct List(u64);
+
+#[derive(Serialize, Deserialize)]
+struct CursorText<P> {
+    of: u64,
+    at: P,
+}
+
+impl List {
+    /// The list of that name, filtered so.
+    pub fn new(name: &str, filter: &impl Debug) -> Self {
+        let hash = sha256(format!("{name} {filter:?}").as_bytes());
+        Self(hash.as_ref().first_chunk().map_or(0, |begin| u64::from_be_bytes(*begin)))
+    }
+
+    /// The cursor that leads on behind that place.
+    pub fn cursor(self, at: &impl Serialize) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&CursorText { of: self.0, at }).unwrap_or_default())
+    }
+
+    /// Reads `cursor`: the place behind which it leads on.
+    pub fn place<P: DeserializeOwned>(self, fields: &mut QueryFields) -> Option<P> {
+        let read = |text: &str| {
+            let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+            let cursor: CursorText<P> = serde_json::from_slice(&bytes).ok()?;
+            (cursor.of == self.0).then_some(cursor.at)
+        };
+        fields.optional("cursor", || Fault::BadCursor, read)
+    }
+}
+
 /// Which part of a list is asked for that is ordered by something, and then by an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct After {
@@ -133,16 +194,13 @@ pub struct After {
     pub limit: u32,
     /// Behind which one.
     pub after: Option<Uuid>,
+    list: List,
 }
 
 impl After {
-    /// Reads `limit` (1 to 100) and `cursor`.
-    pub fn read(fields: &mut QueryFields, default_limit: u32) -> Self {
-        let uuid = |text: &str| Uuid::try_parse(text).ok();
-        Self {
-            limit: fields.number("limit", 1..=100, default_limit),
-            after: fields.optional("cursor", || Fault::BadCursor, uuid),
-        }
+    /// Reads `limit` (1 to 100) and `cursor`, of that list.
+    pub fn read(fields: &mut QueryFields, default_limit: u32, list: List) -> Self {
+        Self { limit: fields.number("limit", 1..=100, default_limit), after: list.place(fields), list }
     }
 
     /// So many are asked for, so that it shows whether there are more.
@@ -159,9 +217,9 @@ impl After {
         }
     }
 
-    /// Leaves the page; where the next one begins, if there is one.
-    pub fn cut<T>(self, rows: &mut Vec<T>, id: impl Fn(&T) -> Uuid) -> Option<Uuid> {
-        cut(rows, self.limit as usize, id)
+    /// Leaves the page; the cursor of the next one, if there is one.
+    pub fn cut<T>(self, rows: &mut Vec<T>, id: impl Fn(&T) -> Uuid) -> Option<String> {
+        cut(rows, self.limit as usize, id).map(|id| self.list.cursor(&id))
     }
 }
 

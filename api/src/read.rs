@@ -23,9 +23,11 @@ use uuid::Uuid;
 use crate::{
     auth::Caller,
     cache::{CacheTag, Computed, Freshness, Lifetime},
+    in_flight::{InFlight, Place},
     problem::ApiError,
     query::{QueryFields, uuid_in_path},
     state::AppState,
+    turns::Rank,
 };
 
 /// A question that a read asks, with all its parameters: equal ones have one answer.
@@ -88,6 +90,9 @@ pub struct Read<Q> {
     request: HttpRequest,
     state: Data<AppState>,
     freshness: Freshness,
+    rank: Rank,
+    /// Its place among all that are under way, until it is answered.
+    place: Place,
 }
 
 impl<Q: Query> Read<Q> {
@@ -99,21 +104,23 @@ impl<Q: Query> Read<Q> {
 
     /// Answers from what is kept, or computes.
     pub async fn answer(self) -> Result<HttpResponse, ApiError> {
-        let Self { query, request, state, freshness } = self;
-        let answer = answer(&state, &query, freshness).await?;
+        let Self { query, request, state, freshness, rank, place: _place } = self;
+        let answer = answer(&state, &query, freshness, rank).await?;
         Ok(respond(&request, &answer))
     }
 }
 
-/// The answer to `query`, kept or computed.
+/// The answer to `query`, kept, or computed when it is the turn of whoever asks.
 pub async fn answer<Q: Query>(
     state: &AppState,
     query: &Q,
     freshness: Freshness,
+    rank: Rank,
 ) -> Result<Arc<Computed<Q::Answer>>, ApiError> {
     let compute = || {
         let (state, query) = (state.clone(), query.clone());
         async move {
+            let _turn = state.turns.wait(rank).await?;
             let value = match state.stores.db.watch(query.compute(&state)).await {
                 Err(ApiError::Database(error)) if state.stores.db.learn(&error) => {
                     state.stores.db.watch(query.compute(&state)).await?
@@ -134,8 +141,10 @@ impl<Q: Query> FromRequest for Read<Q> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let caller = Caller::from_request(request, payload);
         let request = request.clone();
-        let Some(state) = request.app_data::<Data<AppState>>().cloned() else {
-            return Box::pin(ready(Err(ApiError::Failed("the server has no state".to_owned()))));
+        let found =
+            request.app_data::<Data<AppState>>().cloned().zip(request.app_data::<Data<InFlight>>().cloned());
+        let Some((state, in_flight)) = found else {
+            return Box::pin(ready(Err(ApiError::Failed("the server has no state, or no limits".to_owned()))));
         };
         Box::pin(async move {
             let freshness = freshness(&request);
@@ -143,7 +152,9 @@ impl<Q: Query> FromRequest for Read<Q> {
             let mut asked = Asked { caller: &caller, request: &request, fields: QueryFields::of(&request) };
             let query = Q::read(&mut asked)?;
             asked.fields.finish()?;
-            Ok(Self { query, request, state, freshness })
+            let place = in_flight.join(&caller)?.enter()?;
+            let rank = if caller.is_internal() { Rank::Operator } else { Rank::Tenant };
+            Ok(Self { query, request, state, freshness, rank, place })
         })
     }
 }

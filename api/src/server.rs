@@ -3,13 +3,12 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
 };
 
 use actix_cors::Cors;
+use actix_server::ServerHandle;
 use actix_web::{
-    App, HttpServer,
-    dev::ServerHandle,
+    App,
     http::header,
     middleware::{Condition, from_fn},
     web,
@@ -22,20 +21,20 @@ use crate::{
     auth::{Authenticator, Verifier},
     cache::QueryCache,
     config::{AuthConfig, HttpConfig, LimitsConfig},
+    connection::{limits::Connections, request::bound, serve},
     follow::Follower,
     health::Checks,
-    limits::{Limits, admit},
+    in_flight::InFlight,
     observe::{self, RequestLimit},
+    rates::Rates,
     routes,
     state::AppState,
+    tls::Certificate,
+    turns::Turns,
 };
 
-/// The largest body that is read.
-pub const BODY_LIMIT: usize = 64 * 1024;
 /// How long a browser may remember what CORS allows, in seconds.
 const CORS_AGE: usize = 600;
-/// Balancers keep idle connections for a minute: one that is closed before they let go of it swallows a request.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// A server that has its address and waits to be run.
 #[derive(Debug)]
@@ -46,7 +45,9 @@ pub struct Server {
     state: AppState,
     checks: Checks,
     authenticator: Authenticator,
-    limits: Arc<Limits>,
+    in_flight: InFlight,
+    connections: Connections,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Server {
@@ -62,11 +63,15 @@ impl Server {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .with_context(|| format!("PAINEL_HTTP_ADDR is {wanted}, and it cannot be listened on"))?;
         let address = listener.local_addr()?;
-        let limits = Arc::new(Limits::new(limits));
-        let authenticator = Authenticator::new(Verifier::new(auth)?, Arc::clone(&limits), stores.db.clone());
+        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
+        let (most, of_one_address) = (limits.connections, limits.connections_of_one_address);
+        let connections = Connections::new(most, of_one_address, config.client_address.clone());
+        let authenticator = Authenticator::new(Verifier::new(auth)?, Rates::new(limits), stores.db.clone());
         let cache = QueryCache::new(config.cache_bytes);
         let checks = Checks::new(stores.clone());
-        Ok(Self { listener, address, config, state: AppState { stores, cache }, checks, authenticator, limits })
+        let (in_flight, turns) = (InFlight::new(limits), Turns::new(limits.concurrency));
+        let state = AppState { stores, cache, turns };
+        Ok(Self { listener, address, config, state, checks, authenticator, in_flight, connections, certificate })
     }
 
     /// Where it listens; tells the port where any free one was asked for.
@@ -81,30 +86,33 @@ impl Server {
         tokio::spawn(follower.follow(shutdown.clone()));
         let state = web::Data::new(self.state);
         let authenticator = web::Data::new(self.authenticator);
-        let limits = web::Data::from(self.limits);
+        let in_flight = web::Data::new(self.in_flight);
         let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.client_address));
         let (origins, request_limit) = (self.config.cors_origins, RequestLimit(self.config.request_limit));
-        let server = HttpServer::new(move || {
+        let app = move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(authenticator.clone())
                 .app_data(checks.clone())
                 .app_data(proxies.clone())
-                .app_data(limits.clone())
+                .app_data(in_flight.clone())
                 .app_data(request_limit)
-                .app_data(web::PayloadConfig::new(BODY_LIMIT))
-                .wrap(from_fn(admit))
                 .wrap(from_fn(observe::explain))
                 .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
                 .wrap(from_fn(observe::observe))
+                .wrap(from_fn(bound))
                 .configure(routes::configure)
-        })
-        .workers(self.config.workers)
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(self.config.drain_deadline.as_secs())
-        .disable_signals()
-        .listen(self.listener)?
-        .run();
+        };
+        let acceptor = self.certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        if let Some(certificate) = self.certificate {
+            tokio::spawn(certificate.follow(shutdown.clone()));
+        }
+        tokio::spawn(self.connections.clone().watch(shutdown.clone()));
+        let builder = actix_server::Server::build()
+            .workers(self.config.workers)
+            .shutdown_timeout(self.config.drain_deadline.as_secs())
+            .disable_signals();
+        let server = serve::listen(builder, self.listener, self.connections, acceptor, app)?.run();
         tokio::spawn(stop_on(shutdown, server.handle()));
         tracing::info!(address = %self.address, "listening");
         server.await.context("the server failed")

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     cache::{CacheTag, QueryCache},
     problem::ApiError,
+    turns::{Rank, Turns},
 };
 
 /// The state of the API. Cheap to clone.
@@ -27,6 +28,8 @@ pub struct AppState {
     pub stores: Stores,
     /// The answers that are kept.
     pub cache: QueryCache,
+    /// Whose turn it is to be worked for.
+    pub turns: Turns,
 }
 
 impl AppState {
@@ -38,8 +41,9 @@ impl AppState {
         key: Option<IdempotencyKey>,
         origin: Origin,
     ) -> Result<Dispatched, ApiError> {
-        let state = self.clone();
+        let (state, turn) = (self.clone(), self.turns.wait(Rank::Command).await?);
         carry_through(async move {
+            let _turn = turn;
             let done = dispatch(&state.stores, new, key.as_ref(), origin).await?;
             let change = Change { subject: Subject::Command, tenant: done.command.tenant_id };
             state.cache.raise(CacheTag::stale_by(change));
@@ -50,8 +54,9 @@ impl AppState {
 
     /// Accepts an aggregation, and drops the answers that it makes stale.
     pub async fn accept_aggregation(&self, asked: Aggregation, origin: Origin) -> Result<Vec<RollupRun>, ApiError> {
-        let state = self.clone();
+        let (state, turn) = (self.clone(), self.turns.wait(Rank::Command).await?);
         carry_through(async move {
+            let _turn = turn;
             let runs = dispatch_aggregation(&state.stores, &asked, origin).await?;
             let change = Change { subject: Subject::Aggregation, tenant: asked.tenant_id };
             state.cache.raise(CacheTag::stale_by(change));

@@ -119,5 +119,10 @@ pub fn fingerprint(token: &SecretString) -> String {
 
 /// SHA-256 as 64 hexadecimal digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(digest::digest(&digest::SHA256, bytes))
+    hex::encode(sha256(bytes))
+}
+
+/// The same as it is.
+pub fn sha256(bytes: &[u8]) -> digest::Digest {
+    digest::digest(&digest::SHA256, bytes)
 }

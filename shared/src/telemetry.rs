@@ -4,7 +4,8 @@ use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 
@@ -38,7 +39,7 @@ pub fn start_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
         .map_err(|error| ConfigError::new("PAINEL_LOG", format!("is no log filter: {error}")))?;
     let terminal = std::io::stderr().is_terminal();
     let text = config.format.map_or(terminal, |format| format == LogFormat::Text);
-    let logs = tracing_subscriber::registry().with(filter);
+    let logs = tracing_subscriber::registry().with(filter).with(filter_fn(is_discreet));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match text {
         true => logs.with(layer.with_ansi(terminal)).try_init()?,
@@ -47,11 +48,18 @@ pub fn start_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Below `info`, libraries quote what they carry: tokens, keys, people's addresses. That is never logged, whatever is asked for.
+fn is_discreet(event: &Metadata<'_>) -> bool {
+    event.target().starts_with("painel") || *event.level() <= Level::INFO
+}
+
 /// What each metric means, as `/metrics` says it.
 fn describe() {
     use metrics::{Unit::Seconds, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("painel_http_requests_total", "Requests by method, route and status.");
     describe_histogram!("painel_http_request_duration_seconds", Seconds, "Time to answer, by method and route.");
+    describe_gauge!("painel_http_connections", "Connections that are open.");
+    describe_counter!("painel_http_connections_cut_total", "Connections ended because others needed their place.");
     describe_counter!("painel_jobs_total", "Deliveries settled, by kind and outcome.");
     describe_histogram!("painel_job_duration_seconds", Seconds, "Time in a handler, by kind and outcome.");
     describe_gauge!("painel_jobs_in_flight", "Jobs being executed, by kind.");

@@ -44,8 +44,12 @@ impl Client {
     /// A client with an administrator's token.
     pub fn new(url: String, issuer: &Issuer) -> Self {
         let token = issuer.token(Role::Admin, None).unwrap();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Self { http, url, token: Some(token) }
+        Self { http: http(), url, token: Some(token) }
+    }
+
+    /// The same client without the connections that it has.
+    pub fn on_a_new_connection(&self) -> Self {
+        Self { http: http(), ..self.clone() }
     }
 
     /// The same client with another token, or none.
@@ -124,4 +128,8 @@ impl Client {
         let own = all.iter().find(|one| one["id"] == integration.to_string()).unwrap();
         own["token_fingerprint"].clone()
     }
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap()
 }

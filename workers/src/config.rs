@@ -41,7 +41,7 @@ impl AgentRuntimeConfig {
     /// Reads the variables named above.
     pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
         Ok(Self {
-            url: vars.required_url("PAINEL_AGENT_RUNTIME_URL", &["http", "https"])?,
+            url: vars.required_secure_url("PAINEL_AGENT_RUNTIME_URL")?,
             call_limit: vars.millis_or("PAINEL_AGENT_RUNTIME_TIMEOUT_MS", 5_000)?,
         })
     }

@@ -1,6 +1,6 @@
 //! From a token to a caller: verified, within their rate, and still a member of their tenant.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use moka::future::Cache;
 use painel_shared::{
@@ -12,7 +12,7 @@ use super::{
     caller::Caller,
     cognito::{Refused, Verified, Verifier},
 };
-use crate::{limits::Limits, problem::ApiError};
+use crate::{problem::ApiError, rates::Rates};
 
 /// How long it may take until a user who was made inactive is shut out.
 const MEMBER_AGE: Duration = Duration::from_secs(10);
@@ -25,29 +25,29 @@ const TOKENS_AT_MOST: u64 = 100_000;
 #[derive(Debug)]
 pub struct Authenticator {
     verifier: Verifier,
-    limits: Arc<Limits>,
+    rates: Rates,
     db: Database,
     members: Cache<String, Option<Member>>,
     tokens: Cache<String, Verified>,
 }
 
 impl Authenticator {
-    /// One with that verifier and those limits, which finds users' tenants in `db`.
-    pub fn new(verifier: Verifier, limits: Arc<Limits>, db: Database) -> Self {
+    /// One with that verifier and those rates, which finds users' tenants in `db`.
+    pub fn new(verifier: Verifier, rates: Rates, db: Database) -> Self {
         let members = Cache::builder().max_capacity(MEMBERS_AT_MOST).time_to_live(MEMBER_AGE).build();
         let tokens = Cache::builder().max_capacity(TOKENS_AT_MOST).time_to_live(TOKEN_AGE).build();
-        Self { verifier, limits, db, members, tokens }
+        Self { verifier, rates, db, members, tokens }
     }
 
     /// The caller whose token this is.
     pub(super) async fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
         let mut caller = self.verify(token).await?;
-        self.limits.check_caller(&caller.sub)?;
+        self.rates.check_caller(&caller.sub)?;
         // Operators are no tenant's users.
         if !caller.is_internal() {
             caller.join(self.find_member(&caller.sub).await?)?;
             if let Some(tenant) = caller.tenant_id {
-                self.limits.check_tenant(tenant)?;
+                self.rates.check_tenant(tenant)?;
             }
         }
         Ok(caller)
@@ -71,10 +71,6 @@ impl Authenticator {
     }
 
     async fn find_member(&self, sub: &str) -> Result<Option<Member>, ApiError> {
-        // PostgreSQL's text cannot hold it, so nobody has such a name.
-        if sub.contains('\0') {
-            return Ok(None);
-        }
         let found = self.members.try_get_with_by_ref(sub, self.db.find_member(sub)).await;
         found.map_err(|error| ApiError::Unavailable(error.to_string()))
     }

@@ -3,9 +3,10 @@
 //! "Verifying JSON web tokens" in the Amazon Cognito developer guide: signature by `kid`, `iss`, `exp`,
 //! `token_use`, and `client_id` (access tokens, which bear no `aud`) or `aud` (id tokens).
 
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 use painel_shared::{ids::TenantId, time::now};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     caller::{Caller, Group},
@@ -17,6 +18,10 @@ use crate::config::{AuthConfig, TokenUse};
 const LEEWAY: u64 = 30;
 /// No token of ours is longer.
 const LONGEST_TOKEN: usize = 8 * 1024;
+/// No name of ours is longer: a subject, an address, a key's id.
+const LONGEST_NAME: usize = 320;
+/// The latest end of a token, in seconds since 1970: the year 9999.
+const LATEST: i64 = 253_402_300_799;
 
 /// Verifies tokens.
 #[derive(Debug)]
@@ -59,8 +64,9 @@ struct Claims {
     username: Option<String>,
     #[serde(rename = "custom:tenant_id")]
     tenant_id: Option<String>,
+    /// What is no list of names names no right.
     #[serde(rename = "cognito:groups", default)]
-    groups: Vec<String>,
+    groups: Value,
 }
 
 impl Verifier {
@@ -88,10 +94,8 @@ impl Verifier {
             return Err(bad("it is too long"));
         }
         let header = decode_header(token).map_err(|error| bad(error.to_string()))?;
-        if header.alg != Algorithm::RS256 {
-            return Err(bad("its algorithm is not RS256"));
-        }
-        let kid = header.kid.ok_or_else(|| bad("it names no key"))?;
+        check_header(&header)?;
+        let kid = header.kid.filter(|kid| is_name(kid)).ok_or_else(|| bad("it names no key"))?;
         let key = self.keys.find(&kid).await.map_err(|error| match error {
             KeyError::Unknown => bad("its key is not the issuer's"),
             KeyError::Unavailable(cause) => Refused::NoKeys(cause),
@@ -117,17 +121,44 @@ impl Verifier {
             None => None,
             Some(text) => Some(text.parse::<TenantId>().map_err(|_| bad("its tenant is no UUID"))?),
         };
-        if claims.sub.is_empty() {
+        if !is_name(&claims.sub) {
             return Err(bad("it names nobody"));
         }
+        if !(0..=LATEST).contains(&claims.exp) {
+            return Err(bad("its end is no time"));
+        }
+        if ![&claims.email, &claims.username].into_iter().flatten().all(|name| is_name(name)) {
+            return Err(bad("the name or address in it is none"));
+        }
+        let groups = claims.groups.as_array().into_iter().flatten().filter_map(Value::as_str);
         Ok(Caller {
             // A pool whose users sign in by address names them by their `sub`, which is no address.
             email: claims.email.or(claims.username.filter(|name| *name != claims.sub)),
             sub: claims.sub,
             tenant_id,
-            groups: claims.groups.iter().filter_map(|name| Group::named(name)).collect(),
+            groups: groups.filter_map(Group::named).collect(),
         })
     }
+}
+
+/// What a header must be, and must not ask for (RFC 7515, 4.1).
+fn check_header(header: &Header) -> Result<(), Refused> {
+    if header.alg != Algorithm::RS256 {
+        return Err(bad("its algorithm is not RS256"));
+    }
+    if header.crit.is_some() {
+        return Err(bad("it must be understood in a way that is not known here"));
+    }
+    let known = |kind: &String| ["JWT", "at+jwt"].iter().any(|name| kind.eq_ignore_ascii_case(name));
+    match header.typ.as_ref().is_none_or(known) {
+        true => Ok(()),
+        false => Err(bad("it is no access or id token")),
+    }
+}
+
+/// Whether a text can name somebody or something.
+fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 fn bad(cause: impl Into<String>) -> Refused {

@@ -19,9 +19,10 @@ use futures::{
 };
 use jsonwebtoken::{
     DecodingKey,
-    jwk::{JwkSet, KeyAlgorithm},
+    jwk::{Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use reqwest::Client;
+use serde::Deserialize;
 
 /// The shortest time between two fetches.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -160,16 +161,30 @@ impl KeySet {
         let response = self.client.get(&*self.url).send().await?.error_for_status()?;
         let body = response.bytes().await?;
         anyhow::ensure!(body.len() <= LARGEST_SET, "the key set is larger than {LARGEST_SET} bytes");
-        let set: JwkSet = serde_json::from_slice(&body)?;
-        let usable = set
-            .keys
-            .iter()
-            .filter(|jwk| jwk.common.key_algorithm.is_none_or(|algorithm| algorithm == KeyAlgorithm::RS256));
-        let keys: HashMap<String, DecodingKey> =
-            usable.filter_map(|jwk| Some((jwk.common.key_id.clone()?, DecodingKey::from_jwk(jwk).ok()?))).collect();
-        anyhow::ensure!(!keys.is_empty(), "the key set holds no RS256 key");
+        let set: Set = serde_json::from_slice(&body)?;
+        // One that cannot be read, such as of a kind that comes later, takes nothing from the others.
+        let read = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        let usable = read.filter(verifies);
+        let keys: HashMap<String, DecodingKey> = usable
+            .filter_map(|jwk| Some((jwk.common.key_id.clone()?, DecodingKey::from_jwk(&jwk).ok()?)))
+            .collect();
+        anyhow::ensure!(!keys.is_empty(), "the key set holds no RS256 key for signatures");
         Ok(keys)
     }
+}
+
+/// A JWK set (RFC 7517, 5).
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<serde_json::Value>,
+}
+
+/// Whether a key is for verifying RS256, as far as it says what it is for (RFC 7517, 4.2 to 4.4).
+fn verifies(jwk: &Jwk) -> bool {
+    let common = &jwk.common;
+    common.key_algorithm.is_none_or(|algorithm| algorithm == KeyAlgorithm::RS256)
+        && common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature)
+        && common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify))
 }
 
 impl fmt::Debug for KeySet {

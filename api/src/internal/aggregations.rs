@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Bytes, Data},
-};
+use actix_web::{HttpRequest, HttpResponse};
 use chrono::{Days, NaiveDate};
 use painel_shared::{
     commands::{Fault, Fields},
@@ -16,6 +13,7 @@ use painel_shared::{
     time::today,
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -24,14 +22,14 @@ use crate::{
     auth::Caller,
     cache::{CacheTag, Lifetime},
     figures::two_decimals,
-    json::json_object,
     observe,
     openapi::{ReadProblems, WriteProblems},
     problem::ApiError,
-    query::After,
+    query::{After, List},
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
+    write::Write,
 };
 
 /// The most days that one request may ask for.
@@ -113,21 +111,16 @@ pub struct Accepted {
     request_body(content = AggregationRequest, example = json!({"from": "2026-01-01", "to": "2026-01-03"})),
     responses((status = 202, body = Accepted), WriteProblems),
 )]
-pub async fn create(
-    caller: Caller,
-    request: HttpRequest,
-    state: Data<AppState>,
-    body: Bytes,
-) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    let asked = read_body(&request, &body, &caller)?;
+pub async fn create(write: Write) -> Result<HttpResponse, ApiError> {
+    let Write { caller, object, request, state, place: _place } = write;
+    let asked = read_body(&request, object, &caller)?;
     let runs = state.accept_aggregation(asked, observe::origin(&request)).await?;
     let runs = runs.into_iter().map(RunView::from).collect();
     Ok(HttpResponse::Accepted().json(Accepted { runs, message: "The days were accepted and will be rolled up." }))
 }
 
-fn read_body(request: &HttpRequest, body: &Bytes, caller: &Caller) -> Result<Aggregation, ApiError> {
-    let mut fields = Fields::of("", json_object(request, body)?);
+fn read_body(request: &HttpRequest, body: Map<String, Value>, caller: &Caller) -> Result<Aggregation, ApiError> {
+    let mut fields = Fields::of("", body);
     let (from, to) = (fields.required::<NaiveDate>("from"), fields.required::<NaiveDate>("to"));
     let tenant_id = fields.optional::<TenantId>("tenant_id");
     if let (Some(from), Some(to)) = (from, to) {
@@ -159,7 +152,7 @@ pub struct Runs {
     /// Of all runs that match, not of this page alone.
     progress: Progress,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<Uuid>,
+    next_cursor: Option<String>,
 }
 
 /// How far the runs have come.
@@ -198,7 +191,7 @@ pub enum RunStateFilter {
         ("tenant_id" = Option<Uuid>, Query, description = "Only of this tenant alone."),
         ("state" = Option<RunStateFilter>, Query, description = "Only in this state."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
-        ("cursor" = Option<Uuid>, Query, description = "The next_cursor of an earlier answer."),
+        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer to the same question."),
     ),
     responses((status = 200, body = Runs), ReadProblems),
 )]
@@ -271,13 +264,10 @@ impl Query for RunsQuery {
     fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
         let states = ["queued", "running", "succeeded", "failed"].map(|state| (state, state));
         let fields = asked.by_operator()?;
-        Ok(Self {
-            from: fields.date("from"),
-            to: fields.date("to"),
-            tenant: fields.uuid("tenant_id"),
-            state: fields.word("state", &states),
-            page: After::read(fields, PAGE),
-        })
+        let (from, to) = fields.days("from", "to");
+        let (tenant, state) = (fields.uuid("tenant_id"), fields.word("state", &states));
+        let page = After::read(fields, PAGE, List::new("runs", &(from, to, tenant, state)));
+        Ok(Self { from, to, tenant, state, page })
     }
 
     fn tag(&self) -> CacheTag {

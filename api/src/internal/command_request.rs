@@ -1,6 +1,6 @@
 //! What `POST /internal/operations/commands` is sent: the body, read field by field, and its key.
 
-use actix_web::{HttpRequest, web::Bytes};
+use actix_web::HttpRequest;
 use painel_shared::{
     command::NewCommand,
     command_store::IdempotencyKey,
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{auth::Caller, json::json_object, observe, problem::ApiError};
+use crate::{auth::Caller, observe, problem::ApiError};
 
 const LONGEST_REASON: usize = 500;
 const LONGEST_KEY: usize = 255;
@@ -49,8 +49,12 @@ pub enum CommandTypeName {
 }
 
 /// Reads the body of a `POST`; every field that is wrong is named.
-pub(super) fn read_body(request: &HttpRequest, body: &Bytes, caller: &Caller) -> Result<NewCommand, ApiError> {
-    let mut fields = Fields::of("", json_object(request, body)?);
+pub(super) fn read_body(
+    request: &HttpRequest,
+    body: Map<String, Value>,
+    caller: &Caller,
+) -> Result<NewCommand, ApiError> {
+    let mut fields = Fields::of("", body);
     let command_type = command_type(&mut fields);
     let outer_tenant = fields.optional::<TenantId>("tenant_id");
     let mut parameters: Map<String, Value> = fields.optional("parameters").unwrap_or_default();
@@ -136,7 +140,11 @@ pub(super) fn idempotency_key(
     caller: &Caller,
     new: &NewCommand,
 ) -> Result<Option<IdempotencyKey>, ApiError> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let mut values = request.headers().get_all("idempotency-key");
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ApiError::field("Idempotency-Key", Fault::Duplicate));
+    }
     let key = value
         .to_str()
         .ok()

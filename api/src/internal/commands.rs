@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::LOCATION,
-    web::{Bytes, Data},
-};
+use actix_web::{HttpResponse, http::header::LOCATION};
 use painel_shared::{
     command::{Command, CommandError, Status},
     command_store::{Cursor, Filter, MAX_OFFSET},
@@ -29,7 +25,6 @@ use super::{
     events::{self, EventView},
 };
 use crate::{
-    auth::Caller,
     cache::{CacheTag, Lifetime},
     observe,
     openapi::{ReadProblems, WriteProblems},
@@ -37,6 +32,7 @@ use crate::{
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
+    write::Write,
 };
 
 /// How long a page is good on which every command has ended, and another one.
@@ -142,14 +138,9 @@ pub enum CommandStatusFilter {
         WriteProblems,
     ),
 )]
-pub async fn create(
-    caller: Caller,
-    request: HttpRequest,
-    state: Data<AppState>,
-    body: Bytes,
-) -> Result<HttpResponse, ApiError> {
-    caller.require_internal()?;
-    let new = read_body(&request, &body, &caller)?;
+pub async fn create(write: Write) -> Result<HttpResponse, ApiError> {
+    let Write { caller, object, request, state, place: _place } = write;
+    let new = read_body(&request, object, &caller)?;
     let key = idempotency_key(&request, &caller, &new)?;
     let done = state.accept(new, key, observe::origin(&request)).await?;
     let names = done.command.tenant_id.zip(done.tenant_name).into_iter().collect();

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use painel_shared::{
-    commands::Fault,
     ids::{CommandId, TenantId},
     statement,
 };
@@ -20,7 +18,7 @@ use crate::{
     cache::{CacheTag, Lifetime},
     openapi::ReadProblems,
     problem::ApiError,
-    query::cut,
+    query::{List, cut},
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
@@ -67,16 +65,14 @@ struct Cursor {
 
 impl Cursor {
     /// The place of that event.
-    fn at(event: &EventView) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(format!("{}.{}", event.created_at.micros(), event.id))
+    fn at(event: &EventView) -> (i64, i64) {
+        (event.created_at.micros(), event.id)
     }
 
-    fn decode(text: &str) -> Option<Self> {
-        let plain = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (at, id) = plain.split_once('.')?;
+    fn of((at, id): (i64, i64)) -> Option<Self> {
         // PostgreSQL knows fewer years than chrono.
-        let at = DateTime::from_timestamp_micros(at.parse().ok()?).filter(|at| at.timestamp() >= 0)?;
-        (at.timestamp() < 32_503_680_000).then_some(Self { at, id: id.parse().ok()? })
+        let at = DateTime::from_timestamp_micros(at).filter(|at| (0..32_503_680_000).contains(&at.timestamp()))?;
+        Some(Self { at, id })
     }
 }
 
@@ -88,7 +84,7 @@ impl Cursor {
         ("event_type" = Option<String>, Query, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Such as command.requested."),
         ("user_id" = Option<String>, Query, min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Only what this user did."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
-        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer."),
+        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer to the same question."),
     ),
     responses((status = 200, body = Events), ReadProblems),
 )]
@@ -107,19 +103,27 @@ pub struct EventsQuery {
     before: Option<Cursor>,
 }
 
+impl EventsQuery {
+    fn list(&self) -> List {
+        List::new("events", &(self.tenant, &self.event_type, &self.user_id))
+    }
+}
+
 impl Query for EventsQuery {
     type Answer = Events;
 
     fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
         let fields = asked.by_operator()?;
-        Ok(Self {
+        let mut asked = Self {
             tenant: fields.uuid("tenant_id").map(TenantId::from),
             command: None,
             event_type: fields.text("event_type", 100),
             user_id: fields.text("user_id", 255),
             limit: fields.number("limit", 1..=100, PAGE),
-            before: fields.optional("cursor", || Fault::BadCursor, Cursor::decode),
-        })
+            before: None,
+        };
+        asked.before = asked.list().place(fields).and_then(Cursor::of);
+        Ok(asked)
     }
 
     fn tag(&self) -> CacheTag {
@@ -132,7 +136,7 @@ impl Query for EventsQuery {
 
     async fn compute(&self, state: &AppState) -> Result<Events, ApiError> {
         let mut events = find(state, self, i64::from(self.limit) + 1).await?;
-        let next_cursor = cut(&mut events, self.limit as usize, Cursor::at);
+        let next_cursor = cut(&mut events, self.limit as usize, Cursor::at).map(|at| self.list().cursor(&at));
         Ok(Events { events, next_cursor })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     figures::{average_of, rate},
     openapi::ReadProblems,
     problem::ApiError,
-    query::After,
+    query::{After, List},
     read::{Asked, Query, Read},
     state::AppState,
     tenant::agents::{AGENT, LARGEST_PAGE},
@@ -26,7 +26,7 @@ use crate::{
 pub struct TenantAgents {
     agents: Vec<Agent>,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<Uuid>,
+    next_cursor: Option<String>,
 }
 
 /// An agent.
@@ -59,7 +59,7 @@ pub struct UsageStats {
     params(
         ("id" = Uuid, Path, description = "The tenant."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 100."),
-        ("cursor" = Option<Uuid>, Query, description = "The next_cursor of an earlier answer."),
+        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer to the same question."),
     ),
     responses((status = 200, body = TenantAgents), ReadProblems),
 )]
@@ -107,7 +107,8 @@ impl Query for TenantAgentsQuery {
 
     fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
         let (tenant, fields) = asked.by_operator_about("id")?;
-        Ok(Self { tenant: tenant.into(), page: After::read(fields, LARGEST_PAGE) })
+        let page = After::read(fields, LARGEST_PAGE, List::new("tenant's agents", &tenant));
+        Ok(Self { tenant: tenant.into(), page })
     }
 
     fn tag(&self) -> CacheTag {

@@ -16,7 +16,7 @@ use crate::{
     openapi::ReadProblems,
     period::{DayRange, Period},
     problem::ApiError,
-    query::After,
+    query::{After, List},
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
@@ -30,7 +30,7 @@ pub const LARGEST_PAGE: u32 = 100;
 pub struct Agents {
     agents: Vec<Agent>,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<Uuid>,
+    next_cursor: Option<String>,
 }
 
 /// An agent that the tenant rents.
@@ -59,7 +59,7 @@ pub struct AgentUsage {
     params(
         ("status" = Option<StatusFilter>, Query, description = "By default active."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 100."),
-        ("cursor" = Option<Uuid>, Query, description = "The next_cursor of an earlier answer."),
+        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer to the same question."),
         ("tenant_id" = Option<Uuid>, Query, description = "The tenant; only operators name one."),
     ),
     responses((status = 200, body = Agents), ReadProblems),
@@ -116,7 +116,8 @@ impl Query for AgentsQuery {
 
     fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
         let (tenant, fields) = asked.of_tenant()?;
-        let (status, page) = (StatusFilter::read(fields), After::read(fields, LARGEST_PAGE));
+        let status = StatusFilter::read(fields);
+        let page = After::read(fields, LARGEST_PAGE, List::new("agents", &(tenant, status)));
         Ok(Self { tenant, status, page, days: Period::Month.days() })
     }
 

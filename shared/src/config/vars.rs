@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
+use url::{Host, Url};
 
 /// A variable that is missing or wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,13 +125,36 @@ impl Vars {
 
     /// A URL of one of these schemes; it must be there.
     pub fn required_url(&self, name: &'static str, schemes: &[&str]) -> Result<String, ConfigError> {
-        let missing = || {
-            ConfigError::new(
-                name,
-                format!("is not set; it must be a URL that begins with {}://", schemes.join(":// or ")),
-            )
+        self.url(name, schemes)?.ok_or_else(|| missing_url(name, schemes))
+    }
+
+    /// A URL of HTTPS, if one is given. Of HTTP only where nobody can listen in: on this machine, or on a host that
+    /// `PAINEL_PLAIN_HTTP_HOSTS` names.
+    pub fn secure_url(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        let Some(url) = self.url(name, &["https", "http"])? else { return Ok(None) };
+        let wrong = |problem: &str| ConfigError::new(name, problem.to_owned());
+        let parsed =
+            Url::parse(&url).map_err(|_| wrong("must be a URL with a host, such as https://host.example"))?;
+        let named = || self.text("PAINEL_PLAIN_HTTP_HOSTS").unwrap_or_default().split(',').map(str::trim);
+        let is_near = match parsed.host() {
+            Some(Host::Ipv4(ip)) => ip.is_loopback() || named().any(|host| host == ip.to_string()),
+            Some(Host::Ipv6(ip)) => ip.is_loopback() || named().any(|host| host == ip.to_string()),
+            Some(Host::Domain(domain)) => {
+                domain == "localhost" || domain.ends_with(".localhost") || named().any(|host| host == domain)
+            }
+            None => return Err(wrong("must be a URL with a host, such as https://host.example")),
         };
-        self.url(name, schemes)?.ok_or_else(missing)
+        match parsed.scheme() == "https" || is_near {
+            true => Ok(Some(url)),
+            false => Err(wrong(
+                "must begin with https://, as it is neither on this machine nor on a host that PAINEL_PLAIN_HTTP_HOSTS names",
+            )),
+        }
+    }
+
+    /// The same; it must be there.
+    pub fn required_secure_url(&self, name: &'static str) -> Result<String, ConfigError> {
+        self.secure_url(name)?.ok_or_else(|| missing_url(name, &["https"]))
     }
 
     /// One of a few words, each with its meaning.
@@ -143,6 +167,10 @@ impl Vars {
             .map(|(_, meaning)| *meaning)
             .ok_or_else(|| ConfigError::new(name, format!("is `{text}`; it must be {}", known())))
     }
+}
+
+fn missing_url(name: &'static str, schemes: &[&str]) -> ConfigError {
+    ConfigError::new(name, format!("is not set; it must be a URL that begins with {}://", schemes.join(":// or ")))
 }
 
 impl FromIterator<(String, String)> for Vars {

@@ -19,7 +19,7 @@ use std::{
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, Transaction,
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     error::DatabaseError,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -81,7 +81,9 @@ impl Database {
             .map_err(|_| {
                 ConfigError::new("PAINEL_DATABASE_URL", "must look like postgres://user:password@host/database")
             })?
-            .application_name("painel");
+            .application_name("painel")
+            // Some bear their values, and those people's addresses and reasons.
+            .disable_statement_logging();
         let sessions = Sessions::default();
         let pools = Arc::new(RwLock::new(pools(config, &options, &sessions)));
         let (config, options) = (Arc::new(config.clone()), Arc::new(options));

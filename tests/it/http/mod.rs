@@ -3,8 +3,11 @@
 mod bad_input;
 mod browsers;
 mod commands;
+mod hostility;
 mod keys;
 mod listing;
 mod outage;
 mod reads;
+mod strictness;
+mod tls;
 mod tokens;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use painel::services::issuer::{CLIENT_ID, ISSUER, Issuer, Role};
@@ -28,7 +29,7 @@ fn claims() -> Value {
     })
 }
 
-fn with(changes: Value) -> Value {
+pub(super) fn with(changes: Value) -> Value {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
         match value.is_null() {
@@ -40,14 +41,21 @@ fn with(changes: Value) -> Value {
 }
 
 /// The issuer's key and its id.
-fn issuer_key(stack: &Stack) -> (EncodingKey, String) {
+pub(super) fn issuer_key(stack: &Stack) -> (EncodingKey, String) {
     let kid = stack.issuer.key_set().unwrap().keys[0].common.key_id.clone().unwrap();
     (stack.issuer.signing_key().clone(), kid)
 }
 
-fn sign(key: &EncodingKey, kid: &str, claims: &Value) -> String {
+pub(super) fn sign(key: &EncodingKey, kid: &str, claims: &Value) -> String {
     let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::RS256) };
     encode(&header, claims, key).unwrap()
+}
+
+/// Signs whatever stands there.
+pub(super) fn sign_raw(key: &EncodingKey, header: &str, claims: &str) -> String {
+    let message = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part)).join(".");
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, Algorithm::RS256).unwrap();
+    format!("{message}.{signature}")
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use painel::services::issuer::Role;
 use painel_tests::{
     client::COMMANDS,
     fleet::Fleet,
     port::free_port,
-    stack::{RABBITMQ, Stack, with_stack, with_stack_and},
+    stack::{RABBITMQ, Stack, access_key, with_stack, with_stack_and},
     wait::eventually,
 };
 use serde_json::{Value, json};
@@ -170,5 +171,38 @@ fn made_up_methods_and_paths_make_no_metrics() {
         assert!(!after.contains("MADEUP"), "{after}");
         assert!(after.contains("method=\"other\""), "{after}");
         assert_eq!(after.lines().count(), before);
+    });
+}
+
+#[test]
+fn no_log_quotes_what_was_said_in_confidence() {
+    with_stack_and(&SHORT, |stack| async move {
+        let mut fleet = Fleet::new(stack);
+        fleet.set("PAINEL_LOG", "trace");
+        fleet.set("RUST_LOG", "trace");
+        let processes = ["painel-api", "painel-reset-token-worker", "painel-scheduler"];
+        for process in processes {
+            fleet.start(process);
+        }
+        let client = fleet.client(&stack.issuer).await;
+        let reason = "because-of-what-nobody-may-read";
+        let id = client
+            .accepted(&json!({
+                "command_type": "RESET_TOKEN", "tenant_id": stack.example.tenant, "reason": reason,
+                "parameters": {"integration_id": stack.example.integration},
+            }))
+            .await;
+        let command = client.until(&id, "SUCCESS").await;
+        let address = command["created_by_email"].as_str().unwrap();
+        let token = stack.issuer.token(Role::Admin, None).unwrap();
+        let signature = token.rsplit('.').next().unwrap();
+        assert_eq!(client.with_token(Some(token.clone())).get(COMMANDS).await.status, 200);
+        let keys = stack.vars.text("PAINEL_CREDENTIALS_KEYS").unwrap().rsplit(':').next().unwrap();
+        let key = access_key();
+        let all: String = processes.iter().flat_map(|process| fleet.logs(process)).collect();
+        assert!(all.contains("\"answered\"") && all.contains(&id), "the logs are those of this test");
+        for secret in [reason, address, signature, keys, &key.secret] {
+            assert!(!all.contains(secret), "{secret} is in the logs");
+        }
     });
 }

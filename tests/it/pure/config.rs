@@ -57,6 +57,13 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("PAINEL_AUTH_ISSUER", " https://issuer.example", "without spaces"),
         ("PAINEL_AUTH_ISSUER", "https://issuer.example\n", "without spaces"),
         ("PAINEL_AGENT_RUNTIME_URL", "http://agents .example", "without spaces"),
+        ("PAINEL_AUTH_ISSUER", "http://issuer.example", "https://"),
+        ("PAINEL_AUTH_ISSUER", "http://127.0.0.1.example", "https://"),
+        ("PAINEL_AUTH_ISSUER", "http://localhost@issuer.example", "https://"),
+        ("PAINEL_AUTH_ISSUER", "https://", "a host"),
+        ("PAINEL_AUTH_JWKS_URL", "http://10.0.0.1/jwks.json", "https://"),
+        ("PAINEL_AGENT_RUNTIME_URL", "http://agents.example", "https://"),
+        ("PAINEL_TLS_CERT", "/cert.pem", "PAINEL_TLS_CERT is"),
         ("PAINEL_AUTH_TOKEN_USE", "refresh", "access or id"),
         ("PAINEL_CREDENTIALS_KEYS", "a:short", "32-byte key"),
         (
@@ -74,8 +81,23 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     ] {
         let problems = load_all(&vars(name, value));
         assert_eq!(problems.len(), 1, "{name}={value}: {problems:?}");
-        assert!(problems[0].starts_with(name) && problems[0].contains(right), "{problems:?}");
+        let named = if name == "PAINEL_TLS_CERT" { "PAINEL_TLS_KEY" } else { name };
+        assert!(problems[0].starts_with(named) && problems[0].contains(right), "{problems:?}");
         assert!(!problems[0].contains("secret"), "a URL may hold a password");
+    }
+}
+
+#[test]
+fn plain_http_is_for_this_machine_and_for_hosts_that_are_named() {
+    let named = [("PAINEL_PLAIN_HTTP_HOSTS", "aws, 10.0.0.1".to_owned())];
+    for url in ["http://localhost:1", "http://painel.localhost/x", "http://127.0.0.9", "http://[::1]:80"] {
+        let vars = Vars::default().overridden_by([("PAINEL_AGENT_RUNTIME_URL", url.to_owned())]);
+        assert_eq!(vars.secure_url("PAINEL_AGENT_RUNTIME_URL").unwrap().unwrap(), url);
+    }
+    for url in ["http://aws:8090", "http://10.0.0.1"] {
+        let vars = Vars::default().overridden_by([("PAINEL_AGENT_RUNTIME_URL", url.to_owned())]);
+        assert!(vars.secure_url("PAINEL_AGENT_RUNTIME_URL").is_err());
+        assert_eq!(vars.overridden_by(named.clone()).secure_url("PAINEL_AGENT_RUNTIME_URL").unwrap().unwrap(), url);
     }
 }
 

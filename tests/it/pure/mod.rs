@@ -12,6 +12,7 @@ mod retry;
 mod secrets;
 mod settle;
 mod trace;
+mod turns;
 mod window;
 
 use painel_shared::{

@@ -1,4 +1,4 @@
-//! What keeps one caller, or all of them together, from taking the service down.
+//! How often one caller may ask, and all users of one tenant.
 
 use std::{
     hash::Hash,
@@ -7,38 +7,25 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{
-    Error,
-    body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
-    web::Data,
-};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use painel_shared::ids::TenantId;
-use tokio::sync::Semaphore;
 
 use crate::{config::LimitsConfig, problem::ApiError};
 
 /// After so many checks callers that have been quiet are forgotten.
 const SWEEP_EVERY: u64 = 10_000;
 
-/// The limits of one API process.
+/// The rates of one API process.
 #[derive(Debug)]
-pub struct Limits {
-    in_flight: Semaphore,
+pub struct Rates {
     callers: Rate<String>,
     tenants: Rate<TenantId>,
 }
 
-impl Limits {
-    /// The configured limits.
+impl Rates {
+    /// The configured rates.
     pub fn new(config: &LimitsConfig) -> Self {
-        Self {
-            in_flight: Semaphore::new(config.in_flight),
-            callers: Rate::new(config.caller_rate),
-            tenants: Rate::new(config.tenant_rate),
-        }
+        Self { callers: Rate::new(config.caller_rate), tenants: Rate::new(config.tenant_rate) }
     }
 
     /// Counts a request of that caller; an error where it is one too many.
@@ -74,26 +61,4 @@ impl<K: Hash + Eq + Clone> Rate<K> {
             ApiError::RateLimited(wait.max(Duration::from_secs(1)))
         })
     }
-}
-
-/// The middleware that refuses, at once, what is more than can be served. Health is always answered.
-pub async fn admit(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let limits = request.app_data::<Data<Limits>>().cloned();
-    let permit = match &limits {
-        Some(limits) if !is_of_health(request.path()) => match limits.in_flight.try_acquire() {
-            Ok(permit) => Some(permit),
-            Err(_) => return Ok(request.error_response(ApiError::Overloaded).map_into_boxed_body()),
-        },
-        _ => None,
-    };
-    let response = next.call(request).await?.map_into_boxed_body();
-    drop(permit);
-    Ok(response)
-}
-
-fn is_of_health(path: &str) -> bool {
-    path == "/health" || path.starts_with("/health/")
 }

@@ -1,0 +1,89 @@
+//! The one way of every write: who asks is known and may ask, before the first byte of the body is read.
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{
+    FromRequest, HttpRequest, body,
+    dev::Payload,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    web::{Bytes, Data},
+};
+use painel_shared::commands::Fault;
+use serde_json::{Map, Value};
+
+use crate::{
+    auth::Caller,
+    connection::life::BODY,
+    in_flight::{InFlight, Place},
+    json::json_object,
+    problem::ApiError,
+    state::AppState,
+};
+
+/// The largest body that is read.
+pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// A write by an operator, as an endpoint takes it: all of it has come.
+#[derive(Debug)]
+pub struct Write {
+    /// Who asks.
+    pub caller: Caller,
+    /// What was sent.
+    pub object: Map<String, Value>,
+    /// The request without its body.
+    pub request: HttpRequest,
+    /// What the endpoint stands on.
+    pub state: Data<AppState>,
+    /// Its place among all that are under way.
+    pub place: Place,
+}
+
+impl FromRequest for Write {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let caller = Caller::from_request(request, payload);
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let caller = caller.await?;
+            caller.require_internal()?;
+            let own = |name: &str| ApiError::Failed(format!("the server has no {name}"));
+            let state = request.app_data::<Data<AppState>>().cloned().ok_or_else(|| own("state"))?;
+            let in_flight = request.app_data::<Data<InFlight>>().ok_or_else(|| own("limits"))?;
+            let share = in_flight.join(&caller)?;
+            check_head(&request)?;
+            let body = read_body(payload).await?;
+            let place = share.enter()?;
+            let object = json_object(&body)?;
+            Ok(Self { caller, object, request, state, place })
+        })
+    }
+}
+
+/// What can be told of a body by what stands before it.
+fn check_head(request: &HttpRequest) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if headers.contains_key(CONTENT_ENCODING)
+        && text(CONTENT_ENCODING).is_none_or(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
+        return Err(ApiError::Encoded);
+    }
+    let essence = text(CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
+    let is_json = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    if !is_json || headers.get_all(CONTENT_TYPE).count() > 1 {
+        return Err(ApiError::NotJson);
+    }
+    match text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
+        Some(length) if length > BODY_LIMIT as u64 => Err(ApiError::TooLarge),
+        _ => Ok(()),
+    }
+}
+
+async fn read_body(payload: Payload) -> Result<Bytes, ApiError> {
+    let read = body::to_bytes_limited(body::BodyStream::new(payload), BODY_LIMIT);
+    let Ok(read) = tokio::time::timeout(BODY, read).await else { return Err(ApiError::TooSlow) };
+    let read = read.map_err(|_| ApiError::TooLarge)?;
+    read.map_err(|error| ApiError::field("body", Fault::NotAJsonObject { reason: error.to_string() }))
+}

@@ -1,0 +1,128 @@
+//! Whose turn it is: commands first, tenants never all of it, and nobody waits long in vain.
+
+use std::time::{Duration, Instant};
+
+use painel_api::turns::{Rank, Turns};
+use tokio::{sync::mpsc, task::yield_now, time::sleep};
+
+/// How long a burst is waited out.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+#[test]
+fn commands_come_before_operators_and_those_before_tenants() {
+    run(async {
+        let turns = Turns::new(4);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(turns.wait(Rank::Operator).await.unwrap());
+        }
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let ranks = [Rank::Tenant, Rank::Operator, Rank::Command, Rank::Tenant, Rank::Command, Rank::Operator];
+        for rank in ranks {
+            let (turns, tell) = (turns.clone(), tell.clone());
+            tokio::spawn(async move {
+                let turn = turns.wait(rank).await.unwrap();
+                tell.send(rank).unwrap();
+                drop(turn);
+            });
+            yield_now().await;
+        }
+        held.pop();
+        let mut order = Vec::new();
+        for _ in ranks {
+            order.push(told.recv().await.unwrap());
+        }
+        let mut sorted = order.clone();
+        sorted.sort();
+        assert_eq!(order, sorted);
+    });
+}
+
+#[test]
+fn a_quarter_is_never_tenants() {
+    run(async {
+        let turns = Turns::new(8);
+        let mut held = Vec::new();
+        for _ in 0..6 {
+            held.push(turns.wait(Rank::Tenant).await.unwrap());
+        }
+        assert!(turns.wait(Rank::Tenant).await.is_err());
+        held.push(turns.wait(Rank::Operator).await.unwrap());
+        held.push(turns.wait(Rank::Command).await.unwrap());
+        assert!(turns.wait(Rank::Command).await.is_err(), "all eight are taken");
+        held.pop();
+        assert!(turns.wait(Rank::Tenant).await.is_err(), "that one is none of theirs");
+        held.remove(0);
+        held.push(turns.wait(Rank::Tenant).await.unwrap());
+    });
+}
+
+#[test]
+fn a_burst_is_waited_out_and_a_queue_that_stands_is_cut_off() {
+    run(async {
+        let turns = Turns::new(1);
+        let held = turns.wait(Rank::Operator).await.unwrap();
+        let waited = async || {
+            let began = Instant::now();
+            assert!(turns.wait(Rank::Operator).await.is_err());
+            began.elapsed()
+        };
+        assert!(waited().await >= PATIENCE, "nobody has waited before");
+        assert!(waited().await >= PATIENCE, "nobody waits any more");
+        // From here on somebody always waits.
+        let standing = async {
+            let mut shortest = Duration::MAX;
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while shortest >= PATIENCE / 2 {
+                assert!(Instant::now() < deadline, "the shortest wait was {shortest:?}");
+                shortest = shortest.min(waited().await);
+            }
+        };
+        tokio::select! {
+            () = standing => {}
+            () = always_waiting(&turns) => {}
+            () = always_waiting(&turns) => {}
+        }
+        drop(held);
+        drop(turns.wait(Rank::Operator).await.unwrap());
+        let _held = turns.wait(Rank::Operator).await.unwrap();
+        assert!(waited().await >= PATIENCE, "the queue stands no more");
+    });
+}
+
+async fn always_waiting(turns: &Turns) {
+    loop {
+        // Two of each, so that one waits when the other has given up.
+        let pause = sleep(Duration::from_millis(3));
+        drop(tokio::join!(turns.wait(Rank::Operator), async {
+            pause.await;
+            drop(turns.wait(Rank::Operator).await);
+        }));
+    }
+}
+
+#[test]
+fn a_turn_that_nobody_takes_any_more_goes_to_the_next() {
+    run(async {
+        let turns = Turns::new(1);
+        let held = turns.wait(Rank::Operator).await.unwrap();
+        let mut waiting: Vec<_> = (0..5)
+            .map(|_| {
+                let turns = turns.clone();
+                tokio::spawn(async move { turns.wait(Rank::Operator).await.map(drop) })
+            })
+            .collect();
+        yield_now().await;
+        for gone in waiting.drain(..4) {
+            gone.abort();
+            assert!(gone.await.unwrap_err().is_cancelled());
+        }
+        drop(held);
+        assert!(waiting.pop().unwrap().await.unwrap().is_ok());
+        drop(turns.wait(Rank::Command).await.unwrap());
+    });
+}
