@@ -17,3 +17,4 @@ pub mod random;
 pub mod stack;
 pub mod storm;
 pub mod wait;
+mod wire;

@@ -16,6 +16,7 @@ use painel::{
         agent_runtime::AgentRuntime,
         dynamodb::DynamoDb,
         issuer::{CLIENT_ID, ISSUER, Issuer},
+        signed::AccessKey,
         sqs::Sqs,
         stand_ins::StandIns,
     },
@@ -53,6 +54,7 @@ use crate::{
     client::Client,
     lossy::Lossy,
     wait::{eventually, for_a_day_that_lasts},
+    wire,
 };
 
 /// The real PostgreSQL, where its own databases can be made.
@@ -125,7 +127,9 @@ impl Stack {
         let stand_ins =
             StandIns::start(&issuer, AgentRuntime::open(&folder.join("agent-runtime.jsonl"))?, ANYWHERE)?;
         let file = set.iter().any(|(name, _)| *name == DYNAMODB_FILE).then(|| folder.join("dynamodb.db"));
-        let (dynamodb, sqs) = tokio::try_join!(DynamoDb::start(file.as_deref(), ANYWHERE), Sqs::start(ANYWHERE))?;
+        let key = access_key();
+        let dynamodb = DynamoDb::start(file.as_deref(), ANYWHERE, &key);
+        let (dynamodb, sqs) = tokio::try_join!(dynamodb, Sqs::start(ANYWHERE, &key))?;
         let database = format!("painel_test_{}", Uuid::new_v4().simple());
         let own_server = set.iter().find(|(name, _)| *name == POSTGRES_VARIABLE).map(|(_, url)| (*url).to_owned());
         let postgres = own_server.unwrap_or_else(postgres_url);
@@ -140,8 +144,8 @@ impl Stack {
             ("PAINEL_RABBITMQ_URL", rabbitmq_url()),
             ("PAINEL_QUEUE_PREFIX", database.replace('_', "-")),
             ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
-            ("PAINEL_AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("PAINEL_AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("PAINEL_AWS_ACCESS_KEY_ID", key.id),
+            ("PAINEL_AWS_SECRET_ACCESS_KEY", key.secret),
             ("PAINEL_AUTH_ISSUER", ISSUER.to_owned()),
             ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
             ("PAINEL_AUTH_CLIENT_IDS", CLIENT_ID.to_owned()),
@@ -362,10 +366,7 @@ impl Stack {
     }
 
     async fn aws_call(&self, target: &str, body: Value) -> String {
-        let request = signed(reqwest::Client::new().post(self.dynamodb.url()), "dynamodb")
-            .header("X-Amz-Target", target)
-            .body(body.to_string());
-        request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
+        wire::call(&self.dynamodb.url(), "dynamodb", target, &body).await
     }
 
     /// The item of a command as the table has it.
@@ -428,10 +429,7 @@ impl Stack {
 
     /// A call to SQS as its wire has it; what it answers.
     async fn sqs_call(&self, operation: &str, body: Value) -> Value {
-        let request = signed(reqwest::Client::new().post(self.sqs.url()), "sqs")
-            .header("X-Amz-Target", format!("AmazonSQS.{operation}"))
-            .body(body.to_string());
-        let answer = request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
+        let answer = wire::call(&self.sqs.url(), "sqs", &format!("AmazonSQS.{operation}"), &body).await;
         serde_json::from_str(&answer).unwrap_or_default()
     }
 
@@ -452,15 +450,6 @@ impl Stack {
     pub fn aws_urls(&self) -> (String, String) {
         (self.dynamodb.url(), self.sqs.url())
     }
-}
-
-/// With the headers of a call to that service; the stand-ins do not look at the signature.
-fn signed(request: reqwest::RequestBuilder, service: &str) -> reqwest::RequestBuilder {
-    let scope = format!("t/20260101/us-east-1/{service}/aws4_request");
-    request
-        .header("X-Amz-Date", "20260101T000000Z")
-        .header("Authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"))
-        .header("Content-Type", "application/x-amz-json-1.0")
 }
 
 async fn delete_queue(url: &str, name: &str) -> anyhow::Result<()> {
@@ -541,6 +530,11 @@ fn issuer_key() -> &'static Path {
         Issuer::open(&file).unwrap();
         file
     })
+}
+
+/// The key that the tests' AWS services want requests signed with.
+pub fn access_key() -> AccessKey {
+    AccessKey { id: "test".to_owned(), secret: "secret of the tests".to_owned() }
 }
 
 /// The test's key for credentials, as text.

@@ -27,10 +27,11 @@ pub async fn run(data_dir: &Path, vars: &Vars, listen: IpAddr, ports: [u16; 3]) 
     let data_dir = DataDir::open(data_dir)?;
     let issuer = Issuer::open(&data_dir.issuer_key())?;
     let [dynamodb_at, sqs_at, stand_ins_at] = ports.map(|port| SocketAddr::new(listen, port));
-    let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, stand_ins_at)?;
-    let dynamodb = DynamoDb::start(Some(&data_dir.dynamodb()), dynamodb_at).await?;
-    let sqs = Sqs::start(sqs_at).await?;
-    let variables = services::variables(&dynamodb, &sqs, &stand_ins, data_dir.credentials_keys()?);
+    let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime()?)?, stand_ins_at)?;
+    let key = data_dir.access_key(&vars)?;
+    let dynamodb = DynamoDb::start(Some(&data_dir.dynamodb()?), dynamodb_at, &key).await?;
+    let sqs = Sqs::start(sqs_at, &key).await?;
+    let variables = services::variables(&dynamodb, &sqs, &stand_ins, key, data_dir.credentials_keys()?);
     for (name, value) in variables {
         println!("export {name}='{value}'");
     }

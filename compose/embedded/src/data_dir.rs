@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -10,6 +10,9 @@ use std::{
 use anyhow::{Context, bail};
 use aws_lc_rs::rand;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use painel_shared::config::Vars;
+
+use crate::services::signed::AccessKey;
 
 /// The folder, locked for this process until it is dropped.
 #[derive(Debug)]
@@ -29,12 +32,12 @@ impl DataDir {
             .create(path)
             .with_context(|| format!("the data folder {} cannot be made", path.display()))?;
         if own {
-            // One that an earlier build has made is open to others.
-            fs::set_permissions(path, Permissions::from_mode(0o700))
+            close_to_others(path)
                 .with_context(|| format!("the data folder {} cannot be closed to others", path.display()))?;
         }
         let file = path.join("lock");
-        let lock = File::create(&file).with_context(|| format!("{} cannot be written", file.display()))?;
+        let lock = OpenOptions::new().append(true).create(true).mode(0o600).open(&file);
+        let lock = lock.with_context(|| format!("{} cannot be written", file.display()))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
@@ -51,14 +54,22 @@ impl DataDir {
         self.path.join("postgres")
     }
 
-    /// The file of DynamoDB.
-    pub fn dynamodb(&self) -> PathBuf {
-        self.path.join("dynamodb.sqlite")
+    /// The file of DynamoDB. What SQLite puts beside it has the same mode.
+    pub fn dynamodb(&self) -> anyhow::Result<PathBuf> {
+        self.private("dynamodb.sqlite")
     }
 
     /// What the stand-in agent runtime did.
-    pub fn agent_runtime(&self) -> PathBuf {
-        self.path.join("agent-runtime.jsonl")
+    pub fn agent_runtime(&self) -> anyhow::Result<PathBuf> {
+        self.private("agent-runtime.jsonl")
+    }
+
+    /// A file that others open by its path, and that only its owner may read.
+    fn private(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let file = self.path.join(name);
+        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&file);
+        opened.with_context(|| format!("{} cannot be written", file.display()))?;
+        Ok(file)
     }
 
     /// The token issuer's key.
@@ -66,16 +77,48 @@ impl DataDir {
         issuer_key(&self.path)
     }
 
+    /// The key that requests to the embedded AWS services are signed with: the one that is configured, or one made on first use.
+    pub fn access_key(&self, vars: &Vars) -> anyhow::Result<AccessKey> {
+        if let Some((id, secret)) =
+            vars.text("PAINEL_AWS_ACCESS_KEY_ID").zip(vars.text("PAINEL_AWS_SECRET_ACCESS_KEY"))
+        {
+            return Ok(AccessKey { id: id.to_owned(), secret: secret.to_owned() });
+        }
+        let secret = self.made_once("access.key", || Ok(BASE64_STANDARD.encode(random()?)))?;
+        Ok(AccessKey { id: "embedded".to_owned(), secret })
+    }
+
     /// The key that credentials are sealed with, made on first use, in the form of `PAINEL_CREDENTIALS_KEYS`.
     pub fn credentials_keys(&self) -> anyhow::Result<String> {
-        let file = self.path.join("credentials.key");
+        self.made_once("credentials.key", || Ok(format!("local:{}", BASE64_STANDARD.encode(random()?))))
+    }
+
+    /// The content of a file that only its owner may read, and which is made where it is missing.
+    fn made_once(&self, name: &str, make: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<String> {
+        let file = self.path.join(name);
         if !file.exists() {
-            let mut key = [0; 32];
-            rand::fill(&mut key).ok().context("the system gave no random bytes")?;
-            write_private(&file, format!("local:{}", BASE64_STANDARD.encode(key)).as_bytes())?;
+            write_private(&file, make()?.as_bytes())?;
         }
         fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))
     }
+}
+
+fn random() -> anyhow::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).ok().context("the system gave no random bytes")?;
+    Ok(bytes)
+}
+
+/// Leaves a folder and the files in it to their owner: an earlier build has made them open to others.
+fn close_to_others(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
 }
 
 /// The token issuer's key of a data folder that may be in use.

@@ -70,12 +70,13 @@ impl Embedded {
         check(vars)?;
         let data_dir = DataDir::open(data_dir)?;
         let issuer = Issuer::open(&data_dir.issuer_key())?.with_token_use(TokenUse::from_vars(vars)?);
-        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime())?, ANYWHERE)?;
-        let (files, file) = (data_dir.postgres(), data_dir.dynamodb());
+        let stand_ins = StandIns::start(&issuer, AgentRuntime::open(&data_dir.agent_runtime()?)?, ANYWHERE)?;
+        let (files, file, key) =
+            (data_dir.postgres(), data_dir.dynamodb()?, data_dir.access_key(&Vars::default())?);
         let (postgres, dynamodb, sqs) = tokio::try_join!(
             Postgres::start(&files),
-            DynamoDb::start(Some(&file), ANYWHERE),
-            Sqs::start(ANYWHERE)
+            DynamoDb::start(Some(&file), ANYWHERE, &key),
+            Sqs::start(ANYWHERE, &key)
         )?;
         let own = [
             ("PAINEL_DATABASE_URL", postgres.url()),
@@ -83,7 +84,7 @@ impl Embedded {
             ("PAINEL_DATABASE_CONNECTION_SECONDS", "1000000000".to_owned()),
             ("PAINEL_QUEUE", "sqs".to_owned()),
         ];
-        let given = services::variables(&dynamodb, &sqs, &stand_ins, data_dir.credentials_keys()?);
+        let given = services::variables(&dynamodb, &sqs, &stand_ins, key, data_dir.credentials_keys()?);
         // A person waits for the end of this process.
         let vars = vars.clone().with_defaults([("PAINEL_DRAIN_SECONDS", "2")]);
         let vars = vars.overridden_by(own).overridden_by(given);

@@ -6,14 +6,19 @@ use painel::services::{
     ANYWHERE,
     dynamodb::DynamoDb,
     postgres::{Postgres, checkpoint},
+    signed::AccessKey,
+    sqs::Sqs,
 };
 use painel_shared::{
-    config::{DatabaseConfig, Vars},
+    command_store::CommandStore,
+    config::{AwsConfig, CommandStoreConfig, DatabaseConfig, QueueConfig, Vars},
     db::Database,
+    queue::Queue,
 };
 use painel_tests::{
     client::COMMANDS,
     program::{self, Program},
+    stack::access_key,
     wait::eventually,
 };
 
@@ -63,7 +68,7 @@ fn the_stream_of_the_embedded_dynamodb_is_looked_up_by_an_index_and_forgets_what
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("dynamodb.db");
-        DynamoDb::start(Some(&file), ANYWHERE).await.unwrap().stop().await.unwrap();
+        DynamoDb::start(Some(&file), ANYWHERE, &access_key()).await.unwrap().stop().await.unwrap();
         let sqlite = rusqlite::Connection::open(&file).unwrap();
         // One is a minute less than a day old, and more are a minute more than are removed at once.
         for (age, count) in [(86_460, 2_500), (86_340, 1)] {
@@ -74,7 +79,7 @@ fn the_stream_of_the_embedded_dynamodb_is_looked_up_by_an_index_and_forgets_what
             );
             sqlite.execute(&sql, []).unwrap();
         }
-        let dynamodb = DynamoDb::start(Some(&file), ANYWHERE).await.unwrap();
+        let dynamodb = DynamoDb::start(Some(&file), ANYWHERE, &access_key()).await.unwrap();
         let kept = || {
             let ages = "SELECT group_concat(sequence_number) FROM _stream_records";
             sqlite.query_row(ages, [], |row| row.get::<_, String>(0)).unwrap()
@@ -108,8 +113,71 @@ fn tokens_are_of_the_use_that_is_taken_and_the_folder_is_closed_to_others() {
             let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
             assert_eq!(client.with_token(Some(token)).get(COMMANDS).await.status, status, "painel token {role}");
         }
-        assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&data), 0o700);
+        let entries = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
+        for file in entries.filter(|path| path.is_file()) {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
         interrupt(&program);
         assert!(program.ended(Duration::from_secs(10)).await.success(), "{}", program.printed());
+    });
+}
+
+#[test]
+fn the_embedded_services_answer_nobody_but_this_process() {
+    run(async {
+        let (key, wrong) = (access_key(), AccessKey { secret: "guessed".to_owned(), ..access_key() });
+        let dynamodb = DynamoDb::start(None, ANYWHERE, &key).await.unwrap();
+        let sqs = Sqs::start(ANYWHERE, &key).await.unwrap();
+        let http = reqwest::Client::new();
+        for (url, target) in [(dynamodb.url(), "DynamoDB_20120810.ListTables"), (sqs.url(), "AmazonSQS.ListQueues")]
+        {
+            let asked = || {
+                let request = http.post(&url).header("X-Amz-Target", target);
+                request.header("Content-Type", "application/x-amz-json-1.0").body("{}")
+            };
+            let unsigned = asked();
+            let made_up = asked().header("X-Amz-Date", "20260101T000000Z").header(
+                "Authorization",
+                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, \
+                 SignedHeaders=host;x-amz-date, Signature=00",
+            );
+            let of_a_page = asked().header("Origin", "https://evil.example");
+            let preflight = http
+                .request(reqwest::Method::OPTIONS, &url)
+                .header("Origin", "https://evil.example")
+                .header("Access-Control-Request-Method", "POST")
+                .header("Access-Control-Request-Headers", "authorization,x-amz-target");
+            let rebound = asked().header("Origin", url.clone());
+            for (what, request) in [
+                ("without a signature", unsigned),
+                ("with a signature that was made up", made_up),
+                ("by a page", of_a_page),
+                ("by a page that asks first", preflight),
+                ("by a page of its own origin", rebound),
+            ] {
+                let answer = request.send().await.unwrap();
+                assert_eq!(answer.status(), 403, "{target} {what}");
+                assert!(!answer.headers().contains_key("access-control-allow-origin"), "{target} {what}");
+            }
+        }
+        for (key, works) in [(&key, true), (&wrong, false)] {
+            let set = [
+                ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
+                ("PAINEL_SQS_ENDPOINT", sqs.url()),
+                ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
+                ("PAINEL_AWS_ACCESS_KEY_ID", key.id.clone()),
+                ("PAINEL_AWS_SECRET_ACCESS_KEY", key.secret.clone()),
+            ];
+            let vars = Vars::default().overridden_by(set);
+            let aws = AwsConfig::from_vars(&vars).unwrap();
+            let store = CommandStore::new(&aws, &CommandStoreConfig::from_vars(&vars).unwrap()).await;
+            let queue = Queue::new(&aws, &QueueConfig::from_vars(&vars).unwrap()).await;
+            assert_eq!(store.migrate().await.is_ok(), works, "DynamoDB");
+            assert_eq!(queue.migrate().await.is_ok(), works, "SQS");
+        }
+        sqs.stop().await;
+        dynamodb.stop().await.unwrap();
     });
 }

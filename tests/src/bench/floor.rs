@@ -28,7 +28,10 @@ use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::bare::Bare;
-use crate::{stack::Stack, storm::Transport};
+use crate::{
+    stack::{Stack, access_key},
+    storm::Transport,
+};
 
 /// The effect, its record and its event, as the handler makes them.
 const EFFECT: &str = "WITH recorded AS (SELECT taken, standing FROM record_success($1, $2, $3, $4)),
@@ -62,7 +65,8 @@ impl Floor {
     pub(super) async fn begin(stack: &'static Stack, transport: Transport, integrations: &[Uuid]) -> Self {
         let (dynamodb, sqs) = stack.aws_urls();
         let at = async |url: &str| {
-            let keys = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "floor");
+            let key = access_key();
+            let keys = aws_sdk_dynamodb::config::Credentials::new(key.id, key.secret, None, None, "floor");
             aws_config::defaults(aws_config::BehaviorVersion::latest())
                 .region(aws_config::Region::from_static("us-east-1"))
                 .credentials_provider(keys)

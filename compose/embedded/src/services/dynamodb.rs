@@ -12,14 +12,19 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use dynoxide::Database;
+use dynoxide::{Database, DynoxideError};
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http_body_util::Full;
+use hyper::body::Bytes;
 use rusqlite::Connection;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    net::TcpListener,
     task::{JoinHandle, spawn_blocking},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+use super::signed::{AccessKey, Service, listen, serve};
 
 /// How often what was written is brought to the disk.
 const CHECKPOINT: Duration = Duration::from_secs(1);
@@ -36,7 +41,7 @@ const TRIM_PAUSE: Duration = Duration::from_millis(20);
 pub struct DynamoDb {
     address: SocketAddr,
     stop: CancellationToken,
-    server: JoinHandle<Result<(), String>>,
+    server: JoinHandle<()>,
     /// Nobody tends what is in memory.
     tending: Option<Tending>,
 }
@@ -48,13 +53,11 @@ struct Tending {
 }
 
 impl DynamoDb {
-    /// Starts it on that file, or without one in memory; on that address, or with
-    /// port 0 on any free one of it.
-    pub async fn start(file: Option<&Path>, address: SocketAddr) -> anyhow::Result<Self> {
+    /// Starts it on that file, or without one in memory, for whoever has that key; on that address, or with port 0 on any
+    /// free one of it.
+    pub async fn start(file: Option<&Path>, address: SocketAddr, key: &AccessKey) -> anyhow::Result<Self> {
         let failed = |error| anyhow!("the embedded DynamoDB did not start: {error}");
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen(address).await?;
         let (database, tending) = match file {
             Some(file) => {
                 let path = file.to_str().context("the data folder's path is not UTF-8")?;
@@ -67,8 +70,8 @@ impl DynamoDb {
             None => (Database::memory().map_err(failed)?, None),
         };
         let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, stopped));
+        let (key, stopped) = (key.clone(), stop.clone());
+        let server = tokio::spawn(async move { serve(listener, Tables(database), &key, stopped).await });
         Ok(Self { address, stop, server, tending })
     }
 
@@ -80,13 +83,76 @@ impl DynamoDb {
     /// Stops it; what it was asked is on the disk then.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        let served = self.server.await?;
+        self.server.await?;
         if let Some(Tending { stop, task }) = self.tending {
             stop.cancel();
             task.await??;
         }
-        served.map_err(|error| anyhow!(error))
+        Ok(())
     }
+}
+
+/// What answers.
+struct Tables(Database);
+
+impl Service for Tables {
+    async fn answer(&self, head: Parts, body: Bytes) -> Response<Full<Bytes>> {
+        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (_, operation) = target.rsplit_once('.').unwrap_or_default();
+        let mut response = match self.execute(operation, &body) {
+            Ok(answer) => Response::new(Full::from(answer)),
+            Err(error) => {
+                let mut response = Response::new(Full::from(error.to_json()));
+                *response.status_mut() =
+                    StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
+                response
+            }
+        };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+        response
+    }
+}
+
+impl Tables {
+    /// What the product asks, and what people look with.
+    fn execute(&self, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+        let tables = &self.0;
+        match operation {
+            "CreateTable" => carry_out(body, |request| tables.create_table(request)),
+            "DescribeTable" => carry_out(body, |request| tables.describe_table(request)),
+            "UpdateTable" => carry_out(body, |request| tables.update_table(request)),
+            "DeleteTable" => carry_out(body, |request| tables.delete_table(request)),
+            "ListTables" => carry_out(body, |request| tables.list_tables(request)),
+            "UpdateTimeToLive" => carry_out(body, |request| tables.update_time_to_live(request)),
+            "DescribeTimeToLive" => carry_out(body, |request| tables.describe_time_to_live(request)),
+            "PutItem" => carry_out(body, |request| tables.put_item(request)),
+            "GetItem" => carry_out(body, |request| tables.get_item(request)),
+            "UpdateItem" => carry_out(body, |request| tables.update_item(request)),
+            "DeleteItem" => carry_out(body, |request| tables.delete_item(request)),
+            "Query" => carry_out(body, |request| tables.query(request)),
+            "Scan" => carry_out(body, |request| tables.scan(request)),
+            "BatchGetItem" => carry_out(body, |request| tables.batch_get_item(request)),
+            "BatchWriteItem" => carry_out(body, |request| tables.batch_write_item(request)),
+            "TransactGetItems" => carry_out(body, |request| tables.transact_get_items(request)),
+            "TransactWriteItems" => carry_out(body, |request| tables.transact_write_items(request)),
+            "ListStreams" => carry_out(body, |request| tables.list_streams(request)),
+            "DescribeStream" => carry_out(body, |request| tables.describe_stream(request)),
+            "GetShardIterator" => carry_out(body, |request| tables.get_shard_iterator(request)),
+            "GetRecords" => carry_out(body, |request| tables.get_records(request)),
+            other => {
+                Err(DynoxideError::ValidationException(format!("the embedded DynamoDB does not know {other}")))
+            }
+        }
+    }
+}
+
+fn carry_out<Q: DeserializeOwned, A: Serialize>(
+    body: &[u8],
+    carry_out: impl FnOnce(Q) -> Result<A, DynoxideError>,
+) -> Result<String, DynoxideError> {
+    let unread = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
+    let answer = carry_out(serde_json::from_slice(body).map_err(unread)?)?;
+    serde_json::to_string(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
 impl Tending {

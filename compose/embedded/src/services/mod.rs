@@ -4,6 +4,7 @@ pub mod agent_runtime;
 pub mod dynamodb;
 pub mod issuer;
 pub mod postgres;
+pub mod signed;
 pub mod sqs;
 pub mod stand_ins;
 
@@ -17,14 +18,15 @@ pub fn variables(
     dynamodb: &dynamodb::DynamoDb,
     sqs: &sqs::Sqs,
     stand_ins: &stand_ins::StandIns,
+    key: signed::AccessKey,
     credentials_keys: String,
 ) -> [(&'static str, String); 10] {
     [
         ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
         ("PAINEL_SQS_ENDPOINT", sqs.url()),
         ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
-        ("PAINEL_AWS_ACCESS_KEY_ID", "embedded".to_owned()),
-        ("PAINEL_AWS_SECRET_ACCESS_KEY", "embedded".to_owned()),
+        ("PAINEL_AWS_ACCESS_KEY_ID", key.id),
+        ("PAINEL_AWS_SECRET_ACCESS_KEY", key.secret),
         ("PAINEL_AUTH_ISSUER", issuer::ISSUER.to_owned()),
         ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
         ("PAINEL_AUTH_CLIENT_IDS", issuer::CLIENT_ID.to_owned()),
