@@ -5,10 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::{
-    operation::query::builders::QueryFluentBuilder,
-    types::{AttributeValue, Select},
-};
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +24,6 @@ use crate::{
 
 /// How far `offset` reaches; a cursor reaches everything.
 pub const MAX_OFFSET: u32 = 1_000;
-/// Up to this many commands `total` is exact.
-const COUNT_CAP: u64 = 10_000;
 /// How many items one query reads at most.
 const READ_AT_MOST: usize = 500;
 /// How many items are read for one page, however few of them the filter admits.
@@ -67,24 +62,37 @@ impl Filter {
 
     /// The index partitions that hold what is asked for; unfinished commands are asked first, so that
     /// one that moves on while the list is read is seen at least once.
-    fn partitions(&self) -> Vec<Partition> {
+    pub(super) fn partitions(&self) -> Vec<Partition> {
         if let Some(tenant) = self.tenant_id {
             return vec![Partition { index: INDEX_BY_TENANT, key: "tenant_id", value: tenant.to_string() }];
         }
-        let by_status =
-            |status: Status| Partition { index: INDEX_BY_STATUS, key: "status", value: status.as_str().to_owned() };
         match self.status {
-            Some(status) => vec![by_status(status)],
-            None => Status::ALL.into_iter().map(by_status).collect(),
+            Some(status) => vec![Partition::of(status)],
+            None => Status::ALL.into_iter().map(Partition::of).collect(),
         }
     }
 }
 
 #[derive(Debug)]
-struct Partition {
+pub(super) struct Partition {
     index: &'static str,
     key: &'static str,
     value: String,
+}
+
+impl Partition {
+    pub(super) fn of(status: Status) -> Self {
+        Self { index: INDEX_BY_STATUS, key: "status", value: status.as_str().to_owned() }
+    }
+}
+
+/// A part of a partition, by when commands were created.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Span {
+    All,
+    UpTo(Timestamp),
+    Before(Timestamp),
+    Since(Timestamp),
 }
 
 /// A place in a list: what comes after the command named by it. Opaque to clients, and bound to its filter.
@@ -142,15 +150,6 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// How many commands a filter admits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// How many; at most the cap.
-    pub total: u64,
-    /// Whether there are more than `total`.
-    pub capped: bool,
-}
-
 /// What has been read of a partition.
 struct Read {
     found: Vec<Command>,
@@ -192,32 +191,6 @@ impl CommandStore {
         Ok(Page { commands, next: last.or(down_to.map(Cursor::below)) })
     }
 
-    /// How many commands the filter admits: exactly, if no more than 10,000 have to be looked at.
-    pub async fn count(&self, filter: &Filter) -> Result<Count, StoreError> {
-        let (mut total, mut examined) = (0, 0);
-        for partition in filter.partitions() {
-            let mut from = None;
-            loop {
-                let query =
-                    self.query(&partition, filter, None).select(Select::Count).set_exclusive_start_key(from);
-                let answer = query.send().await.map_err(StoreError::from_sdk)?;
-                total += u64::try_from(answer.count).unwrap_or_default();
-                examined += u64::try_from(answer.scanned_count).unwrap_or_default();
-                if total > COUNT_CAP {
-                    return Ok(Count { total: COUNT_CAP, capped: true });
-                }
-                from = answer.last_evaluated_key;
-                if from.is_none() {
-                    break;
-                }
-                if examined > COUNT_CAP {
-                    return Ok(Count { total, capped: true });
-                }
-            }
-        }
-        Ok(Count { total, capped: false })
-    }
-
     /// At least the `wanted` newest of a partition, with all that were created in the same millisecond as the last; or
     /// as many as are among about `budget` items.
     async fn newest(
@@ -234,8 +207,9 @@ impl CommandStore {
         let narrowed = filter.command_type.is_some() || (filter.status.is_some() && partition.key != "status");
         let read = if narrowed { READ_AT_MOST } else { (wanted + BESIDES).min(READ_AT_MOST) };
         let read = i32::try_from(read).unwrap_or(i32::MAX);
+        let span = after.map_or(Span::All, |Cursor(key)| Span::UpTo(key.created_at));
         loop {
-            let query = self.query(partition, filter, after).limit(read).set_exclusive_start_key(from);
+            let query = self.query(partition, filter, span).limit(read).set_exclusive_start_key(from);
             let answer = query.send().await.map_err(StoreError::from_sdk)?;
             examined += usize::try_from(answer.scanned_count).unwrap_or_default();
             for command in to_commands(answer.items.unwrap_or_default()) {
@@ -258,7 +232,7 @@ impl CommandStore {
         }
     }
 
-    fn query(&self, partition: &Partition, filter: &Filter, after: Option<Cursor>) -> QueryFluentBuilder {
+    pub(super) fn query(&self, partition: &Partition, filter: &Filter, span: Span) -> QueryFluentBuilder {
         let mut keys = "#key = :key".to_owned();
         let mut admits = "#ttl > :now".to_owned();
         let mut query = self
@@ -271,9 +245,15 @@ impl CommandStore {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":key", AttributeValue::S(partition.value.clone()))
             .expression_attribute_values(":now", AttributeValue::N(now().timestamp().to_string()));
-        if let Some(Cursor(key)) = after {
-            keys.push_str(" AND created_at <= :from");
-            query = query.expression_attribute_values(":from", AttributeValue::S(to_text(key.created_at)));
+        let bound = match span {
+            Span::All => None,
+            Span::UpTo(at) => Some(("<=", at)),
+            Span::Before(at) => Some(("<", at)),
+            Span::Since(at) => Some((">=", at)),
+        };
+        if let Some((compares, at)) = bound {
+            keys.push_str(&format!(" AND created_at {compares} :at"));
+            query = query.expression_attribute_values(":at", AttributeValue::S(to_text(at)));
         }
         if let Some(kind) = filter.command_type {
             admits.push_str(" AND command_type = :type");

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod claim;
+mod count;
 mod create;
 mod item;
 mod list;
@@ -21,8 +22,9 @@ use aws_sdk_dynamodb::{
 
 pub use self::{
     claim::Claim,
+    count::Count,
     create::{Created, IdempotencyKey, Marker},
-    list::{Count, Cursor, CursorError, Filter, MAX_OFFSET, Page},
+    list::{Cursor, CursorError, Filter, MAX_OFFSET, Page},
     recovery::ReadOn,
     table::{Difference, TableState},
     transitions::Write,
