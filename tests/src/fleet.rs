@@ -104,6 +104,13 @@ impl<'a> Fleet<'a> {
         self.running.push((binary.to_owned(), child));
     }
 
+    /// The same, with that filter of what it logs.
+    pub fn start_logging(&mut self, binary: &str, filter: &str) {
+        let before = self.set.insert("PAINEL_LOG".to_owned(), filter.to_owned());
+        self.start(binary);
+        self.set.extend(before.map(|before| ("PAINEL_LOG".to_owned(), before)));
+    }
+
     /// What the newest process of that binary has logged.
     pub fn log(&self, binary: &str) -> String {
         self.logs(binary).pop().unwrap_or_default()

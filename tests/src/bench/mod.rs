@@ -2,9 +2,12 @@
 
 mod bare;
 mod counted;
+mod demand;
 mod floor;
 pub mod ingest;
 pub mod night;
+pub mod noisy;
+pub mod overload;
 pub mod pipeline;
 pub mod reads;
 pub mod reconcile;

@@ -37,6 +37,13 @@ pub struct Load {
     pub times: usize,
 }
 
+impl Load {
+    /// As much as makes a tenant's answer worth computing, and no more.
+    pub(super) fn small() -> Self {
+        Self { tenants: 100, agents: 5, days: 90, events: 1_000, times: 0 }
+    }
+}
+
 /// Measures in a database of its own, and prints.
 pub fn run(load: Load) {
     let set = [("PAINEL_RATE_CALLER", "1000000"), ("PAINEL_RATE_TENANT", "1000000")];
@@ -44,10 +51,8 @@ pub fn run(load: Load) {
 }
 
 async fn measure(stack: &'static Stack, load: Load) {
-    let mut db = PgConnection::connect(stack.vars.text("PAINEL_DATABASE_URL").unwrap()).await.unwrap();
-    fill(&mut db, load).await;
-    let tenants: Vec<Uuid> =
-        sqlx::query_scalar("SELECT id FROM tenants WHERE name LIKE 'Bench %'").fetch_all(&mut db).await.unwrap();
+    let tenants = fill(stack, load).await;
+    let mut db = connect(stack).await;
     let client = stack.serve().await;
     println!("{load:?}\n");
     println!("| endpoint | p50 ms | p95 ms | rows read | buffers read |");
@@ -145,8 +150,13 @@ async fn counts(db: &mut PgConnection) -> (i64, i64) {
     .unwrap()
 }
 
-async fn fill(db: &mut PgConnection, load: Load) {
-    let began = Instant::now();
+async fn connect(stack: &Stack) -> PgConnection {
+    PgConnection::connect(stack.vars.text("PAINEL_DATABASE_URL").unwrap()).await.unwrap()
+}
+
+/// Makes tenants with a history; which they are.
+pub(super) async fn fill(stack: &Stack, load: Load) -> Vec<Uuid> {
+    let (began, mut db) = (Instant::now(), connect(stack).await);
     let Load { tenants, agents, days, events, .. } = load;
     let sql = format!(
         "INSERT INTO tenants (id, name, cnpj, segment, plan, mrr_estimate_cents)
@@ -193,7 +203,8 @@ async fn fill(db: &mut PgConnection, load: Load) {
          FROM generate_series(1, {events}) AS n
          JOIN (SELECT id, row_number() OVER () AS place FROM tenants) t ON t.place = 1 + n % {tenants};"
     );
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *db).await.unwrap();
-    sqlx::raw_sql("VACUUM ANALYZE").execute(db).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
+    sqlx::raw_sql("VACUUM ANALYZE").execute(&mut db).await.unwrap();
     println!("filled in {:.0} s", began.elapsed().as_secs_f64());
+    sqlx::query_scalar("SELECT id FROM tenants WHERE name LIKE 'Bench %'").fetch_all(&mut db).await.unwrap()
 }

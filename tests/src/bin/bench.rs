@@ -1,7 +1,7 @@
 //! `bench`: measures the product beside what it is compared with, in one run.
 
 use clap::{Parser, Subcommand};
-use painel_tests::bench::{ingest, night, pipeline, reads, reconcile, rollup, transport};
+use painel_tests::bench::{ingest, night, noisy, overload, pipeline, reads, reconcile, rollup, transport};
 
 /// Measurements, each with services of its own. Build with --release.
 #[derive(Parser)]
@@ -24,6 +24,10 @@ enum What {
     Pipeline(pipeline::Load),
     /// The transport by itself, beside the bare client.
     Transport(transport::Load),
+    /// The API at one, two and five times what it can do.
+    Overload(overload::Load),
+    /// What others notice of a tenant that asks for twenty times what it may.
+    Noisy(noisy::Load),
     /// One round of the reconciler over many open commands, of which few are due.
     Reconcile(reconcile::Load),
 }
@@ -37,6 +41,8 @@ fn main() {
         What::Ingest(load) => ingest::run(load),
         What::Pipeline(load) => pipeline::run(load),
         What::Transport(load) => transport::run(load),
+        What::Overload(load) => overload::run(load),
+        What::Noisy(load) => noisy::run(load),
         What::Reconcile(load) => reconcile::run(load),
     }
 }
