@@ -111,6 +111,8 @@ if ! [ -x "$newest/bin/initdb" ]; then
 fi
 
 export SQLX_OFFLINE=true
+# Half of the time a test waits, whatever the number of cores.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 # The tests also run the program and the processes themselves.
 cargo build --locked
 cargo test --locked -p painel-tests "$@"

@@ -26,8 +26,13 @@ pub struct QueryFields {
 impl QueryFields {
     /// Starts reading. A parameter that stands twice is refused.
     pub fn of(request: &HttpRequest) -> Self {
+        Self::read(request.query_string())
+    }
+
+    /// The same, of that text.
+    pub fn read(text: &str) -> Self {
         let mut fields = Self { values: BTreeMap::new(), errors: Vec::new() };
-        for pair in request.query_string().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(name) = decoded(name) else {
                 fields.refuse("query", Fault::NotUtf8);

@@ -32,7 +32,8 @@ impl LatencyHistogram {
 
     /// Counts so many times of that bucket.
     pub fn add(&mut self, bucket: i16, count: u64) {
-        *self.0.entry(bucket).or_default() += count;
+        let held = self.0.entry(bucket).or_default();
+        *held = held.saturating_add(count);
     }
 
     /// Adds a stored histogram: buckets and their counts, in step.
@@ -54,16 +55,16 @@ impl LatencyHistogram {
 
     /// How many times it holds.
     pub fn total(&self) -> u64 {
-        self.0.values().sum()
+        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The time, in milliseconds, that `percent` of all times do not exceed; none where there are none.
     pub fn percentile(&self, percent: u8) -> Option<f64> {
         let total = self.total();
-        let rank = (total * u64::from(percent)).div_ceil(100).max(1);
+        let rank = (u128::from(total) * u128::from(percent)).div_ceil(100).max(1);
         let mut seen = 0;
         let found = self.0.iter().find(|(_, count)| {
-            seen += **count;
+            seen += u128::from(**count);
             seen >= rank
         });
         found.map(|(bucket, _)| value(*bucket))
@@ -78,7 +79,7 @@ fn growth() -> f64 {
 /// The time that is within the allowed error of every time in the bucket.
 fn value(bucket: i16) -> f64 {
     match bucket {
-        0 => 0.0,
+        ..=0 => 0.0,
         bucket => 2.0 * growth().powi(i32::from(bucket) - 1) / (growth() + 1.0),
     }
 }

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod client;
 pub mod exchanges;
 pub mod fleet;
+pub mod fuzz;
 pub mod host;
 pub mod key_server;
 pub mod lossy;

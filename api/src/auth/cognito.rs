@@ -94,8 +94,7 @@ impl Verifier {
             return Err(bad("it is too long"));
         }
         let header = decode_header(token).map_err(|error| bad(error.to_string()))?;
-        check_header(&header)?;
-        let kid = header.kid.filter(|kid| is_name(kid)).ok_or_else(|| bad("it names no key"))?;
+        let kid = key_of(header)?;
         let key = self.keys.find(&kid).await.map_err(|error| match error {
             KeyError::Unknown => bad("its key is not the issuer's"),
             KeyError::Unavailable(cause) => Refused::NoKeys(cause),
@@ -141,8 +140,13 @@ impl Verifier {
     }
 }
 
+/// The id of the key that a token says it is signed with, where its header is one that is taken.
+pub fn key_id(token: &str) -> Option<String> {
+    key_of(decode_header(token).ok()?).ok()
+}
+
 /// What a header must be, and must not ask for (RFC 7515, 4.1).
-fn check_header(header: &Header) -> Result<(), Refused> {
+fn key_of(header: Header) -> Result<String, Refused> {
     if header.alg != Algorithm::RS256 {
         return Err(bad("its algorithm is not RS256"));
     }
@@ -150,10 +154,10 @@ fn check_header(header: &Header) -> Result<(), Refused> {
         return Err(bad("it must be understood in a way that is not known here"));
     }
     let known = |kind: &String| ["JWT", "at+jwt"].iter().any(|name| kind.eq_ignore_ascii_case(name));
-    match header.typ.as_ref().is_none_or(known) {
-        true => Ok(()),
-        false => Err(bad("it is no access or id token")),
+    if !header.typ.as_ref().is_none_or(known) {
+        return Err(bad("it is no access or id token"));
     }
+    header.kid.filter(|kid| is_name(kid)).ok_or_else(|| bad("it names no key"))
 }
 
 /// Whether a text can name somebody or something.

@@ -145,6 +145,9 @@ fn queries() {
     });
 }
 
+/// What it is, its headers, its body, and the status of the answer.
+type Row<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, u16);
+
 #[test]
 fn bodies_and_their_heads() {
     with_stack(|stack| async move {
@@ -156,7 +159,7 @@ fn bodies_and_their_heads() {
             "[".repeat(1_000),
             "]".repeat(1_000)
         );
-        let rows: Vec<(&str, Vec<(&str, &str)>, &str, u16)> = vec![
+        let rows: Vec<Row<'_>> = vec![
             ("a coding", vec![json[0], ("Content-Encoding", "gzip")], fine, 415),
             ("several codings", vec![json[0], ("Content-Encoding", "identity, gzip")], fine, 415),
             ("no type", vec![], fine, 415),

@@ -7,6 +7,7 @@ mod config;
 mod group;
 mod histogram;
 mod job;
+mod outside;
 mod parameters;
 mod retry;
 mod secrets;

@@ -206,3 +206,31 @@ fn a_list_whose_filter_admits_few_of_many_examines_so_many_and_says_where_to_go_
         assert_eq!(found, [wanted.id()]);
     });
 }
+
+#[test]
+fn the_total_counts_each_command_once_while_they_move() {
+    with_stack(|stack| async move {
+        let store = &stack.stores.commands;
+        let commands = fill(stack).await;
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let moving = async {
+            for command in &commands {
+                // Some of them are held or finished.
+                if let Claim::Held(held, holder) = store.claim(command.key, command.command_type).await.unwrap() {
+                    store.finish(&held, holder, Verdict::Success(Map::new())).await.unwrap();
+                }
+            }
+            is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        };
+        let counting = async {
+            let mut counted = 0;
+            while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+                assert_eq!(store.count(&Filter::default()).await.unwrap().total, 60);
+                counted += 1;
+            }
+            assert!(counted > 5, "counted {counted} times in the meantime");
+        };
+        tokio::join!(moving, counting);
+        assert_eq!(store.count(&Filter::default()).await.unwrap().total, 60);
+    });
+}

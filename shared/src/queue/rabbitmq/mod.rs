@@ -23,7 +23,10 @@ use uuid::Uuid;
 pub(super) use self::link::GONE;
 use self::link::{Link, Purpose};
 pub(super) use self::receiver::{RabbitReceipt, RabbitReceiver};
-pub use self::window::{Acknowledgement, Window};
+pub use self::{
+    receiver::returns,
+    window::{Acknowledgement, Window},
+};
 use super::{Depth, QueueError, Side, WorkQueue};
 use crate::{
     planted::{Bug, planted},

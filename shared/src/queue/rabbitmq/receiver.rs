@@ -152,7 +152,7 @@ impl Hands {
 }
 
 /// How often a message could not be settled: as a copy that says so, and as the broker has counted since.
-fn returns(properties: &BasicProperties) -> u32 {
+pub fn returns(properties: &BasicProperties) -> u32 {
     let Some(headers) = properties.headers() else { return 0 };
     let count = |name: &str| match headers.inner().get(name) {
         Some(AMQPValue::LongUInt(count)) => *count,
