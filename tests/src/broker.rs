@@ -21,6 +21,8 @@ pub struct Broker {
     folder: TempDir,
     node: String,
     port: u16,
+    /// Where it listens over TLS, if it does.
+    encrypted: Option<u16>,
     distribution_port: u16,
     server: Child,
 }
@@ -28,19 +30,40 @@ pub struct Broker {
 impl Broker {
     /// Starts one, and waits until it accepts connections.
     pub fn start() -> Self {
+        Self::start_with(None, "loopback_users.guest = true\n")
+    }
+
+    /// The same, over TLS too, with `cert.pem` and `key.pem` of that folder.
+    pub fn start_over_tls(certificate: &Path) -> Self {
+        let port = free_port();
+        let file = |name: &str| certificate.join(name).display().to_string();
+        let settings = format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {}\nssl_options.cacertfile = {}\n\
+             ssl_options.keyfile = {}\nssl_options.verify = verify_none\n",
+            file("cert.pem"),
+            file("cert.pem"),
+            file("key.pem"),
+        );
+        Self::start_with(Some(port), &settings)
+    }
+
+    fn start_with(encrypted: Option<u16>, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("rabbit.conf"), "loopback_users.guest = true\n").unwrap();
+        std::fs::write(folder.path().join("rabbit.conf"), settings).unwrap();
         let node = format!("painel-{}@localhost", uuid::Uuid::new_v4().simple());
         let (port, distribution_port) = (free_port(), free_port());
         let server = server(folder.path(), &node, port, distribution_port);
-        let broker = Self { folder, node, port, distribution_port, server };
+        let broker = Self { folder, node, port, encrypted, distribution_port, server };
         broker.await_listening();
         broker
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+        match self.encrypted {
+            Some(port) => format!("amqps://guest:guest@localhost:{port}/%2f"),
+            None => format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port),
+        }
     }
 
     /// Has it hang: connections stay open, and nothing answers.
@@ -77,7 +100,7 @@ impl Broker {
     }
 
     fn await_listening(&self) {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let address = SocketAddr::from(([127, 0, 0, 1], self.encrypted.unwrap_or(self.port)));
         let deadline = Instant::now() + START;
         while TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_err() {
             assert!(Instant::now() < deadline, "the broker did not start: {}", self.printed());

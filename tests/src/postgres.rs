@@ -1,6 +1,8 @@
 //! A PostgreSQL of the test's own, to be crashed and started again. The machine's own is left alone.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -14,7 +16,7 @@ pub struct Postgres {
     folder: TempDir,
     programs: PathBuf,
     port: u16,
-    settings: &'static str,
+    settings: String,
 }
 
 impl Postgres {
@@ -24,12 +26,32 @@ impl Postgres {
     }
 
     /// The same, with settings as the server's command line has them.
-    pub fn start_with(settings: &'static str) -> Self {
+    pub fn start_with(settings: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), settings.to_owned())
+    }
+
+    /// The same, over TLS, with `cert.pem` and `key.pem` of that folder.
+    pub fn start_over_tls(certificate: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let copy = |name: &str| {
+            let copied = folder.path().join(name);
+            std::fs::copy(certificate.join(name), &copied).unwrap();
+            std::fs::set_permissions(&copied, Permissions::from_mode(0o600)).unwrap();
+            copied
+        };
+        let settings = format!(
+            "-c ssl=on -c ssl_cert_file={} -c ssl_key_file={}",
+            copy("cert.pem").display(),
+            copy("key.pem").display()
+        );
+        Self::start_in(folder, settings)
+    }
+
+    fn start_in(folder: TempDir, settings: String) -> Self {
         let port = free_port();
         let postgres = Self { folder, programs: programs(), port, settings };
         if is_root() {
-            run(Command::new("chown").arg("postgres").arg(postgres.folder.path()));
+            run(Command::new("chown").args(["-R", "postgres"]).arg(postgres.folder.path()));
         }
         postgres.run("initdb", &["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]);
         postgres.control("start");

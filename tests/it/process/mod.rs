@@ -1,6 +1,7 @@
 //! The program `painel` as a newcomer runs it, and the processes of a deployment.
 
 mod embedded;
+mod encrypted;
 mod fleet;
 mod hosts;
 mod replicas;
