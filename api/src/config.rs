@@ -69,7 +69,7 @@ fn origins(vars: &Vars) -> Result<Vec<String>, ConfigError> {
 #[derive(Clone, Copy, Debug)]
 pub struct LimitsConfig {
     /// `PAINEL_HTTP_CONNECTIONS`, default 768: connections at once. Whoever comes beside them takes the place of the one that has
-    /// waited longest for its client. The process must be allowed some 200 open files more.
+    /// waited longest for its client. The process must be allowed 200 open files more; it asks for as many as it can have.
     pub connections: usize,
     /// `PAINEL_HTTP_CONNECTIONS_ADDRESS`, default 256: connections at once of one address that is no trusted proxy.
     pub connections_of_one_address: usize,

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use super::life::Connection;
@@ -18,6 +19,8 @@ use crate::client_address::ClientAddress;
 
 /// How often is looked for connections whose time is over.
 const ROUND: Duration = Duration::from_millis(250);
+/// What a process opens beside them: stores, the issuer, and who asks at the admin address.
+const OTHER_FILES: u64 = 200;
 
 /// The connections of one process.
 #[derive(Clone, Debug)]
@@ -61,8 +64,18 @@ impl Drop for Place {
 }
 
 impl Connections {
-    /// So many at most, and so many of one address. Proxies that are trusted speak for many.
+    /// So many at most, if the process may open as many files, and so many of one address. Proxies that are trusted speak for
+    /// many.
     pub fn new(most: usize, most_of_one_address: usize, proxies: ClientAddress) -> Self {
+        let files = usize::try_from(open_files().saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(1);
+        if files < most {
+            tracing::warn!(
+                most,
+                files,
+                "fewer connections are served than configured: the process may open too few files"
+            );
+        }
+        let most = most.min(files);
         Self(Arc::new(Inner { most, most_of_one_address, proxies, open: Mutex::default() }))
     }
 
@@ -100,6 +113,14 @@ impl Connections {
             overdue.iter().for_each(|one| one.cut());
         }
     }
+}
+
+/// How many files this process may open, once it has asked for as many as it can have.
+fn open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is denied, what there was still holds.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 impl Open {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use painel::services::issuer::Role;
 use painel_tests::{
-    client::COMMANDS,
+    client::{COMMANDS, Client},
     fleet::Fleet,
     port::free_port,
     stack::{RABBITMQ, Stack, access_key, with_stack, with_stack_and},
     wait::eventually,
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 const WORKERS: [&str; 4] = [
     "painel-health-check-worker",
@@ -204,5 +205,40 @@ fn no_log_quotes_what_was_said_in_confidence() {
         for secret in [reason, address, signature, keys, &key.secret] {
             assert!(!all.contains(secret), "{secret} is in the logs");
         }
+    });
+}
+
+#[test]
+fn whoever_holds_more_connections_than_files_may_be_opened_keeps_nobody_out() {
+    with_stack(|stack| async move {
+        let mut fleet = Fleet::new(stack);
+        let (port, admin) = (free_port(), free_port());
+        fleet.set("PAINEL_HTTP_ADDR", &format!("127.0.0.1:{port}"));
+        fleet.set("PAINEL_ADMIN_ADDR", &format!("127.0.0.1:{admin}"));
+        fleet.set("PAINEL_HTTP_CONNECTIONS_ADDRESS", "10000");
+        let plain = fleet.command("painel-api");
+        let set = plain.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", "ulimit -n 300; exec \"$0\""]).arg(plain.get_program()).env_clear().envs(set);
+        let mut api = limited.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let client = Client::new(format!("http://127.0.0.1:{port}"), &stack.issuer);
+        eventually("the API", Duration::from_secs(20), || async {
+            let asked = client.request(reqwest::Method::GET, "/health/live").send().await;
+            asked.ok().map(|answer| assert_eq!(answer.status(), 200))
+        })
+        .await;
+        let mut held = Vec::new();
+        for count in 0..400 {
+            let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let begun = "POST /internal/operations/commands HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+            let _ = stream.write_all(begun.as_bytes()).await;
+            held.push(stream);
+            if count % 40 == 39 {
+                assert_eq!(client.on_a_new_connection().get("/health/live").await.status, 200, "with {count} held");
+                assert_eq!(reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().status(), 200);
+            }
+        }
+        api.kill().unwrap();
+        api.wait().unwrap();
     });
 }
