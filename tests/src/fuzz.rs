@@ -28,6 +28,13 @@ pub const TARGETS: [Target; 8] = [
     ("trace", trace),
 ];
 
+/// What is done with the bytes by the target of that name.
+pub fn run(name: &str, bytes: &[u8]) {
+    let found = TARGETS.into_iter().find(|(target, _)| *target == name);
+    let (_, target) = found.unwrap_or_else(|| panic!("there is no target {name}"));
+    target(bytes);
+}
+
 /// A job that is read is written again as it was read.
 fn envelope(bytes: &[u8]) {
     let Ok(text) = from_utf8(bytes) else { return };
