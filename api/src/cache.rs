@@ -262,13 +262,15 @@ impl QueryCache {
         self.state().followed = moment;
     }
 
-    /// The answer to `query`, which is about `tag`: kept, or being computed, or computed for this request.
-    pub async fn answer<Q, V, F>(
+    /// The answer to `query`, which is about `tag`: kept, or being computed, or computed for this request once it has its
+    /// turn. Its turn is waited for by the request itself, and not where what is computed would be in its way.
+    pub async fn answer<Q, V, T, F>(
         &self,
         query: &Q,
         tag: CacheTag,
         freshness: Freshness,
-        compute: impl FnOnce() -> F,
+        turn: impl Future<Output = Result<T, ApiError>>,
+        compute: impl FnOnce(T) -> F,
     ) -> Result<Arc<Computed<V>>, ApiError>
     where
         Q: Any + Clone + Debug + Eq + Hash + Send + Sync,
@@ -285,16 +287,26 @@ impl QueryCache {
         loop {
             match self.step(&key, tag, freshness) {
                 Step::Join(outcome) => {
-                    count("joined");
-                    return downcast(wait(outcome).await?);
+                    // One that broke off, perhaps because its request was given up, has told nothing.
+                    if let Some(outcome) = wait(outcome).await {
+                        count("joined");
+                        return downcast(outcome?);
+                    }
                 }
                 // What comes of it is not for this request.
                 Step::LookAgain(outcome) => drop(wait(outcome).await),
                 Step::Compute(landing, outcome) => {
                     count("miss");
-                    let computation = compute();
-                    self.runtime.spawn(async move { landing.land(computation.await).await }.in_current_span());
-                    return downcast(wait(outcome).await?);
+                    match turn.await {
+                        Ok(turn) => {
+                            let computation = compute(turn);
+                            let landed = async move { landing.land(computation.await).await };
+                            self.runtime.spawn(landed.in_current_span());
+                        }
+                        Err(error) => landing.land::<V>(Err(error)).await,
+                    }
+                    let broken_off = || ApiError::Failed("a computation broke off".to_owned());
+                    return downcast(wait(outcome).await.ok_or_else(broken_off)??);
                 }
             }
         }
@@ -381,10 +393,9 @@ impl Drop for Landing {
     }
 }
 
-async fn wait(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
-    let broken_off = || ApiError::Failed("a computation broke off".to_owned());
-    let told = outcome.wait_for(Option::is_some).await.map_err(|_| broken_off())?;
-    told.clone().unwrap_or_else(|| Err(broken_off()))
+/// What comes of a computation; none where it breaks off.
+async fn wait(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
+    outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
 fn downcast<V: Any + Send + Sync>(answer: Erased) -> Result<Arc<Computed<V>>, ApiError> {

@@ -27,7 +27,7 @@ use crate::{
     problem::ApiError,
     query::{QueryFields, uuid_in_path},
     state::AppState,
-    turns::Rank,
+    turns::{Rank, Turn},
 };
 
 /// A question that a read asks, with all its parameters: equal ones have one answer.
@@ -117,10 +117,10 @@ pub async fn answer<Q: Query>(
     freshness: Freshness,
     rank: Rank,
 ) -> Result<Arc<Computed<Q::Answer>>, ApiError> {
-    let compute = || {
+    let compute = |turn| {
         let (state, query) = (state.clone(), query.clone());
         async move {
-            let _turn = state.turns.wait(rank).await?;
+            let _turn: Turn = turn;
             let value = match state.stores.db.watch(query.compute(&state)).await {
                 Err(ApiError::Database(error)) if state.stores.db.learn(&error) => {
                     state.stores.db.watch(query.compute(&state)).await?
@@ -131,7 +131,7 @@ pub async fn answer<Q: Query>(
             Computed::new(value, lifetime)
         }
     };
-    state.cache.answer(query, query.tag(), freshness, compute).await
+    state.cache.answer(query, query.tag(), freshness, state.turns.wait(rank), compute).await
 }
 
 impl<Q: Query> FromRequest for Read<Q> {

@@ -1,9 +1,12 @@
 //! Whose turn it is to be worked for, where more is asked for than can be done at once.
 //!
-//! Commands come before operators' reads, and those before tenants'. Who waits is told soon that it was in vain: within
-//! [`PATIENCE`] in a burst, and within [`HURRY`] where somebody has been waiting all the time for [`PATIENCE`]. So a queue
-//! that stands is cut off, and what gets its turn keeps its pace ("controlled delay", K. Nichols and V. Jacobson, 2012; in
-//! the form for servers of B. Maurer, "Fail at Scale", 2015).
+//! Commands come before operators' reads, and those before tenants'; but a quarter of all turns is operators' reads' alone: a
+//! queue that makes commands wait must not make the panel blind.
+//!
+//! Who waits is told soon that it was in vain. A burst is waited out for [`PATIENCE`]; who has waited so long without a turn
+//! shows that the queue stands, and then nobody waits longer than [`HURRY`], until for [`CALM`] nobody has waited in vain. So
+//! a queue that stands is cut off, and what gets its turn keeps its pace (the idea is "controlled delay", K. Nichols and
+//! V. Jacobson, 2012; for servers B. Maurer, "Fail at Scale", 2015).
 
 use std::{
     collections::VecDeque,
@@ -19,6 +22,8 @@ use crate::problem::ApiError;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long anybody waits in a queue that stands.
 const HURRY: Duration = Duration::from_millis(5);
+/// For how long nobody must have waited in vain until bursts are waited out again.
+const CALM: Duration = Duration::from_secs(1);
 
 /// What is to be done, in the order in which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +36,18 @@ pub enum Rank {
     Tenant,
 }
 
+impl Rank {
+    /// What there is of this rank.
+    fn of<T>(self, all: &mut [T; 3]) -> &mut T {
+        let [commands, operators, tenants] = all;
+        match self {
+            Self::Command => commands,
+            Self::Operator => operators,
+            Self::Tenant => tenants,
+        }
+    }
+}
+
 /// The turns of one process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Turns(Arc<Inner>);
@@ -38,16 +55,18 @@ pub struct Turns(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
-    most_of_tenants: usize,
+    /// How many there may be of each rank.
+    most: [usize; 3],
 }
 
 #[derive(Debug)]
 struct State {
     free: usize,
-    of_tenants: usize,
+    /// How many there are of each rank.
+    held: [usize; 3],
     waiting: [VecDeque<oneshot::Sender<Turn>>; 3],
-    /// Since when whoever came has found somebody waiting.
-    standing: Option<Instant>,
+    /// When somebody has waited in vain for the last time.
+    in_vain: Option<Instant>,
 }
 
 /// One's turn, until it is dropped.
@@ -67,10 +86,12 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    /// So many at once; a quarter is never tenants'.
+    /// So many at once; a quarter is operators' reads' alone.
     pub fn new(at_once: usize) -> Self {
-        let state = State { free: at_once, of_tenants: 0, waiting: Default::default(), standing: None };
-        Self(Arc::new(Inner { state: Mutex::new(state), most_of_tenants: at_once - at_once / 4 }))
+        let state = State { free: at_once, held: [0; 3], waiting: Default::default(), in_vain: None };
+        let most_of_others = at_once - at_once / 4;
+        let most = [most_of_others, at_once, most_of_others];
+        Self(Arc::new(Inner { state: Mutex::new(state), most }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,16 +106,22 @@ impl Turns {
     pub async fn wait(&self, rank: Rank) -> Result<Turn, ApiError> {
         let (told, patience) = {
             let mut state = self.state();
-            if state.begin(rank, self.0.most_of_tenants) {
+            if state.begin(rank, &self.0.most) {
                 return Ok(self.turn(rank));
             }
-            let patience = if state.standing() > PATIENCE { HURRY } else { PATIENCE };
+            let stands = state.in_vain.is_some_and(|at| at.elapsed() < CALM);
+            let patience = if stands { HURRY } else { PATIENCE };
             let (tell, told) = oneshot::channel();
             state.queue(rank).push_back(tell);
             (told, patience)
         };
-        let turn = tokio::time::timeout(patience, told).await;
-        turn.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)
+        match tokio::time::timeout(patience, told).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => {
+                self.state().in_vain = Some(Instant::now());
+                Err(ApiError::Overloaded)
+            }
+        }
     }
 
     /// Ends a turn of that rank, and gives it to whoever is next and still waits.
@@ -104,7 +131,7 @@ impl Turns {
             let (next, tell) = {
                 let mut state = self.state();
                 state.end(ended);
-                match state.next(self.0.most_of_tenants) {
+                match state.next(&self.0.most) {
                     Some(next) => next,
                     None => return,
                 }
@@ -123,48 +150,35 @@ impl Turns {
 
 impl State {
     fn queue(&mut self, rank: Rank) -> &mut VecDeque<oneshot::Sender<Turn>> {
-        let [commands, operators, tenants] = &mut self.waiting;
-        match rank {
-            Rank::Command => commands,
-            Rank::Operator => operators,
-            Rank::Tenant => tenants,
-        }
+        rank.of(&mut self.waiting)
     }
 
     /// Begins a turn of that rank, if one is free.
-    fn begin(&mut self, rank: Rank, most_of_tenants: usize) -> bool {
-        let of_tenants = usize::from(rank == Rank::Tenant);
-        let may = self.free > 0 && self.of_tenants + of_tenants <= most_of_tenants;
+    fn begin(&mut self, rank: Rank, most: &[usize; 3]) -> bool {
+        let may = self.free > 0 && *rank.of(&mut self.held) < *rank.of(&mut most.clone());
         if may {
             self.free -= 1;
-            self.of_tenants += of_tenants;
+            *rank.of(&mut self.held) += 1;
         }
         may
     }
 
     fn end(&mut self, rank: Rank) {
         self.free += 1;
-        self.of_tenants -= usize::from(rank == Rank::Tenant);
+        *rank.of(&mut self.held) -= 1;
     }
 
     /// Begins the turn of whoever is next.
-    fn next(&mut self, most_of_tenants: usize) -> Option<(Rank, oneshot::Sender<Turn>)> {
+    fn next(&mut self, most: &[usize; 3]) -> Option<(Rank, oneshot::Sender<Turn>)> {
         for rank in [Rank::Command, Rank::Operator, Rank::Tenant] {
             self.queue(rank).retain(|tell| !tell.is_closed());
             if !self.queue(rank).is_empty()
-                && self.begin(rank, most_of_tenants)
+                && self.begin(rank, most)
                 && let Some(tell) = self.queue(rank).pop_front()
             {
                 return Some((rank, tell));
             }
         }
         None
-    }
-
-    /// For how long whoever came has found somebody waiting.
-    fn standing(&mut self) -> Duration {
-        let is_empty = self.waiting.iter().flatten().all(oneshot::Sender::is_closed);
-        let since = self.standing.take().filter(|_| !is_empty);
-        self.standing.insert(since.unwrap_or_else(Instant::now)).elapsed()
     }
 }

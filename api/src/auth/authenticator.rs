@@ -1,6 +1,12 @@
 //! From a token to a caller: verified, within their rate, and still a member of their tenant.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use moka::future::Cache;
 use painel_shared::{
@@ -16,10 +22,27 @@ use crate::{problem::ApiError, rates::Rates};
 
 /// How long it may take until a user who was made inactive is shut out.
 const MEMBER_AGE: Duration = Duration::from_secs(10);
+/// From which age on they are looked for anew, beside the requests: who asks often waits for that once.
+const RENEWED: Duration = Duration::from_secs(5);
 const MEMBERS_AT_MOST: u64 = 100_000;
 /// How long a token that was verified is known by its hash.
 const TOKEN_AGE: Duration = Duration::from_secs(5);
 const TOKENS_AT_MOST: u64 = 100_000;
+
+/// What was found of a user.
+#[derive(Clone, Debug)]
+struct Membership {
+    member: Option<Member>,
+    found: Instant,
+    /// Whether somebody has begun to look anew.
+    is_renewed: Arc<AtomicBool>,
+}
+
+impl Membership {
+    fn of(member: Option<Member>) -> Self {
+        Self { member, found: Instant::now(), is_renewed: Arc::default() }
+    }
+}
 
 /// Tells who asks.
 #[derive(Debug)]
@@ -27,7 +50,7 @@ pub struct Authenticator {
     verifier: Verifier,
     rates: Rates,
     db: Database,
-    members: Cache<String, Option<Member>>,
+    members: Cache<String, Membership>,
     tokens: Cache<String, Verified>,
 }
 
@@ -71,7 +94,19 @@ impl Authenticator {
     }
 
     async fn find_member(&self, sub: &str) -> Result<Option<Member>, ApiError> {
-        let found = self.members.try_get_with_by_ref(sub, self.db.find_member(sub)).await;
-        found.map_err(|error| ApiError::Unavailable(error.to_string()))
+        let found = async { self.db.find_member(sub).await.map(Membership::of) };
+        let known = self.members.try_get_with_by_ref(sub, found).await;
+        let known = known.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+        if known.found.elapsed() > RENEWED && !known.is_renewed.swap(true, Ordering::Relaxed) {
+            let (members, db, sub) = (self.members.clone(), self.db.clone(), sub.to_owned());
+            tokio::spawn(async move {
+                match db.find_member(&sub).await {
+                    Ok(member) => members.insert(sub, Membership::of(member)).await,
+                    // It is looked for once more when what is known has become too old.
+                    Err(error) => tracing::debug!(%error, "a membership was not renewed"),
+                }
+            });
+        }
+        Ok(known.member)
     }
 }

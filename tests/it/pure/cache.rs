@@ -1,6 +1,7 @@
 //! Answers that are kept: who shares a computation, and what is never handed out again.
 
 use std::{
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -50,12 +51,15 @@ impl Computations {
     /// The number of the computation whose answer it was.
     async fn ask(&self, freshness: Freshness) -> Result<u64, ApiError> {
         let own = self.clone();
-        let compute = || async move {
+        let compute = |()| async move {
             let number = own.begun.fetch_add(1, Ordering::SeqCst) + 1;
             own.let_go.acquire().await.unwrap().forget();
             Computed::new(number, FOR_LONG)
         };
-        self.cache.answer(&Number(1), CacheTag::Platform, freshness, compute).await.map(|answer| answer.value)
+        self.cache
+            .answer(&Number(1), CacheTag::Platform, freshness, ready(Ok(())), compute)
+            .await
+            .map(|answer| answer.value)
     }
 
     async fn until_begun(&self, count: u64) {
@@ -135,9 +139,9 @@ fn a_computation_that_fails_or_panics_is_kept_for_nobody() {
     run(async {
         let cache = QueryCache::new(1 << 20);
         let ask = async |outcome: fn() -> Result<u64, ApiError>| {
-            let compute = || async move { outcome().and_then(|value| Computed::new(value, FOR_LONG)) };
+            let compute = |()| async move { outcome().and_then(|value| Computed::new(value, FOR_LONG)) };
             let answer: Result<Arc<Computed<u64>>, _> =
-                cache.answer(&Number(1), CacheTag::Platform, Freshness::Kept, compute).await;
+                cache.answer(&Number(1), CacheTag::Platform, Freshness::Kept, ready(Ok(())), compute).await;
             answer.map(|answer| answer.value)
         };
         assert!(matches!(ask(|| Err(ApiError::Overloaded)).await, Err(ApiError::Overloaded)));
@@ -196,13 +200,15 @@ fn two_questions_of_one_form_have_an_answer_each() {
         let cache = QueryCache::new(1 << 20);
         let number = |value| async move { Computed::new(value, FOR_LONG) };
         for n in 1..=3_u64 {
-            let answer: Arc<Computed<u64>> =
-                cache.answer(&Number(n), CacheTag::Platform, Freshness::Kept, || number(n)).await.unwrap();
+            let answer: Arc<Computed<u64>> = cache
+                .answer(&Number(n), CacheTag::Platform, Freshness::Kept, ready(Ok(())), |()| number(n))
+                .await
+                .unwrap();
             assert_eq!(answer.value, n);
         }
-        let text = || async { Computed::new("another".to_owned(), FOR_LONG) };
+        let text = |()| async { Computed::new("another".to_owned(), FOR_LONG) };
         let answer: Arc<Computed<String>> =
-            cache.answer(&Other(1), CacheTag::Platform, Freshness::Kept, text).await.unwrap();
+            cache.answer(&Other(1), CacheTag::Platform, Freshness::Kept, ready(Ok(())), text).await.unwrap();
         assert_eq!(answer.value, "another");
     });
 }
@@ -213,9 +219,11 @@ fn a_page_of_commands_is_kept_briefly_soon_after_something_was_recorded() {
         let cache = QueryCache::new(1 << 20);
         cache.raise([CacheTag::Commands]);
         let ask = async |value: u64| {
-            let compute = || async move { Computed::new(value, FOR_LONG) };
-            let answer: Arc<Computed<u64>> =
-                cache.answer(&Number(1), CacheTag::Commands, Freshness::Kept, compute).await.unwrap();
+            let compute = |()| async move { Computed::new(value, FOR_LONG) };
+            let answer: Arc<Computed<u64>> = cache
+                .answer(&Number(1), CacheTag::Commands, Freshness::Kept, ready(Ok(())), compute)
+                .await
+                .unwrap();
             answer.value
         };
         assert_eq!(ask(1).await, 1);

@@ -29,6 +29,9 @@ pub struct Load {
     /// How long each demand lasts, in seconds.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
+    /// How many answers are computed at once, where it is not the default.
+    #[arg(long)]
+    pub concurrency: Option<usize>,
 }
 
 /// Measures the real API, in a database of its own, and prints.
@@ -40,6 +43,9 @@ pub fn run(load: Load) {
 async fn measure(stack: &'static Stack, load: Load) {
     let tenants = fill(stack, reads::Load { tenants: load.tenants, ..reads::Load::small() }).await;
     let mut fleet = Fleet::new(stack);
+    if let Some(concurrency) = load.concurrency {
+        fleet.set("PAINEL_HTTP_CONCURRENCY", &concurrency.to_string());
+    }
     fleet.start_logging(API, "error,painel_api::server=info");
     let client = fleet.client(&stack.issuer).await;
     let (caller, lasting) = (Caller::of(&client.url), Duration::from_secs(load.seconds));

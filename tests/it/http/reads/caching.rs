@@ -1,6 +1,7 @@
 //! How long an answer is kept, and what makes it go.
 
 use std::{
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -120,11 +121,12 @@ impl Counted {
     /// The number of the computation whose answer it was.
     async fn ask(&self, tag: CacheTag) -> u64 {
         let computed = Arc::clone(&self.computed);
-        let compute = || async move {
+        let compute = |()| async move {
             let number = computed.fetch_add(1, Ordering::SeqCst);
             Computed::new(number, Lifetime::Private(Duration::from_secs(3_600)))
         };
-        let answer: Arc<Computed<u64>> = self.cache.answer(&tag, tag, Freshness::Kept, compute).await.unwrap();
+        let answer: Arc<Computed<u64>> =
+            self.cache.answer(&tag, tag, Freshness::Kept, ready(Ok(())), compute).await.unwrap();
         answer.value
     }
 }
