@@ -79,7 +79,7 @@ pub struct LimitsConfig {
     pub in_flight_of_caller: usize,
     /// `PAINEL_HTTP_IN_FLIGHT_TENANT`, default 64: requests of all users of one tenant under way at once.
     pub in_flight_of_tenant: usize,
-    /// `PAINEL_HTTP_CONCURRENCY`, default 32: commands being accepted and answers being computed at once; others wait a moment
+    /// `PAINEL_HTTP_CONCURRENCY`, default 16: commands being accepted and answers being computed at once; others wait a moment
     /// for their turn, and are answered 503 where it does not come.
     pub concurrency: usize,
     /// `PAINEL_RATE_CALLER`, default 100: requests a second of one caller; more are answered 429.
@@ -102,7 +102,7 @@ impl LimitsConfig {
             in_flight: count("PAINEL_HTTP_IN_FLIGHT", 256)?,
             in_flight_of_caller: count("PAINEL_HTTP_IN_FLIGHT_CALLER", 32)?,
             in_flight_of_tenant: count("PAINEL_HTTP_IN_FLIGHT_TENANT", 64)?,
-            concurrency: count("PAINEL_HTTP_CONCURRENCY", 32)?,
+            concurrency: count("PAINEL_HTTP_CONCURRENCY", 16)?,
             caller_rate: rate("PAINEL_RATE_CALLER", 100)?,
             tenant_rate: rate("PAINEL_RATE_TENANT", 300)?,
         })

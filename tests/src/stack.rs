@@ -153,6 +153,8 @@ impl Stack {
             ("PAINEL_CREDENTIALS_KEYS", CREDENTIALS.to_owned()),
             ("PAINEL_HTTP_ADDR", "127.0.0.1:0".to_owned()),
             ("PAINEL_HTTP_WORKERS", "1".to_owned()),
+            // On a busy machine nobody is to be refused who would be served on another.
+            ("PAINEL_HTTP_CONCURRENCY", "64".to_owned()),
             ("PAINEL_RATE_CALLER", "100000".to_owned()),
             ("PAINEL_DRAIN_SECONDS", "1".to_owned()),
             ("PAINEL_RECONCILE_MS", "100".to_owned()),

@@ -49,6 +49,8 @@ pub fn run(load: Load) {
 async fn measure(stack: &'static Stack, load: Load) {
     let tenants = fill(stack, reads::Load { tenants: load.tenants, ..reads::Load::small() }).await;
     let mut fleet = Fleet::new(stack);
+    fleet.set("PAINEL_HTTP_CONCURRENCY", "16");
+    fleet.set("PAINEL_HTTP_WORKERS", "2");
     fleet.start_logging(API, "error,painel_api::server=info");
     let client = fleet.client(&stack.issuer).await;
     let lasting = Duration::from_secs(load.seconds);
