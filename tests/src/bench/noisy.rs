@@ -26,7 +26,7 @@ pub struct Load {
     #[arg(long, default_value_t = 100)]
     pub tenants: i32,
     /// How many requests a second a tenant may send.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 20)]
     pub rate: u32,
     /// How many a second the others send together.
     #[arg(long, default_value_t = 100.0)]
