@@ -114,14 +114,31 @@ impl Targets<'_> {
         self.until_posted(due.min(total)).await;
         self.stack.refuse_restarts(u32::MAX).await;
         tokio::task::block_in_place(|| broker.control(&["set_vm_memory_high_watermark", "absolute", "1MiB"]));
+        // From then on nothing that is tried can be put off.
+        self.until_nothing_is_taken().await;
         let before = self.stack.restart_calls().await;
         self.fleet.signal(RESTARTS, "CONT");
         eventually("the jobs to be tried", PATIENCE, || async {
             (self.stack.restart_calls().await >= before + REFUSED).then_some(())
         })
         .await;
+        // To put one off takes no longer than this; a few times that, and it has failed for all of them.
+        for _ in 0..4 {
+            self.until_nothing_is_taken().await;
+        }
         self.stack.refuse_restarts(0).await;
         tokio::task::block_in_place(|| broker.control(&["set_vm_memory_high_watermark", "0.6"]));
+    }
+
+    /// Waits until the broker has refused a job, or left it without an answer for as long as a call may take.
+    async fn until_nothing_is_taken(&self) {
+        let stores = &self.stack.stores;
+        eventually("the broker to take nothing", PATIENCE, || async {
+            let page = stores.commands.list(&Default::default(), None, 0, 1).await.ok()?;
+            let job = Job::for_command(page.commands.first()?);
+            stores.queue.publish(&job).await.is_err().then_some(())
+        })
+        .await;
     }
 
     /// A queue forgets what it holds.
