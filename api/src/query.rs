@@ -84,13 +84,13 @@ impl QueryFields {
         self.optional(name, || Fault::NotADay, painel_shared::time::day)
     }
 
-    /// Two days, of which the first must not be later than the second.
-    pub fn days(&mut self, first: &str, last: &str) -> (Option<NaiveDate>, Option<NaiveDate>) {
-        let days = (self.date(first), self.date(last));
+    /// `from` and `to`: two days, of which the first must not be later than the second.
+    pub fn days(&mut self) -> (Option<NaiveDate>, Option<NaiveDate>) {
+        let days = (self.date("from"), self.date("to"));
         if let (Some(from), Some(to)) = days
             && from > to
         {
-            self.refuse(first, Fault::NotAfter { other: "to" });
+            self.refuse("from", Fault::NotAfter { other: "to" });
         }
         days
     }

@@ -1,14 +1,7 @@
 //! The one way of every read: who asks is known, what is asked is read and allowed, then it is found or computed, and
 //! answered.
 
-use std::{
-    fmt::Debug,
-    future::{Future, ready},
-    hash::Hash,
-    pin::Pin,
-    sync::Arc,
-    time::Instant,
-};
+use std::{fmt::Debug, future::Future, hash::Hash, pin::Pin, sync::Arc, time::Instant};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -23,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     auth::Caller,
     cache::{CacheTag, Computed, Freshness, Lifetime},
-    in_flight::{InFlight, Place},
+    in_flight::Place,
     problem::ApiError,
     query::{QueryFields, uuid_in_path},
     state::AppState,
@@ -141,18 +134,14 @@ impl<Q: Query> FromRequest for Read<Q> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let caller = Caller::from_request(request, payload);
         let request = request.clone();
-        let found =
-            request.app_data::<Data<AppState>>().cloned().zip(request.app_data::<Data<InFlight>>().cloned());
-        let Some((state, in_flight)) = found else {
-            return Box::pin(ready(Err(ApiError::Failed("the server has no state, or no limits".to_owned()))));
-        };
         Box::pin(async move {
+            let state = AppState::of(&request)?;
             let freshness = freshness(&request);
             let caller = caller.await?;
             let mut asked = Asked { caller: &caller, request: &request, fields: QueryFields::of(&request) };
             let query = Q::read(&mut asked)?;
             asked.fields.finish()?;
-            let place = in_flight.join(&caller)?.enter()?;
+            let place = state.in_flight.join(&caller)?.enter()?;
             let rank = if caller.is_internal() { Rank::Operator } else { Rank::Tenant };
             Ok(Self { query, request, state, freshness, rank, place })
         })

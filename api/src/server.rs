@@ -45,7 +45,6 @@ pub struct Server {
     state: AppState,
     checks: Checks,
     authenticator: Authenticator,
-    in_flight: InFlight,
     connections: Connections,
     certificate: Option<Arc<Certificate>>,
 }
@@ -70,8 +69,8 @@ impl Server {
         let cache = QueryCache::new(config.cache_bytes);
         let checks = Checks::new(stores.clone());
         let (in_flight, turns) = (InFlight::new(limits), Turns::new(limits.concurrency));
-        let state = AppState { stores, cache, turns };
-        Ok(Self { listener, address, config, state, checks, authenticator, in_flight, connections, certificate })
+        let state = AppState { stores, cache, in_flight, turns };
+        Ok(Self { listener, address, config, state, checks, authenticator, connections, certificate })
     }
 
     /// Where it listens; tells the port where any free one was asked for.
@@ -86,7 +85,6 @@ impl Server {
         tokio::spawn(follower.follow(shutdown.clone()));
         let state = web::Data::new(self.state);
         let authenticator = web::Data::new(self.authenticator);
-        let in_flight = web::Data::new(self.in_flight);
         let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.client_address));
         let (origins, request_limit) = (self.config.cors_origins, RequestLimit(self.config.request_limit));
         let app = move || {
@@ -95,7 +93,6 @@ impl Server {
                 .app_data(authenticator.clone())
                 .app_data(checks.clone())
                 .app_data(proxies.clone())
-                .app_data(in_flight.clone())
                 .app_data(request_limit)
                 .wrap(from_fn(observe::explain))
                 .wrap(Condition::new(!origins.is_empty(), cors(&origins)))

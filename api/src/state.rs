@@ -1,5 +1,6 @@
 //! What the endpoints stand on: the stores, and the answers that are kept.
 
+use actix_web::{HttpRequest, web::Data};
 use painel_shared::{
     changes::{Change, Subject},
     command::NewCommand,
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     cache::{CacheTag, QueryCache},
+    in_flight::InFlight,
     problem::ApiError,
     turns::{Rank, Turns},
 };
@@ -28,11 +30,18 @@ pub struct AppState {
     pub stores: Stores,
     /// The answers that are kept.
     pub cache: QueryCache,
+    /// The requests that are under way.
+    pub in_flight: InFlight,
     /// Whose turn it is to be worked for.
     pub turns: Turns,
 }
 
 impl AppState {
+    /// The one of the server that has the request.
+    pub fn of(request: &HttpRequest) -> Result<Data<Self>, ApiError> {
+        request.app_data().cloned().ok_or_else(|| ApiError::Failed("the server has no state".to_owned()))
+    }
+
     /// Accepts a command, and drops the answers that it makes stale: whoever sends one sees it at once, before the log has
     /// been followed so far. Of a replayed one, too, whose first request may have gone to another process.
     pub async fn accept(

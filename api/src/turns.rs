@@ -36,37 +36,34 @@ pub enum Rank {
     Tenant,
 }
 
-impl Rank {
-    /// What there is of this rank.
-    fn of<T>(self, all: &mut [T; 3]) -> &mut T {
-        let [commands, operators, tenants] = all;
-        match self {
-            Self::Command => commands,
-            Self::Operator => operators,
-            Self::Tenant => tenants,
-        }
-    }
-}
-
 /// The turns of one process. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Turns(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    state: Mutex<State>,
-    /// How many there may be of each rank.
-    most: [usize; 3],
-}
+pub struct Turns(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// How many there are of each rank.
-    held: [usize; 3],
-    waiting: [VecDeque<oneshot::Sender<Turn>>; 3],
+    commands: Line,
+    operators: Line,
+    tenants: Line,
     /// When somebody has waited in vain for the last time.
     in_vain: Option<Instant>,
+}
+
+/// Who is of one rank.
+#[derive(Debug)]
+struct Line {
+    /// How many may have a turn.
+    most: usize,
+    /// How many have one.
+    held: usize,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+impl Line {
+    fn of(most: usize) -> Self {
+        Self { most, held: 0, waiting: VecDeque::new() }
+    }
 }
 
 /// One's turn, until it is dropped.
@@ -88,14 +85,18 @@ impl Drop for Turn {
 impl Turns {
     /// So many at once; a quarter is operators' reads' alone.
     pub fn new(at_once: usize) -> Self {
-        let state = State { free: at_once, held: [0; 3], waiting: Default::default(), in_vain: None };
         let most_of_others = at_once - at_once / 4;
-        let most = [most_of_others, at_once, most_of_others];
-        Self(Arc::new(Inner { state: Mutex::new(state), most }))
+        Self(Arc::new(Mutex::new(State {
+            free: at_once,
+            commands: Line::of(most_of_others),
+            operators: Line::of(at_once),
+            tenants: Line::of(most_of_others),
+            in_vain: None,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn turn(&self, rank: Rank) -> Turn {
@@ -106,13 +107,13 @@ impl Turns {
     pub async fn wait(&self, rank: Rank) -> Result<Turn, ApiError> {
         let (told, patience) = {
             let mut state = self.state();
-            if state.begin(rank, &self.0.most) {
+            if state.begin(rank) {
                 return Ok(self.turn(rank));
             }
             let stands = state.in_vain.is_some_and(|at| at.elapsed() < CALM);
             let patience = if stands { HURRY } else { PATIENCE };
             let (tell, told) = oneshot::channel();
-            state.queue(rank).push_back(tell);
+            state.line(rank).waiting.push_back(tell);
             (told, patience)
         };
         match tokio::time::timeout(patience, told).await {
@@ -131,7 +132,7 @@ impl Turns {
             let (next, tell) = {
                 let mut state = self.state();
                 state.end(ended);
-                match state.next(&self.0.most) {
+                match state.next() {
                     Some(next) => next,
                     None => return,
                 }
@@ -149,32 +150,39 @@ impl Turns {
 }
 
 impl State {
-    fn queue(&mut self, rank: Rank) -> &mut VecDeque<oneshot::Sender<Turn>> {
-        rank.of(&mut self.waiting)
+    fn line(&mut self, rank: Rank) -> &mut Line {
+        match rank {
+            Rank::Command => &mut self.commands,
+            Rank::Operator => &mut self.operators,
+            Rank::Tenant => &mut self.tenants,
+        }
     }
 
     /// Begins a turn of that rank, if one is free.
-    fn begin(&mut self, rank: Rank, most: &[usize; 3]) -> bool {
-        let may = self.free > 0 && *rank.of(&mut self.held) < *rank.of(&mut most.clone());
+    fn begin(&mut self, rank: Rank) -> bool {
+        let is_free = self.free > 0;
+        let line = self.line(rank);
+        let may = is_free && line.held < line.most;
         if may {
+            line.held += 1;
             self.free -= 1;
-            *rank.of(&mut self.held) += 1;
         }
         may
     }
 
     fn end(&mut self, rank: Rank) {
+        self.line(rank).held -= 1;
         self.free += 1;
-        *rank.of(&mut self.held) -= 1;
     }
 
     /// Begins the turn of whoever is next.
-    fn next(&mut self, most: &[usize; 3]) -> Option<(Rank, oneshot::Sender<Turn>)> {
+    fn next(&mut self) -> Option<(Rank, oneshot::Sender<Turn>)> {
         for rank in [Rank::Command, Rank::Operator, Rank::Tenant] {
-            self.queue(rank).retain(|tell| !tell.is_closed());
-            if !self.queue(rank).is_empty()
-                && self.begin(rank, most)
-                && let Some(tell) = self.queue(rank).pop_front()
+            let waiting = &mut self.line(rank).waiting;
+            waiting.retain(|tell| !tell.is_closed());
+            if !waiting.is_empty()
+                && self.begin(rank)
+                && let Some(tell) = self.line(rank).waiting.pop_front()
             {
                 return Some((rank, tell));
             }

@@ -12,12 +12,7 @@ use painel_shared::commands::Fault;
 use serde_json::{Map, Value};
 
 use crate::{
-    auth::Caller,
-    connection::life::BODY,
-    in_flight::{InFlight, Place},
-    json::json_object,
-    problem::ApiError,
-    state::AppState,
+    auth::Caller, connection::life::BODY, in_flight::Place, json::json_object, problem::ApiError, state::AppState,
 };
 
 /// The largest body that is read.
@@ -48,10 +43,8 @@ impl FromRequest for Write {
         Box::pin(async move {
             let caller = caller.await?;
             caller.require_internal()?;
-            let own = |name: &str| ApiError::Failed(format!("the server has no {name}"));
-            let state = request.app_data::<Data<AppState>>().cloned().ok_or_else(|| own("state"))?;
-            let in_flight = request.app_data::<Data<InFlight>>().ok_or_else(|| own("limits"))?;
-            let share = in_flight.join(&caller)?;
+            let state = AppState::of(&request)?;
+            let share = state.in_flight.join(&caller)?;
             check_head(&request)?;
             let body = read_body(payload).await?;
             let place = share.enter()?;

@@ -68,7 +68,7 @@ fn query(bytes: &[u8]) {
     let Ok(text) = from_utf8(bytes) else { return };
     let mut fields = QueryFields::read(text);
     assert!((1..=100).contains(&fields.number("limit", 1..=100, 50)));
-    let (from, to) = fields.days("from", "to");
+    let (from, to) = fields.days();
     let found = fields.text("search", 20);
     assert!(found.is_none_or(|found| found.chars().count() <= 20 && !found.contains(char::is_control)));
     fields.uuid("tenant_id");

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod broker;
 pub mod browser;
+pub mod certificate;
 pub mod client;
 pub mod exchanges;
 pub mod fleet;

@@ -94,7 +94,6 @@ impl Connections {
         } else {
             true
         };
-        metrics::gauge!("painel_http_connections").set(u32::try_from(open.all.len()).unwrap_or(u32::MAX));
         freed.then(|| {
             let connection = Arc::new(Connection::accepted(address));
             let id = open.insert(Arc::clone(&connection));
@@ -128,12 +127,14 @@ impl Open {
         self.next += 1;
         *self.by_address.entry(connection.address).or_default() += 1;
         self.all.insert(self.next, connection);
+        metrics::gauge!("painel_http_connections").increment(1.0);
         self.next
     }
 
     /// Nothing where it has been cut before.
     fn remove(&mut self, id: u64) {
         let Some(connection) = self.all.remove(&id) else { return };
+        metrics::gauge!("painel_http_connections").decrement(1.0);
         if let Some(count) = self.by_address.get_mut(&connection.address) {
             *count -= 1;
             if *count == 0 {

@@ -264,7 +264,7 @@ impl Query for RunsQuery {
     fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
         let states = ["queued", "running", "succeeded", "failed"].map(|state| (state, state));
         let fields = asked.by_operator()?;
-        let (from, to) = fields.days("from", "to");
+        let (from, to) = fields.days();
         let (tenant, state) = (fields.uuid("tenant_id"), fields.word("state", &states));
         let page = After::read(fields, PAGE, List::new("runs", &(from, to, tenant, state)));
         Ok(Self { from, to, tenant, state, page })

@@ -8,7 +8,7 @@ use painel_shared::{
     ids::{CommandId, TenantId},
     statement,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -57,7 +57,8 @@ pub struct EventView {
 }
 
 /// A place in the log: the last event of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "(i64, i64)")]
 struct Cursor {
     at: DateTime<Utc>,
     id: i64,
@@ -68,11 +69,15 @@ impl Cursor {
     fn at(event: &EventView) -> (i64, i64) {
         (event.created_at.micros(), event.id)
     }
+}
 
-    fn of((at, id): (i64, i64)) -> Option<Self> {
+impl TryFrom<(i64, i64)> for Cursor {
+    type Error = &'static str;
+
+    fn try_from((at, id): (i64, i64)) -> Result<Self, Self::Error> {
         // PostgreSQL knows fewer years than chrono.
-        let at = DateTime::from_timestamp_micros(at).filter(|at| (0..32_503_680_000).contains(&at.timestamp()))?;
-        Some(Self { at, id })
+        let at = DateTime::from_timestamp_micros(at).filter(|at| (0..32_503_680_000).contains(&at.timestamp()));
+        Ok(Self { at: at.ok_or("no event is of that time")?, id })
     }
 }
 
@@ -122,7 +127,7 @@ impl Query for EventsQuery {
             limit: fields.number("limit", 1..=100, PAGE),
             before: None,
         };
-        asked.before = asked.list().place(fields).and_then(Cursor::of);
+        asked.before = asked.list().place(fields);
         Ok(asked)
     }
 

@@ -36,8 +36,7 @@ impl DataDir {
                 .with_context(|| format!("the data folder {} cannot be closed to others", path.display()))?;
         }
         let file = path.join("lock");
-        let lock = OpenOptions::new().append(true).create(true).mode(0o600).open(&file);
-        let lock = lock.with_context(|| format!("{} cannot be written", file.display()))?;
+        let lock = open_private(&file)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
@@ -67,8 +66,7 @@ impl DataDir {
     /// A file that others open by its path, and that only its owner may read.
     fn private(&self, name: &str) -> anyhow::Result<PathBuf> {
         let file = self.path.join(name);
-        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&file);
-        opened.with_context(|| format!("{} cannot be written", file.display()))?;
+        open_private(&file)?;
         Ok(file)
     }
 
@@ -101,6 +99,12 @@ impl DataDir {
         }
         fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))
     }
+}
+
+/// Opens a file as it is, made where it is missing so that only its owner may read it.
+fn open_private(file: &Path) -> anyhow::Result<File> {
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+    opened.with_context(|| format!("{} cannot be written", file.display()))
 }
 
 fn random() -> anyhow::Result<[u8; 32]> {

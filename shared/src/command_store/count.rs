@@ -38,6 +38,12 @@ impl Tally {
         self.counted + u64::try_from(self.met.len()).unwrap_or(u64::MAX)
     }
 
+    /// Notes how many items a page has read, and whether to go on.
+    fn examine(&mut self, scanned: i32, is_last: bool) {
+        self.examined += u64::try_from(scanned).unwrap_or_default();
+        self.is_capped = self.total() > CAP || (self.examined > CAP && !is_last);
+    }
+
     fn end(&self) -> Count {
         Count { total: self.total().min(CAP), capped: self.is_capped }
     }
@@ -83,8 +89,7 @@ impl CommandStore {
         {
             let page = page.map_err(StoreError::from_sdk)?;
             tally.counted += u64::try_from(page.count).unwrap_or_default();
-            tally.examined += u64::try_from(page.scanned_count).unwrap_or_default();
-            tally.is_capped = tally.total() > CAP || (tally.examined > CAP && page.last_evaluated_key.is_some());
+            tally.examine(page.scanned_count, page.last_evaluated_key.is_none());
         }
         Ok(())
     }
@@ -96,10 +101,9 @@ impl CommandStore {
             && let Some(page) = pages.next().await
         {
             let page = page.map_err(StoreError::from_sdk)?;
-            tally.examined += u64::try_from(page.scanned_count).unwrap_or_default();
             let keys = page.items.iter().flatten().filter_map(key_of);
             tally.met.extend(keys.map(|key| (key.command_id, key.created_at)));
-            tally.is_capped = tally.total() > CAP || (tally.examined > CAP && page.last_evaluated_key.is_some());
+            tally.examine(page.scanned_count, page.last_evaluated_key.is_none());
         }
         Ok(())
     }

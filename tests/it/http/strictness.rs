@@ -1,5 +1,6 @@
 //! Everything that comes from outside is read strictly: a row a field and kind.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::Days;
 use jsonwebtoken::jwk::{KeyOperations, PublicKeyUse};
 use painel_shared::time::today;
@@ -246,6 +247,24 @@ fn cursors_lead_on_in_their_own_list_alone() {
                 let answer = client.get(&path).await;
                 assert_eq!((answer.status.as_u16(), answer.fields()), (400, vec!["cursor"]), "{path} of {m}");
             }
+        }
+    });
+}
+
+#[test]
+fn a_cursor_to_a_time_that_no_event_has_is_refused() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+        client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+        let list = "/internal/operations/events?limit=1";
+        let read = BASE64_URL_SAFE_NO_PAD.decode(cursor(&client, list).await).unwrap();
+        let mut place: Value = serde_json::from_slice(&read).unwrap();
+        for at in [-1, i64::MAX, 32_503_680_000_000_000] {
+            place["at"][0] = json!(at);
+            let made_up = BASE64_URL_SAFE_NO_PAD.encode(place.to_string());
+            let answer = client.get(&format!("{list}&cursor={made_up}")).await;
+            assert_eq!((answer.status.as_u16(), answer.fields()), (400, vec!["cursor"]), "{at}: {}", answer.body);
         }
     });
 }

@@ -1,19 +1,10 @@
 //! HTTPS without a proxy: the certificate that is in the files, also when it changes.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use painel_api::tls::{Certificate, TlsConfig};
-use painel_tests::{stack::with_stack, wait::eventually};
-use rcgen::CertifiedKey;
+use painel_tests::{certificate, stack::with_stack, wait::eventually};
 use reqwest::{Client, Response};
-
-/// Writes a new certificate and its key; it is what is returned.
-fn renew(folder: &Path) -> String {
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
-    std::fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
-    cert.pem()
-}
 
 /// Asks as somebody who trusts that certificate alone, and has not asked before.
 async fn ask(certificate: &str, url: &str) -> reqwest::Result<Response> {
@@ -25,14 +16,14 @@ async fn ask(certificate: &str, url: &str) -> reqwest::Result<Response> {
 fn the_certificate_is_served_read_again_and_kept_where_a_new_one_is_none() {
     with_stack(|stack| async move {
         let folder = tempfile::tempdir().unwrap();
-        let first = renew(folder.path());
+        let first = certificate::write(folder.path());
         let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let set = [("PAINEL_TLS_CERT", file("cert.pem")), ("PAINEL_TLS_KEY", file("key.pem"))];
         let plain = stack.serve_with(&stack.vars.clone().overridden_by(set)).await.url;
         let url = plain.replace("http://127.0.0.1", "https://localhost") + "/health/live";
         assert_eq!(ask(&first, &url).await.unwrap().status(), 200);
         assert!(ask(&first, &(plain + "/health/live")).await.is_err(), "HTTP without TLS is not served there");
-        let second = renew(folder.path());
+        let second = certificate::write(folder.path());
         eventually("the new certificate", Duration::from_secs(60), || async {
             let answered = ask(&second, &url).await;
             answered.ok().map(|answer| assert_eq!(answer.status(), 200))
@@ -53,16 +44,16 @@ fn the_certificate_is_served_read_again_and_kept_where_a_new_one_is_none() {
 fn files_that_hold_no_certificate_are_named() {
     painel_shared::process::install_tls();
     let folder = tempfile::tempdir().unwrap();
-    renew(folder.path());
-    let certificate = folder.path().join("cert.pem");
+    certificate::write(folder.path());
+    let shown = folder.path().join("cert.pem");
     let other = tempfile::tempdir().unwrap();
-    renew(other.path());
+    certificate::write(other.path());
     for (key, named) in [
         (folder.path().join("missing.pem"), "PAINEL_TLS_KEY is"),
-        (certificate.clone(), "PAINEL_TLS_KEY is"),
+        (shown.clone(), "PAINEL_TLS_KEY is"),
         (other.path().join("key.pem"), "PAINEL_TLS_CERT and PAINEL_TLS_KEY do not fit together"),
     ] {
-        let refused = Certificate::read(TlsConfig { certificate: certificate.clone(), key }).unwrap_err();
+        let refused = Certificate::read(TlsConfig { certificate: shown.clone(), key }).unwrap_err();
         assert!(format!("{refused:#}").contains(named), "{refused:#}");
     }
 }

@@ -4,25 +4,18 @@ use std::path::Path;
 
 use painel_tests::{
     broker::Broker,
+    certificate,
     fleet::Fleet,
     postgres::Postgres,
     stack::{RABBITMQ, with_stack},
 };
 
-/// A certificate for this machine and its key, in files of that folder.
-fn certificate(folder: &Path) {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
-    std::fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
-    std::fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
-}
-
 #[test]
 fn rabbitmq_and_postgresql_are_reached_over_tls_where_their_certificate_is_trusted() {
     with_stack(|stack| async move {
         let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        certificate(own.path());
-        certificate(other.path());
+        certificate::write(own.path());
+        certificate::write(other.path());
         let (broker, postgres) = (Broker::start_over_tls(own.path()), Postgres::start_over_tls(own.path()));
         let trusting = |folder: &Path| folder.join("cert.pem").to_str().unwrap().to_owned();
         let mut fleet = Fleet::new(stack);
