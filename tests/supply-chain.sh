@@ -12,7 +12,8 @@ PATH=$tools/bin:$PATH
 
 # Without what talks to other version controls, and unoptimised: it is run once.
 install() { # program, version, more
-    command -v "$1" >/dev/null || cargo install --quiet --locked --debug --root "$tools" "$@"
+    mkdir -p "$tools"
+    [ "$("$1" --version 2>/dev/null)" = "$1 $3" ] || cargo install --quiet --locked --debug --root "$tools" "$@"
 }
 
 if [ "${1:-check}" = sbom ]; then
@@ -29,8 +30,9 @@ fi
 install cargo-deny --version 0.20.2 --no-default-features
 cargo deny --locked --offline check bans licenses sources
 # The advisories are kept on GitHub, which not every machine reaches.
-if cargo deny --locked fetch db >target/tools/fetch 2>&1; then
+if cargo deny --locked fetch db >"$tools/fetch" 2>&1; then
     cargo deny --locked check --disable-fetch advisories
 else
-    echo "tests/supply-chain.sh: the advisories could not be had, and were not checked" >&2
+    echo "tests/supply-chain.sh: the advisories could not be had, and were not checked:" >&2
+    tail -3 "$tools/fetch" >&2
 fi

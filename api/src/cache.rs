@@ -284,15 +284,19 @@ impl QueryCache {
             count("hit");
             return downcast(kept);
         }
+        let mut has_joined_in_vain = false;
         loop {
             match self.step(&key, tag, freshness) {
-                Step::Join(outcome) => {
-                    // One that broke off, perhaps because its request was given up, has told nothing.
-                    if let Some(outcome) = wait(outcome).await {
+                Step::Join(outcome) => match wait(outcome).await {
+                    // That it was nobody else's turn says nothing of this request's.
+                    Some(Err(ApiError::Overloaded)) if !has_joined_in_vain => has_joined_in_vain = true,
+                    Some(outcome) => {
                         count("joined");
                         return downcast(outcome?);
                     }
-                }
+                    // One that broke off, perhaps because its request was given up, has told nothing.
+                    None => {}
+                },
                 // What comes of it is not for this request.
                 Step::LookAgain(outcome) => drop(wait(outcome).await),
                 Step::Compute(landing, outcome) => {

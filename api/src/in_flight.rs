@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
+use actix_web::HttpRequest;
 use painel_shared::ids::TenantId;
 
-use crate::{auth::Caller, config::LimitsConfig, problem::ApiError};
+use crate::{auth::Caller, config::LimitsConfig, connection::life::Connection, problem::ApiError};
 
 /// The requests of one process that are under way. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -82,8 +83,8 @@ impl InFlight {
 }
 
 impl Share {
-    /// Counts it among all; an error where those are too many.
-    pub fn enter(self) -> Result<Place, ApiError> {
+    /// Counts it among all; an error where those are too many. From then on its connection is worked for.
+    pub fn enter(self, request: &HttpRequest) -> Result<Place, ApiError> {
         let limits = &self.in_flight.0;
         let mut counts = self.in_flight.counts();
         let of_tenants = usize::from(self.tenant.is_some());
@@ -94,6 +95,9 @@ impl Share {
         counts.all += 1;
         counts.tenants += of_tenants;
         drop(counts);
+        if let Some(connection) = request.conn_data::<Arc<Connection>>() {
+            connection.begin_work();
+        }
         Ok(Place(self))
     }
 }

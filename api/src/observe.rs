@@ -175,13 +175,20 @@ fn label(method: &Method) -> &'static str {
 
 /// The caller's id for the request where it is harmless to repeat, otherwise a new one.
 fn request_id(request: &ServiceRequest) -> String {
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let given = only(request, REQUEST_ID.as_str());
     let harmless =
         |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     given.filter(harmless).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
+/// The value of a header that may stand once.
+fn only<'r>(request: &'r ServiceRequest, name: &str) -> Option<&'r str> {
+    let mut values = request.headers().get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
 fn continued_trace(request: &ServiceRequest) -> TraceContext {
-    let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let given = only(request, "traceparent");
     given.and_then(|text| text.parse::<TraceContext>().ok()).map_or_else(TraceContext::root, TraceContext::child)
 }

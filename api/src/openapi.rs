@@ -1,6 +1,6 @@
 //! The description of the API, from the code, and the page that shows it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use utoipa::{
     IntoResponses, Modify, OpenApi, ToSchema,
@@ -60,6 +60,12 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
     modifiers(&Bearer),
 )]
 struct Description;
+
+/// The whole description as JSON, made once: anybody may ask for it.
+pub fn json() -> &'static str {
+    static JSON: LazyLock<String> = LazyLock::new(|| describe().to_json().unwrap_or_default());
+    &JSON
+}
 
 /// The whole description.
 pub fn describe() -> utoipa::openapi::OpenApi {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     auth::Caller,
     cache::{CacheTag, Computed, Freshness, Lifetime},
-    in_flight::Place,
+    in_flight::{Place, Share},
     problem::ApiError,
     query::{QueryFields, uuid_in_path},
     state::AppState,
@@ -84,8 +84,8 @@ pub struct Read<Q> {
     state: Data<AppState>,
     freshness: Freshness,
     rank: Rank,
-    /// Its place among all that are under way, until it is answered.
-    place: Place,
+    /// Its place among its caller's requests.
+    share: Share,
 }
 
 impl<Q: Query> Read<Q> {
@@ -97,23 +97,28 @@ impl<Q: Query> Read<Q> {
 
     /// Answers from what is kept, or computes.
     pub async fn answer(self) -> Result<HttpResponse, ApiError> {
-        let Self { query, request, state, freshness, rank, place: _place } = self;
-        let answer = answer(&state, &query, freshness, rank).await?;
+        let Self { query, request, state, freshness, rank, share } = self;
+        // What is kept takes no place from what must be computed.
+        let admitted = async {
+            let place = share.enter(&request)?;
+            Ok((place, state.turns.wait(rank).await?))
+        };
+        let answer = answer(&state, &query, freshness, admitted).await?;
         Ok(respond(&request, &answer))
     }
 }
 
-/// The answer to `query`, kept, or computed when it is the turn of whoever asks.
+/// The answer to `query`: kept, or computed once whoever asks is `admitted` to have it computed.
 pub async fn answer<Q: Query>(
     state: &AppState,
     query: &Q,
     freshness: Freshness,
-    rank: Rank,
+    admitted: impl Future<Output = Result<(Place, Turn), ApiError>>,
 ) -> Result<Arc<Computed<Q::Answer>>, ApiError> {
-    let compute = |turn| {
+    let compute = |admission| {
         let (state, query) = (state.clone(), query.clone());
         async move {
-            let _turn: Turn = turn;
+            let _admission: (Place, Turn) = admission;
             let value = match state.stores.db.watch(query.compute(&state)).await {
                 Err(ApiError::Database(error)) if state.stores.db.learn(&error) => {
                     state.stores.db.watch(query.compute(&state)).await?
@@ -124,7 +129,7 @@ pub async fn answer<Q: Query>(
             Computed::new(value, lifetime)
         }
     };
-    state.cache.answer(query, query.tag(), freshness, state.turns.wait(rank), compute).await
+    state.cache.answer(query, query.tag(), freshness, admitted, compute).await
 }
 
 impl<Q: Query> FromRequest for Read<Q> {
@@ -141,9 +146,8 @@ impl<Q: Query> FromRequest for Read<Q> {
             let mut asked = Asked { caller: &caller, request: &request, fields: QueryFields::of(&request) };
             let query = Q::read(&mut asked)?;
             asked.fields.finish()?;
-            let place = state.in_flight.join(&caller)?.enter()?;
-            let rank = if caller.is_internal() { Rank::Operator } else { Rank::Tenant };
-            Ok(Self { query, request, state, freshness, rank, place })
+            let share = state.in_flight.join(&caller)?;
+            Ok(Self { query, request, state, freshness, rank: caller.rank(), share })
         })
     }
 }

@@ -67,5 +67,9 @@ fn get() -> Route {
 
 /// `GET /openapi.json`: the description of all of it.
 async fn description() -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(openapi::describe())
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .content_type("application/json")
+        .body(openapi::json())
 }

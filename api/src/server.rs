@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    pin::pin,
     sync::Arc,
 };
 
@@ -15,7 +16,7 @@ use actix_web::{
 };
 use anyhow::Context;
 use painel_shared::{config::Vars, stores::Stores};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::{Authenticator, Verifier},
@@ -80,9 +81,11 @@ impl Server {
 
     /// Serves until `shutdown`; then lets running requests finish within the drain deadline.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        // What goes on beside the requests goes on until the last of them is answered.
+        let (beside, ended) = (TaskTracker::new(), CancellationToken::new());
         let mut follower = Follower::new(self.state.stores.db.clone(), self.state.cache.clone());
         follower.begin().await;
-        tokio::spawn(follower.follow(shutdown.clone()));
+        beside.spawn(follower.follow(ended.clone()));
         let state = web::Data::new(self.state);
         let authenticator = web::Data::new(self.authenticator);
         let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.client_address));
@@ -102,17 +105,28 @@ impl Server {
         };
         let acceptor = self.certificate.as_ref().map(Certificate::acceptor).transpose()?;
         if let Some(certificate) = self.certificate {
-            tokio::spawn(certificate.follow(shutdown.clone()));
+            beside.spawn(certificate.follow(ended.clone()));
         }
-        tokio::spawn(self.connections.clone().watch(shutdown.clone()));
+        beside.spawn(self.connections.clone().watch(ended.clone()));
         let builder = actix_server::Server::build()
             .workers(self.config.workers)
             .shutdown_timeout(self.config.drain_deadline.as_secs())
             .disable_signals();
-        let server = serve::listen(builder, self.listener, self.connections, acceptor, app)?.run();
-        tokio::spawn(stop_on(shutdown, server.handle()));
+        let server =
+            serve::listen(builder, self.listener, self.config.workers, self.connections, acceptor, app)?.run();
+        let stop = stop_on(shutdown, server.handle());
         tracing::info!(address = %self.address, "listening");
-        server.await.context("the server failed")
+        let served = {
+            let (mut server, mut stop) = (pin!(server), pin!(stop));
+            tokio::select! {
+                served = &mut server => served,
+                () = &mut stop => server.await,
+            }
+        };
+        ended.cancel();
+        beside.close();
+        beside.wait().await;
+        served.context("the server failed")
     }
 }
 

@@ -1,19 +1,22 @@
 //! Whose turn it is to be worked for, where more is asked for than can be done at once.
 //!
 //! Commands come before operators' reads, and those before tenants'; but a quarter of all turns is operators' reads' alone: a
-//! queue that makes commands wait must not make the panel blind.
+//! queue that makes commands wait must not make the panel blind. And no tenant has more than an eighth of them, however much
+//! its users ask for.
 //!
 //! Who waits is told soon that it was in vain. A burst is waited out for [`PATIENCE`]; who has waited so long without a turn
-//! shows that the queue stands, and then nobody waits longer than [`HURRY`], until for [`CALM`] nobody has waited in vain. So
-//! a queue that stands is cut off, and what gets its turn keeps its pace (the idea is "controlled delay", K. Nichols and
-//! V. Jacobson, 2012; for servers B. Maurer, "Fail at Scale", 2015).
+//! shows that their queue stands, and then nobody in it waits longer than [`HURRY`], until for [`CALM`] nobody has waited in
+//! vain. So a queue that stands is cut off, and what gets its turn keeps its pace (the idea is "controlled delay", K. Nichols
+//! and V. Jacobson, 2012; for servers B. Maurer, "Fail at Scale", 2015). A queue that stands is one rank's, or one tenant's:
+//! it makes nobody else hurry.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use painel_shared::ids::TenantId;
 use tokio::sync::oneshot;
 
 use crate::problem::ApiError;
@@ -32,8 +35,8 @@ pub enum Rank {
     Command,
     /// To compute an answer for an operator.
     Operator,
-    /// To compute an answer for a tenant's user.
-    Tenant,
+    /// To compute an answer for a user of that tenant.
+    Tenant(TenantId),
 }
 
 /// The turns of one process. Cheap to clone.
@@ -42,28 +45,34 @@ pub struct Turns(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    free: usize,
+    /// How many there are.
+    most: usize,
+    /// How many of them are not operators' reads' alone.
+    most_of_others: usize,
+    most_of_tenant: usize,
+    held: usize,
+    held_by_others: usize,
     commands: Line,
     operators: Line,
     tenants: Line,
+    /// Those tenants that hold one.
+    by_tenant: HashMap<TenantId, OfTenant>,
+}
+
+/// Who waits, in the order in which they came.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<(Rank, oneshot::Sender<Turn>)>,
     /// When somebody has waited in vain for the last time.
     in_vain: Option<Instant>,
 }
 
-/// Who is of one rank.
-#[derive(Debug)]
-struct Line {
-    /// How many may have a turn.
-    most: usize,
-    /// How many have one.
+/// What one tenant's users hold.
+#[derive(Debug, Default)]
+struct OfTenant {
     held: usize,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
-}
-
-impl Line {
-    fn of(most: usize) -> Self {
-        Self { most, held: 0, waiting: VecDeque::new() }
-    }
+    /// When one of them has waited in vain for another of them.
+    in_vain: Option<Instant>,
 }
 
 /// One's turn, until it is dropped.
@@ -83,15 +92,19 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    /// So many at once; a quarter is operators' reads' alone.
+    /// So many at once. Of one alone nothing is kept free.
     pub fn new(at_once: usize) -> Self {
-        let most_of_others = at_once - at_once / 4;
+        let reserve = if at_once > 1 { (at_once / 4).max(1) } else { 0 };
         Self(Arc::new(Mutex::new(State {
-            free: at_once,
-            commands: Line::of(most_of_others),
-            operators: Line::of(at_once),
-            tenants: Line::of(most_of_others),
-            in_vain: None,
+            most: at_once,
+            most_of_others: at_once - reserve,
+            most_of_tenant: (at_once / 8).max(1),
+            held: 0,
+            held_by_others: 0,
+            commands: Line::default(),
+            operators: Line::default(),
+            tenants: Line::default(),
+            by_tenant: HashMap::new(),
         })))
     }
 
@@ -110,16 +123,16 @@ impl Turns {
             if state.begin(rank) {
                 return Ok(self.turn(rank));
             }
-            let stands = state.in_vain.is_some_and(|at| at.elapsed() < CALM);
+            let stands = state.in_vain(rank).is_some_and(|at| at.elapsed() < CALM);
             let patience = if stands { HURRY } else { PATIENCE };
             let (tell, told) = oneshot::channel();
-            state.line(rank).waiting.push_back(tell);
+            state.line(rank).waiting.push_back((rank, tell));
             (told, patience)
         };
         match tokio::time::timeout(patience, told).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => {
-                self.state().in_vain = Some(Instant::now());
+                *self.state().in_vain(rank) = Some(Instant::now());
                 Err(ApiError::Overloaded)
             }
         }
@@ -154,39 +167,73 @@ impl State {
         match rank {
             Rank::Command => &mut self.commands,
             Rank::Operator => &mut self.operators,
-            Rank::Tenant => &mut self.tenants,
+            Rank::Tenant(_) => &mut self.tenants,
+        }
+    }
+
+    /// When somebody has waited in vain for the last time for what whoever is of that rank waits for.
+    fn in_vain(&mut self, rank: Rank) -> &mut Option<Instant> {
+        if let Rank::Tenant(tenant) = rank
+            && self.has_its_share(tenant)
+        {
+            return &mut self.by_tenant.entry(tenant).or_default().in_vain;
+        }
+        &mut self.line(rank).in_vain
+    }
+
+    fn has_its_share(&self, tenant: TenantId) -> bool {
+        self.by_tenant.get(&tenant).is_some_and(|of_tenant| of_tenant.held >= self.most_of_tenant)
+    }
+
+    /// Whether one of that rank may begin.
+    fn may_begin(&self, rank: Rank) -> bool {
+        let is_free = self.held < self.most;
+        match rank {
+            Rank::Operator => is_free,
+            Rank::Command => is_free && self.held_by_others < self.most_of_others,
+            Rank::Tenant(tenant) => {
+                is_free && self.held_by_others < self.most_of_others && !self.has_its_share(tenant)
+            }
         }
     }
 
     /// Begins a turn of that rank, if one is free.
     fn begin(&mut self, rank: Rank) -> bool {
-        let is_free = self.free > 0;
-        let line = self.line(rank);
-        let may = is_free && line.held < line.most;
-        if may {
-            line.held += 1;
-            self.free -= 1;
+        if !self.may_begin(rank) {
+            return false;
         }
-        may
+        self.held += 1;
+        self.held_by_others += usize::from(rank != Rank::Operator);
+        if let Rank::Tenant(tenant) = rank {
+            self.by_tenant.entry(tenant).or_default().held += 1;
+        }
+        true
     }
 
     fn end(&mut self, rank: Rank) {
-        self.line(rank).held -= 1;
-        self.free += 1;
-    }
-
-    /// Begins the turn of whoever is next.
-    fn next(&mut self) -> Option<(Rank, oneshot::Sender<Turn>)> {
-        for rank in [Rank::Command, Rank::Operator, Rank::Tenant] {
-            let waiting = &mut self.line(rank).waiting;
-            waiting.retain(|tell| !tell.is_closed());
-            if !waiting.is_empty()
-                && self.begin(rank)
-                && let Some(tell) = self.line(rank).waiting.pop_front()
-            {
-                return Some((rank, tell));
+        self.held -= 1;
+        self.held_by_others -= usize::from(rank != Rank::Operator);
+        if let Rank::Tenant(tenant) = rank
+            && let Some(of_tenant) = self.by_tenant.get_mut(&tenant)
+        {
+            of_tenant.held -= 1;
+            if of_tenant.held == 0 {
+                self.by_tenant.remove(&tenant);
             }
         }
-        None
+    }
+
+    /// Begins the turn of whoever is next: of tenants, whoever has its share is passed over.
+    fn next(&mut self) -> Option<(Rank, oneshot::Sender<Turn>)> {
+        for line in [&mut self.commands, &mut self.operators, &mut self.tenants] {
+            line.waiting.retain(|(_, tell)| !tell.is_closed());
+        }
+        let lines = [&self.commands, &self.operators, &self.tenants];
+        let next = |line: &Line| line.waiting.iter().position(|(rank, _)| self.may_begin(*rank));
+        let (line, place) = lines.into_iter().enumerate().find_map(|(at, line)| Some((at, next(line)?)))?;
+        let lines = [&mut self.commands, &mut self.operators, &mut self.tenants];
+        let (rank, tell) = lines.into_iter().nth(line)?.waiting.remove(place)?;
+        self.begin(rank);
+        Some((rank, tell))
     }
 }

@@ -5,14 +5,15 @@ use std::{future::Future, pin::Pin};
 use actix_web::{
     FromRequest, HttpRequest, body,
     dev::Payload,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
     web::{Bytes, Data},
 };
 use painel_shared::commands::Fault;
 use serde_json::{Map, Value};
 
 use crate::{
-    auth::Caller, connection::life::BODY, in_flight::Place, json::json_object, problem::ApiError, state::AppState,
+    auth::Caller, connection::life::BODY, in_flight::Place, json::json_object, problem::ApiError,
+    query::QueryFields, state::AppState,
 };
 
 /// The largest body that is read.
@@ -45,9 +46,11 @@ impl FromRequest for Write {
             caller.require_internal()?;
             let state = AppState::of(&request)?;
             let share = state.in_flight.join(&caller)?;
+            // A write takes no parameters.
+            QueryFields::of(&request).finish()?;
             check_head(&request)?;
             let body = read_body(payload).await?;
-            let place = share.enter()?;
+            let place = share.enter(&request)?;
             let object = json_object(&body)?;
             Ok(Self { caller, object, request, state, place })
         })
@@ -58,9 +61,9 @@ impl FromRequest for Write {
 fn check_head(request: &HttpRequest) -> Result<(), ApiError> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if headers.contains_key(CONTENT_ENCODING)
-        && text(CONTENT_ENCODING).is_none_or(|coding| !coding.eq_ignore_ascii_case("identity"))
-    {
+    let plain =
+        |coding: &HeaderValue| coding.to_str().is_ok_and(|coding| coding.trim().eq_ignore_ascii_case("identity"));
+    if !headers.get_all(CONTENT_ENCODING).all(plain) {
         return Err(ApiError::Encoded);
     }
     let essence = text(CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);

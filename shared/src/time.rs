@@ -28,6 +28,7 @@ pub fn day(text: &str) -> Option<NaiveDate> {
 
 /// Serde for a [`Timestamp`] as fixed-width text; use with `#[serde(with = "millis")]`.
 pub mod millis {
+    use chrono::SubsecRound;
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::{Timestamp, to_text};
@@ -37,13 +38,14 @@ pub mod millis {
         out.serialize_str(&to_text(*at))
     }
 
-    /// Reads any RFC 3339 time.
+    /// Reads any RFC 3339 time, cut to the millisecond: what is read is what would be written.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-        Timestamp::deserialize(from)
+        Timestamp::deserialize(from).map(|at| at.trunc_subsecs(3))
     }
 
     /// The same for a time that may be absent.
     pub mod option {
+        use chrono::SubsecRound;
         use serde::{Deserialize, Deserializer, Serializer};
 
         use super::{Timestamp, to_text};
@@ -58,7 +60,8 @@ pub mod millis {
 
         /// Reads any RFC 3339 time, or nothing.
         pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-            Option::deserialize(from)
+            let at: Option<Timestamp> = Option::deserialize(from)?;
+            Ok(at.map(|at| at.trunc_subsecs(3)))
         }
     }
 }

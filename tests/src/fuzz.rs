@@ -47,7 +47,7 @@ fn envelope(bytes: &[u8]) {
 fn cursor(bytes: &[u8]) {
     let Ok(text) = from_utf8(bytes) else { return };
     let (all, mine) =
-        (Filter::default(), Filter { command_type: None, status: None, tenant_id: Some(uuid::Uuid::nil().into()) });
+        (Filter::default(), Filter { tenant_id: Some(uuid::Uuid::nil().into()), ..Filter::default() });
     let read = [all, mine].map(|filter| Cursor::decode(text, &filter).map(|cursor| (cursor, filter)));
     if let Some((cursor, filter)) = read.into_iter().flatten().next() {
         assert!(Cursor::decode(&cursor.encode(&filter), &filter).is_ok_and(|again| again == cursor));

@@ -13,7 +13,7 @@ use painel_shared::{
     config::ConfigError,
     ids::{AgentId, CommandId, TenantId},
 };
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{config::AgentRuntimeConfig, handler::HandlerError};
@@ -55,10 +55,12 @@ struct StateAnswer {
 impl AgentRuntime {
     /// A client of the configured runtime.
     pub fn new(config: &AgentRuntimeConfig) -> Result<Self, ConfigError> {
-        let client =
-            Client::builder().connect_timeout(CONNECT_LIMIT).timeout(config.call_limit).build().map_err(
-                |error| ConfigError::new("PAINEL_AGENT_RUNTIME_URL", format!("cannot be used: {error}")),
-            )?;
+        // What is asked over HTTPS is not answered from elsewhere.
+        let client = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_LIMIT);
+        let client = client
+            .timeout(config.call_limit)
+            .build()
+            .map_err(|error| ConfigError::new("PAINEL_AGENT_RUNTIME_URL", format!("cannot be used: {error}")))?;
         Ok(Self { client, url: config.url.clone() })
     }
 

@@ -4,9 +4,10 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use painel_shared::{commands::Fault, db::Member, ids::TenantId};
+use uuid::Uuid;
 
 use super::Authenticator;
-use crate::{problem::ApiError, query::QueryFields};
+use crate::{problem::ApiError, query::QueryFields, turns::Rank};
 
 /// A group of the user pool that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,15 @@ impl Caller {
     /// Whether they work for the company.
     pub fn is_internal(&self) -> bool {
         self.groups.iter().any(|group| matches!(group, Group::InternalAdmin | Group::InternalSupport))
+    }
+
+    /// In which order their reads are worked on. Who is of no tenant has nothing to read.
+    pub fn rank(&self) -> Rank {
+        match self.tenant_id {
+            _ if self.is_internal() => Rank::Operator,
+            Some(tenant) => Rank::Tenant(tenant),
+            None => Rank::Tenant(TenantId::from(Uuid::nil())),
+        }
     }
 
     /// Operators only.

@@ -21,7 +21,7 @@ use jsonwebtoken::{
     DecodingKey,
     jwk::{Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
-use reqwest::Client;
+use reqwest::{Client, redirect::Policy};
 use serde::Deserialize;
 
 /// The shortest time between two fetches.
@@ -87,7 +87,9 @@ impl Drop for UnderWay<'_> {
 impl KeySet {
     /// Those at that URL, to be fetched anew when they are so old.
     pub(super) fn new(url: &str, refresh_age: Duration) -> anyhow::Result<Self> {
-        let client = Client::builder().timeout(FETCH_LIMIT).build().context("no HTTP client for the key set")?;
+        // What is asked over HTTPS is not answered from elsewhere.
+        let client = Client::builder().timeout(FETCH_LIMIT).redirect(Policy::none()).build();
+        let client = client.context("no HTTP client for the key set")?;
         Ok(Self { url: url.into(), refresh_age, client, state: Arc::default() })
     }
 
@@ -158,9 +160,13 @@ impl KeySet {
     }
 
     async fn fetch(&self) -> anyhow::Result<HashMap<String, DecodingKey>> {
-        let response = self.client.get(&*self.url).send().await?.error_for_status()?;
-        let body = response.bytes().await?;
-        anyhow::ensure!(body.len() <= LARGEST_SET, "the key set is larger than {LARGEST_SET} bytes");
+        let mut response = self.client.get(&*self.url).send().await?.error_for_status()?;
+        anyhow::ensure!(response.status().is_success(), "the issuer answers {}", response.status());
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await? {
+            body.extend_from_slice(&part);
+            anyhow::ensure!(body.len() <= LARGEST_SET, "the key set is larger than {LARGEST_SET} bytes");
+        }
         let set: Set = serde_json::from_slice(&body)?;
         // One that cannot be read, such as of a kind that comes later, takes nothing from the others.
         let read = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());

@@ -38,6 +38,8 @@ enum Phase {
     Head,
     /// The client: the rest of a body.
     Body,
+    /// Us: whether whoever asks may, and has a place.
+    Asked,
     /// Us: an answer.
     Work,
     /// The client: that it takes the answer.
@@ -61,6 +63,8 @@ struct State {
     since: Instant,
     deadline: Option<Instant>,
     bytes: usize,
+    /// Whether more has come than the request that is being answered.
+    has_more: bool,
 }
 
 impl State {
@@ -74,8 +78,13 @@ impl Connection {
     /// One from that address that has just been accepted.
     pub(super) fn accepted(address: IpAddr) -> Self {
         let now = Instant::now();
-        let state =
-            State { phase: Phase::Head, since: now, deadline: Some(now + HEAD + GRACE), bytes: BYTES_OF_REQUEST };
+        let state = State {
+            phase: Phase::Head,
+            since: now,
+            deadline: Some(now + HEAD + GRACE),
+            bytes: BYTES_OF_REQUEST,
+            has_more: false,
+        };
         Self { address, state: Mutex::new(state), cut: AtomicBool::new(false), waker: AtomicWaker::new() }
     }
 
@@ -86,8 +95,10 @@ impl Connection {
     /// Bytes have come; whether so many may.
     pub(super) fn takes(&self, bytes: usize) -> bool {
         let mut state = self.state();
-        if bytes > 0 && state.phase == Phase::Idle {
-            state.enter(Phase::Head, Some(HEAD + GRACE));
+        match state.phase {
+            Phase::Idle if bytes > 0 => state.enter(Phase::Head, Some(HEAD + GRACE)),
+            Phase::Asked | Phase::Work | Phase::Answer if bytes > 0 => state.has_more = true,
+            _ => {}
         }
         match state.bytes.checked_sub(bytes) {
             Some(left) => {
@@ -101,10 +112,10 @@ impl Connection {
     /// A head is there.
     pub(super) fn begin_request(&self, has_body: bool) {
         let mut state = self.state();
-        state.bytes = BYTES_OF_REQUEST;
+        (state.bytes, state.has_more) = (BYTES_OF_REQUEST, false);
         match has_body {
             true => state.enter(Phase::Body, Some(BODY + GRACE)),
-            false => state.enter(Phase::Work, None),
+            false => state.enter(Phase::Asked, None),
         }
     }
 
@@ -112,6 +123,14 @@ impl Connection {
     pub(super) fn end_body(&self) {
         let mut state = self.state();
         if state.phase == Phase::Body {
+            state.enter(Phase::Asked, None);
+        }
+    }
+
+    /// The request has a place among those that are worked on.
+    pub fn begin_work(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Asked {
             state.enter(Phase::Work, None);
         }
     }
@@ -141,12 +160,16 @@ impl Connection {
         let mut state = self.state();
         if state.phase == Phase::Answer {
             state.bytes = BYTES_OF_REQUEST;
-            state.enter(Phase::Idle, Some(KEEP_ALIVE + GRACE));
+            match state.has_more {
+                // The next head has begun to come.
+                true => state.enter(Phase::Head, Some(HEAD + GRACE)),
+                false => state.enter(Phase::Idle, Some(KEEP_ALIVE + GRACE)),
+            }
         }
     }
 
-    /// Since when the client is waited for.
-    pub(super) fn waits_for_client_since(&self) -> Option<Instant> {
+    /// Since when it keeps its place without being worked for.
+    pub(super) fn idles_since(&self) -> Option<Instant> {
         let state = self.state();
         (state.phase != Phase::Work).then_some(state.since)
     }
@@ -156,10 +179,11 @@ impl Connection {
         self.state().deadline.is_some_and(|deadline| deadline <= now)
     }
 
-    /// Ends it; whoever serves it is told.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
+    /// Ends it; whoever serves it is told. Whether it had not been ended before.
+    pub(super) fn cut(&self) -> bool {
+        let is_first = !self.cut.swap(true, Ordering::AcqRel);
         self.waker.wake();
+        is_first
     }
 
     /// Whether it has been ended; if it is later, that waker is woken.

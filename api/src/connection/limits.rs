@@ -1,11 +1,12 @@
 //! How many connections there may be, of all and of one address, and who goes when there is no place left.
 //!
-//! Whoever comes gets a place as long as anybody keeps one without using it: the one that has waited longest for its client
-//! goes. So neither idle connections nor slow ones keep anybody out, whether they come from one address or from many.
+//! Whoever comes gets a place as long as anybody keeps one without being worked for: the one that has done so longest goes,
+//! whether it waits for its client, or for somebody to tell who that is. So neither idle connections nor slow ones nor those
+//! of strangers keep anybody out, whether they come from one address or from many.
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -21,6 +22,8 @@ use crate::client_address::ClientAddress;
 const ROUND: Duration = Duration::from_millis(250);
 /// What a process opens beside them: stores, the issuer, and who asks at the admin address.
 const OTHER_FILES: u64 = 200;
+/// How many of those may be taken by connections that have come and have no place yet.
+pub(super) const COMING: usize = 100;
 
 /// The connections of one process.
 #[derive(Clone, Debug)]
@@ -83,17 +86,27 @@ impl Connections {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there may be.
+    pub(super) fn most(&self) -> usize {
+        self.0.most
+    }
+
     /// A place for a connection from that address. None where all others are being worked for.
     pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
+        let is_proxy = self.0.proxies.is_trusted(address);
         let mut open = self.open();
+        let address = holder(address);
         let of_address = open.by_address.get(&address).copied().unwrap_or(0);
-        let freed = if of_address >= self.0.most_of_one_address && !self.0.proxies.is_trusted(address) {
+        let freed = if of_address >= self.0.most_of_one_address && !is_proxy {
             open.cut_one(|one| one.address == address)
         } else if open.all.len() >= self.0.most {
             open.cut_one(|_| true)
         } else {
             true
         };
+        if !freed {
+            metrics::counter!("painel_http_connections_refused_total").increment(1);
+        }
         freed.then(|| {
             let connection = Arc::new(Connection::accepted(address));
             let id = open.insert(Arc::clone(&connection));
@@ -109,8 +122,23 @@ impl Connections {
             let now = Instant::now();
             let overdue = |one: &&Arc<Connection>| one.is_overdue(now);
             let overdue: Vec<Arc<Connection>> = self.open().all.values().filter(overdue).cloned().collect();
-            overdue.iter().for_each(|one| one.cut());
+            told_cut("overdue", overdue.iter().filter(|one| one.cut()).count());
         }
+    }
+}
+
+/// Who holds a connection from that address: of IPv6, whoever has one has the whole network of 64 bits (RFC 4291, 2.5.4).
+fn holder(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+fn told_cut(reason: &'static str, count: usize) {
+    if count > 0 {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        metrics::counter!("painel_http_connections_cut_total", "reason" => reason).increment(count);
     }
 }
 
@@ -143,15 +171,15 @@ impl Open {
         }
     }
 
-    /// Ends the one of these that has waited longest for its client, if there is one.
+    /// Ends the one of these that has idled longest, if there is one.
     fn cut_one(&mut self, of: impl Fn(&Connection) -> bool) -> bool {
         let waiting = self.all.iter().filter(|(_, one)| of(one));
-        let waiting = waiting.filter_map(|(id, one)| Some((one.waits_for_client_since()?, *id)));
+        let waiting = waiting.filter_map(|(id, one)| Some((one.idles_since()?, *id)));
         let Some((_, id)) = waiting.min() else { return false };
         if let Some(connection) = self.all.get(&id) {
             connection.cut();
         }
-        metrics::counter!("painel_http_connections_cut_total").increment(1);
+        told_cut("displaced", 1);
         self.remove(id);
         true
     }

@@ -12,7 +12,7 @@ use tokio_util::either::Either;
 
 use super::{
     life::{HEAD, KEEP_ALIVE, LINGER},
-    limits::{Connections, Place},
+    limits::{COMING, Connections, Place},
     stream::Bounded,
 };
 
@@ -23,6 +23,7 @@ type Stream = Either<Bounded<TcpStream>, Box<TlsStream<Bounded<TcpStream>>>>;
 pub(crate) fn listen<F, I, S, B>(
     builder: ServerBuilder,
     listener: net::TcpListener,
+    workers: usize,
     connections: Connections,
     tls: Option<TlsAcceptor>,
     app: F,
@@ -38,6 +39,8 @@ where
 {
     let address = listener.local_addr()?;
     let drain = builder.graceful_shutdown_signal();
+    // A worker that is busy leaves the others in the system's queue, where they take none of the files.
+    let builder = builder.max_concurrent_connections(connections.most() + (COMING / workers).max(1));
     builder.listen("http", listener, move || {
         let (connections, tls, drain) = (connections.clone(), tls.clone(), drain.clone());
         let app = app().into_factory().map_err(|error| error.into().error_response());

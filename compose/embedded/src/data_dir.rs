@@ -22,10 +22,11 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the folder where it is missing, and locks it.
+    /// Makes the folder where it is missing, and locks it. Others may not write in it: what they put there would be taken
+    /// for its own.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        // Keys and secrets are in it. One that is not Painel's own is left as it is.
-        let own = !path.exists() || issuer_key(path).exists();
+        // Keys and secrets are in it. One that holds something else is left as it is.
+        let own = !path.exists() || issuer_key(path).exists() || is_empty(path);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -34,6 +35,14 @@ impl DataDir {
         if own {
             close_to_others(path)
                 .with_context(|| format!("the data folder {} cannot be closed to others", path.display()))?;
+        }
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & 0o022 != 0 {
+            bail!(
+                "others may write in the data folder {} (mode {:o}): close it to them with chmod go-w, or name another",
+                path.display(),
+                mode & 0o777
+            );
         }
         let file = path.join("lock");
         let lock = open_private(&file)?;
@@ -111,6 +120,10 @@ fn random() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).ok().context("the system gave no random bytes")?;
     Ok(bytes)
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Leaves a folder and the files in it to their owner: an earlier build has made them open to others.

@@ -118,6 +118,11 @@ struct CursorText {
 }
 
 impl Cursor {
+    /// The place behind that command.
+    pub fn behind(command: CommandKey) -> Self {
+        Self(command)
+    }
+
     /// The place before all that was created at that time or earlier.
     fn below(at: Timestamp) -> Self {
         let above = at + Duration::from_millis(1);

@@ -115,8 +115,15 @@ fn a_head_that_drips_is_given_up_on_a_new_connection_and_on_one_that_was_used() 
         let mut used = having_sent(&client, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(head(&mut used).await.starts_with("HTTP/1.1 200"));
         used.write_all(b"GET /health/live HTTP/1.1\r\n").await.unwrap();
+        let together = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /health/live HTTP/1.1\r\n";
+        let mut behind = having_sent(&client, together).await;
+        assert!(head(&mut behind).await.starts_with("HTTP/1.1 200"));
         let drip = Duration::from_millis(300);
-        tokio::join!(until_ended(&mut fresh, b"X-A: b\r\n", drip), until_ended(&mut used, b"X-A: b\r\n", drip));
+        tokio::join!(
+            until_ended(&mut fresh, b"X-A: b\r\n", drip),
+            until_ended(&mut used, b"X-A: b\r\n", drip),
+            until_ended(&mut behind, b"X-A: b\r\n", drip),
+        );
     });
 }
 
@@ -164,6 +171,71 @@ fn whoever_holds_connections_keeps_nobody_out() {
             held.push(stream);
             assert_eq!(client.on_a_new_connection().get("/health/live").await.status, 200, "with {round} held");
         }
+    });
+}
+
+#[test]
+fn strangers_whose_key_is_looked_for_keep_nobody_out() {
+    with_stack(|stack| async move {
+        let (host, url) = Host::before_the_one_in(&stack.vars, "PAINEL_AUTH_JWKS_URL").await;
+        let set = [("PAINEL_AUTH_JWKS_URL", url), ("PAINEL_HTTP_CONNECTIONS", "20".to_owned())];
+        let client = stack.serve_with(&stack.vars.clone().overridden_by(set)).await;
+        host.become_so(Health::Silent).await;
+        let token = stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap();
+        held_out_by_none(
+            &client,
+            &format!("GET /tenant/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"),
+        )
+        .await;
+    });
+}
+
+#[test]
+fn users_whose_membership_is_looked_for_keep_nobody_out() {
+    with_stack(|stack| async move {
+        let vars = stack.vars.clone().overridden_by([("PAINEL_HTTP_CONNECTIONS", "20".to_owned())]);
+        let client = stack.serve_with(&vars).await;
+        let mut lock = stack.stores.db.begin().await.unwrap();
+        sqlx::query("LOCK TABLE tenant_users IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        let token = stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap();
+        held_out_by_none(
+            &client,
+            &format!("GET /tenant/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"),
+        )
+        .await;
+        lock.rollback().await.unwrap();
+    });
+}
+
+/// Asks so more often than there are places, and is not answered: others are.
+async fn held_out_by_none(client: &Client, request: &str) {
+    let mut held = Vec::new();
+    for round in 0..40 {
+        held.push(having_sent(client, request).await);
+        assert_eq!(client.on_a_new_connection().get("/health/live").await.status, 200, "with {round} held");
+    }
+    assert!(held.iter().filter(|stream| is_open(stream)).count() >= 10, "they were not answered meanwhile");
+}
+
+#[test]
+fn what_is_kept_takes_no_place_of_what_must_be_computed() {
+    with_stack(|stack| async move {
+        let vars = stack.vars.clone().overridden_by([("PAINEL_HTTP_IN_FLIGHT", "1".to_owned())]);
+        let client = stack.serve_with(&vars).await;
+        assert_eq!(client.get("/internal/usage/overview").await.status, 200);
+        let mut lock = stack.stores.db.begin().await.unwrap();
+        sqlx::query("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        let waiting = tokio::spawn({
+            let client = client.clone();
+            async move { client.get("/internal/tenants").await.status }
+        });
+        eventually("the one place to be taken", LONG, || async {
+            (client.get("/internal/billing/overview").await.status == 503).then_some(())
+        })
+        .await;
+        assert_eq!(client.get("/internal/usage/overview").await.status, 200);
+        lock.rollback().await.unwrap();
+        assert_eq!(waiting.await.unwrap(), 200);
     });
 }
 
@@ -236,13 +308,15 @@ fn nobody_has_more_under_way_than_their_share_and_operators_keep_theirs() {
         ]);
         let client = stack.serve_with(&vars).await;
         let tenants = tenants(stack).await;
-        let asked = |tenant| {
+        // What is asked alike at once is computed once, so each of them asks for something else.
+        let paths = ["/tenant/me", "/tenant/integrations", "/tenant/usage?period=7d", "/tenant/usage?period=90d"];
+        let asked = |tenant, path: &'static str| {
             let own = client.with_token(Some(stack.issuer.token(Role::Tenant, Some(tenant)).unwrap()));
-            async move { own.send(own.request(Method::GET, "/tenant/me").header("Cache-Control", "no-cache")).await }
+            async move { own.send(own.request(Method::GET, path).header("Cache-Control", "no-cache")).await }
         };
         // Their membership is known from here on.
         for tenant in &tenants {
-            assert_eq!(asked(*tenant).await.status, 200);
+            assert_eq!(asked(*tenant, paths[0]).await.status, 200);
         }
         let mut lock = stack.stores.db.begin().await.unwrap();
         sqlx::query("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
@@ -258,10 +332,12 @@ fn nobody_has_more_under_way_than_their_share_and_operators_keep_theirs() {
             }
             (held, statuses)
         };
-        let (of_first, statuses) = refused((0..4).map(|_| tokio::spawn(asked(first))).collect(), 1).await;
+        let (of_first, statuses) = refused(paths.map(|path| tokio::spawn(asked(first, path))).into(), 1).await;
         assert_eq!(statuses, [429], "three are its share");
-        let others = [second, second, second, third, third, third];
-        let (of_others, statuses) = refused(others.map(|tenant| tokio::spawn(asked(tenant))).into(), 3).await;
+        let others =
+            [second, third].into_iter().flat_map(|tenant| paths[..3].iter().map(move |path| (tenant, *path)));
+        let others = others.map(|(tenant, path)| tokio::spawn(asked(tenant, path))).collect();
+        let (of_others, statuses) = refused(others, 3).await;
         assert_eq!(statuses, [503; 3], "six are tenants'");
         assert_eq!(client.get(COMMANDS).await.status, 200, "two are operators' alone");
         lock.rollback().await.unwrap();

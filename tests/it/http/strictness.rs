@@ -3,6 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::Days;
 use jsonwebtoken::jwk::{KeyOperations, PublicKeyUse};
+use painel::services::issuer::ISSUER;
 use painel_shared::time::today;
 use painel_tests::{
     client::{COMMANDS, Client},
@@ -11,6 +12,10 @@ use painel_tests::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{
     reads::reads,
@@ -36,6 +41,7 @@ fn tokens() {
         let (key, kid) = issuer_key(stack);
         let raw = |header: &str, claims: &str| super::tokens::sign_raw(&key, header, claims);
         let good_header = json!({"alg": "RS256", "kid": kid}).to_string();
+        let tenant = stack.example.tenant.uuid();
         let twice = with(json!({})).to_string().replacen('{', "{\"sub\":\"other\",", 1);
         let rows = [
             ("as it should be", header(json!({})), 200),
@@ -66,6 +72,14 @@ fn tokens() {
             ("a client that is a list", claims(json!({"client_id": ["painel-development"]})), 401),
             ("a tenant that is a number", claims(json!({"custom:tenant_id": 7})), 401),
             ("a tenant that is empty", claims(json!({"custom:tenant_id": ""})), 401),
+            ("a tenant without hyphens", claims(json!({"custom:tenant_id": tenant.simple().to_string()})), 401),
+            ("a tenant in braces", claims(json!({"custom:tenant_id": tenant.braced().to_string()})), 401),
+            ("a tenant as a URN", claims(json!({"custom:tenant_id": tenant.urn().to_string()})), 401),
+            ("an issuer among others", claims(json!({"iss": [ISSUER, "https://other.example"]})), 401),
+            ("no issuer", claims(json!({"iss": null})), 401),
+            ("a beginning that is text", claims(json!({"nbf": "now"})), 401),
+            ("no use", claims(json!({"token_use": null})), 401),
+            ("no client", claims(json!({"client_id": null})), 401),
             ("groups that are text", claims(json!({"cognito:groups": "INTERNAL_ADMIN"})), 403),
             ("groups that are an object", claims(json!({"cognito:groups": {"INTERNAL_ADMIN": true}})), 403),
             ("groups that are numbers", claims(json!({"cognito:groups": [1, 2]})), 403),
@@ -109,6 +123,28 @@ fn keys_verify_only_what_they_are_for() {
             // Where no key is left, no token can be judged.
             assert_eq!(client.get(COMMANDS).await.status, status, "{purpose:?}");
         }
+    });
+}
+
+#[test]
+fn keys_are_not_taken_from_where_the_issuer_sends_to() {
+    with_stack(|stack| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let elsewhere = stack.vars.text("PAINEL_AUTH_JWKS_URL").unwrap().to_owned();
+        let sends_on = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = format!(
+                    "HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let client = stack.serve_with(&stack.vars.clone().overridden_by([("PAINEL_AUTH_JWKS_URL", url)])).await;
+        assert_eq!(client.get(COMMANDS).await.status, 503, "no key is known");
+        sends_on.abort();
     });
 }
 
@@ -162,6 +198,12 @@ fn bodies_and_their_heads() {
         );
         let rows: Vec<Row<'_>> = vec![
             ("a coding", vec![json[0], ("Content-Encoding", "gzip")], fine, 415),
+            (
+                "a coding behind none",
+                vec![json[0], ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")],
+                fine,
+                415,
+            ),
             ("several codings", vec![json[0], ("Content-Encoding", "identity, gzip")], fine, 415),
             ("no type", vec![], fine, 415),
             ("two types", vec![json[0], ("Content-Type", "text/plain")], fine, 415),
@@ -192,6 +234,14 @@ fn bodies_and_their_heads() {
                 let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
                 let answer = client.send(request).await;
                 assert_eq!(answer.status, status, "{what} to {path}: {}", answer.body);
+            }
+        }
+        for query in ["x=1", "tenant_id=a", "x=%ff", "limit=5"] {
+            for path in [COMMANDS, AGGREGATIONS] {
+                let request = client.request(Method::POST, &format!("{path}?{query}")).header(json[0].0, json[0].1);
+                let answer = client.send(request.body(fine)).await;
+                let field = query.split_once('=').unwrap().0;
+                assert_eq!((answer.status.as_u16(), answer.fields()), (400, vec![field]), "{path}?{query}");
             }
         }
         assert_eq!(client.get(COMMANDS).await.body["total"], 0);

@@ -1,7 +1,8 @@
 //! What the embedded default owes to whoever runs it: their data, room on their disk, and nobody else in their folder.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
+use painel::data_dir::DataDir;
 use painel::services::{
     ANYWHERE,
     dynamodb::DynamoDb,
@@ -122,6 +123,37 @@ fn tokens_are_of_the_use_that_is_taken_and_the_folder_is_closed_to_others() {
         interrupt(&program);
         assert!(program.ended(Duration::from_secs(10)).await.success(), "{}", program.printed());
     });
+}
+
+#[test]
+fn the_data_folder_is_closed_to_others_or_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let empty = made("empty", 0o777);
+    drop(DataDir::open(&empty).unwrap());
+    assert_eq!(mode(&empty), 0o700, "one that is empty becomes its owner's alone");
+    let earlier = made("earlier", 0o755);
+    for name in ["issuer.pem", "dynamodb.sqlite"] {
+        std::fs::write(earlier.join(name), "").unwrap();
+        std::fs::set_permissions(earlier.join(name), Permissions::from_mode(0o644)).unwrap();
+    }
+    drop(DataDir::open(&earlier).unwrap());
+    assert_eq!(
+        (mode(&earlier), mode(&earlier.join("dynamodb.sqlite"))),
+        (0o700, 0o600),
+        "one of an earlier build, too"
+    );
+    let shared = made("shared", 0o777);
+    std::fs::write(shared.join("somebody's"), "").unwrap();
+    let refused = DataDir::open(&shared).unwrap_err().to_string();
+    assert!(refused.contains("chmod go-w"), "{refused}");
+    assert_eq!(mode(&shared), 0o777, "what holds something else is left as it is");
 }
 
 #[test]

@@ -220,7 +220,8 @@ fn whoever_holds_more_connections_than_files_may_be_opened_keeps_nobody_out() {
         let set = plain.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let mut limited = std::process::Command::new("sh");
         limited.args(["-c", "ulimit -n 300; exec \"$0\""]).arg(plain.get_program()).env_clear().envs(set);
-        let mut api = limited.stderr(std::process::Stdio::null()).spawn().unwrap();
+        limited.stderr(std::process::Stdio::null());
+        let mut api = tokio::process::Command::from(limited).kill_on_drop(true).spawn().unwrap();
         let client = Client::new(format!("http://127.0.0.1:{port}"), &stack.issuer);
         eventually("the API", Duration::from_secs(20), || async {
             let asked = client.request(reqwest::Method::GET, "/health/live").send().await;
@@ -238,7 +239,8 @@ fn whoever_holds_more_connections_than_files_may_be_opened_keeps_nobody_out() {
                 assert_eq!(reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().status(), 200);
             }
         }
-        api.kill().unwrap();
-        api.wait().unwrap();
+        let metrics = reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("painel_http_connections_cut_total{reason=\"displaced\"}"), "{metrics}");
+        api.kill().await.unwrap();
     });
 }

@@ -17,6 +17,16 @@ fn a_job_comes_back_as_it_went() {
 }
 
 #[test]
+fn times_are_read_as_they_would_be_written() {
+    let mut finer = envelope();
+    for field in ["created_at", "published_at"] {
+        finer[field] = json!("2026-01-01T00:00:00.1239Z");
+    }
+    let job = Job::decode(&finer.to_string()).unwrap();
+    assert_eq!(Job::decode(&job.encode().unwrap()).unwrap(), job);
+}
+
+#[test]
 fn parameters_stay_in_the_store() {
     let keys: Vec<String> = envelope().as_object().unwrap().keys().cloned().collect();
     assert_eq!(keys, ["command_id", "created_at", "job_id", "kind", "published_at", "traceparent", "version"]);

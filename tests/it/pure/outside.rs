@@ -1,7 +1,10 @@
 //! Whatever comes from outside: the properties of `painel_tests::fuzz`, for bytes at random and for what is almost right.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use painel_shared::{command_store::Filter, job::Job};
+use painel_shared::{
+    command_store::{Cursor, CursorError, Filter},
+    job::Job,
+};
 use painel_tests::fuzz::TARGETS;
 use proptest::prelude::*;
 
@@ -9,14 +12,9 @@ use proptest::prelude::*;
 fn samples() -> Vec<Vec<u8>> {
     let command = super::command();
     let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
-    let place = format!(
-        r#"{{"f":"{}","command_id":"{}","created_at":"2026-01-01T00:00:00.000Z"}}"#,
-        "0".repeat(16),
-        command.key.command_id
-    );
     [
         Job::for_command(&command).encode().unwrap(),
-        part(&place),
+        Cursor::behind(command.key).encode(&Filter::default()),
         format!("{}.{}.{}", part(r#"{"alg":"RS256","kid":"a"}"#), part("{}"), part("signature")),
         "limit=5&from=2026-01-01&to=2026-02-01&search=a+b%20c&tenant_id=5f0e1a54-7d0e-4b53-8a4b-0d9e3f6f8a11".to_owned(),
         r#"{"command_type": "RESET_TOKEN", "parameters": {"integration_id": "x", "list": [1, -2, 3.5e7, null, true]}}"#
@@ -76,11 +74,12 @@ proptest! {
 
 #[test]
 fn the_samples_are_right_before_they_are_damaged() {
-    let filter = Filter::default();
     let samples = samples();
     assert!(Job::decode(std::str::from_utf8(&samples[0]).unwrap()).is_ok());
-    let foreign = painel_shared::command_store::Cursor::decode(std::str::from_utf8(&samples[1]).unwrap(), &filter);
-    assert_eq!(foreign.unwrap_err(), painel_shared::command_store::CursorError::OtherFilter);
+    let cursor = std::str::from_utf8(&samples[1]).unwrap();
+    assert!(Cursor::decode(cursor, &Filter::default()).is_ok());
+    let other = Filter { tenant_id: Some(uuid::Uuid::nil().into()), ..Filter::default() };
+    assert_eq!(Cursor::decode(cursor, &other), Err(CursorError::OtherFilter));
     assert_eq!(painel_api::auth::key_id(std::str::from_utf8(&samples[2]).unwrap()).as_deref(), Some("a"));
     assert!(painel_api::json::json_object(&samples[4]).is_ok());
 }

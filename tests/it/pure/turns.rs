@@ -23,7 +23,7 @@ fn commands_come_before_operators_and_those_before_tenants() {
             held.push(turns.wait(Rank::Operator).await.unwrap());
         }
         let (tell, mut told) = mpsc::unbounded_channel();
-        let ranks = [Rank::Tenant, Rank::Operator, Rank::Command, Rank::Tenant, Rank::Command, Rank::Operator];
+        let ranks = [tenant(1), Rank::Operator, Rank::Command, tenant(1), Rank::Command, Rank::Operator];
         for rank in ranks {
             let (turns, tell) = (turns.clone(), tell.clone());
             tokio::spawn(async move {
@@ -45,22 +45,81 @@ fn commands_come_before_operators_and_those_before_tenants() {
 }
 
 #[test]
-fn a_quarter_is_operators_reads_alone() {
+fn a_quarter_is_operators_reads_alone_whoever_has_the_rest() {
     run(async {
-        for rank in [Rank::Tenant, Rank::Command] {
+        let (tenant, command): (fn(u128) -> Rank, fn(u128) -> Rank) = (tenant, command);
+        for others in [[tenant, tenant], [command, command], [tenant, command]] {
             let turns = Turns::new(8);
             let mut held = Vec::new();
-            for _ in 0..6 {
-                held.push(turns.wait(rank).await.unwrap());
+            for (n, other) in (0..6).zip(others.into_iter().cycle()) {
+                held.push(turns.wait(other(n)).await.unwrap());
             }
-            assert!(turns.wait(rank).await.is_err());
+            for other in others {
+                assert!(turns.wait(other(6)).await.is_err());
+            }
             held.push(turns.wait(Rank::Operator).await.unwrap());
             held.push(turns.wait(Rank::Operator).await.unwrap());
             assert!(turns.wait(Rank::Operator).await.is_err(), "all eight are taken");
             held.pop();
-            assert!(turns.wait(rank).await.is_err(), "that one is none of theirs");
+            assert!(turns.wait(others[0](7)).await.is_err(), "that one is none of theirs");
             held.remove(0);
-            held.push(turns.wait(rank).await.unwrap());
+            held.push(turns.wait(others[0](7)).await.unwrap());
+        }
+        let few = Turns::new(2);
+        let _held = few.wait(Rank::Command).await.unwrap();
+        assert!(few.wait(Rank::Command).await.is_err(), "of few one is operators'");
+        few.wait(Rank::Operator).await.unwrap();
+    });
+}
+
+fn tenant(n: u128) -> Rank {
+    Rank::Tenant(uuid::Uuid::from_u128(n).into())
+}
+
+fn command(_: u128) -> Rank {
+    Rank::Command
+}
+
+#[test]
+fn no_tenant_has_more_than_an_eighth_and_who_waits_for_that_is_in_nobodys_way() {
+    run(async {
+        let turns = Turns::new(16);
+        let mut loud = vec![turns.wait(tenant(1)).await.unwrap(), turns.wait(tenant(1)).await.unwrap()];
+        let waiting = tokio::spawn({
+            let turns = turns.clone();
+            async move { turns.wait(tenant(1)).await }
+        });
+        yield_now().await;
+        let mut others = Vec::new();
+        for n in 2..12 {
+            others.push(turns.wait(tenant(n)).await.unwrap());
+        }
+        loud.pop();
+        let next = waiting.await.unwrap();
+        assert!(next.is_ok(), "its turn comes when one of its own ends");
+        assert!(turns.wait(tenant(1)).await.is_err());
+        let began = Instant::now();
+        assert!(turns.wait(tenant(50)).await.is_err(), "all twelve are taken");
+        assert!(began.elapsed() >= PATIENCE, "that the loud one's queue stands makes nobody else hurry");
+    });
+}
+
+#[test]
+fn tenants_who_wait_in_vain_make_neither_commands_nor_operators_hurry() {
+    run(async {
+        let turns = Turns::new(4);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(turns.wait(Rank::Command).await.unwrap());
+        }
+        held.push(turns.wait(Rank::Operator).await.unwrap());
+        for n in 0..3 {
+            assert!(turns.wait(tenant(n)).await.is_err());
+        }
+        for rank in [Rank::Command, Rank::Operator] {
+            let began = Instant::now();
+            assert!(turns.wait(rank).await.is_err());
+            assert!(began.elapsed() >= PATIENCE, "{rank:?}");
         }
     });
 }
