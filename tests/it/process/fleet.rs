@@ -239,7 +239,8 @@ fn whoever_holds_more_connections_than_files_may_be_opened_keeps_nobody_out() {
                 assert_eq!(reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().status(), 200);
             }
         }
-        let metrics = reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().text().await.unwrap();
+        let metrics =
+            reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().text().await.unwrap();
         assert!(metrics.contains("painel_http_connections_cut_total{reason=\"displaced\"}"), "{metrics}");
         api.kill().await.unwrap();
     });
