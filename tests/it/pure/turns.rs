@@ -47,7 +47,7 @@ fn commands_come_before_operators_and_those_before_tenants() {
 #[test]
 fn a_quarter_is_operators_reads_alone_whoever_has_the_rest() {
     run(async {
-        let (tenant, command): (fn(u128) -> Rank, fn(u128) -> Rank) = (tenant, command);
+        let (tenant, command): (Ranked, Ranked) = (tenant, command);
         for others in [[tenant, tenant], [command, command], [tenant, command]] {
             let turns = Turns::new(8);
             let mut held = Vec::new();
@@ -71,6 +71,9 @@ fn a_quarter_is_operators_reads_alone_whoever_has_the_rest() {
         few.wait(Rank::Operator).await.unwrap();
     });
 }
+
+/// The rank of the one with that number.
+type Ranked = fn(u128) -> Rank;
 
 fn tenant(n: u128) -> Rank {
     Rank::Tenant(uuid::Uuid::from_u128(n).into())
