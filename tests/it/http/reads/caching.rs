@@ -220,7 +220,7 @@ fn whoever_sends_a_command_sees_it_in_the_list_at_once() {
 
 #[test]
 fn concurrent_questions_share_one_computation() {
-    let set = [("PAINEL_HTTP_IN_FLIGHT", "30"), ("PAINEL_DATABASE_TIMEOUT_MS", "60000")];
+    let set = [("PAINEL_HTTP_IN_FLIGHT_CALLER", "30"), ("PAINEL_DATABASE_TIMEOUT_MS", "60000")];
     with_stack_and(&set, |stack| async move {
         let client = stack.serve().await;
         // While the table is locked, no answer can be computed.
@@ -230,7 +230,7 @@ fn concurrent_questions_share_one_computation() {
             loop {
                 let answer = client.get("/internal/usage/overview").await;
                 // Refused where the question below has taken the last place.
-                if answer.status != 503 {
+                if answer.status != 429 {
                     return answer;
                 }
             }
@@ -238,7 +238,7 @@ fn concurrent_questions_share_one_computation() {
         let release = async {
             eventually("all places to be taken", Duration::from_secs(60), || async {
                 // It needs nothing that is locked, and one is asked at a time: whoever keeps the places, it is not this.
-                (client.get("/internal/operations/events").await.status == 503).then_some(())
+                (client.get("/internal/operations/events").await.status == 429).then_some(())
             })
             .await;
             let mut most = 0;
