@@ -15,6 +15,9 @@ use crate::{
     statement,
 };
 
+/// The resource type of the event that an operator looked at an account.
+pub(crate) const LOOK: &str = "account";
+
 /// What was visible at a moment, as PostgreSQL writes it: `xmin:xmax:xip,..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot(Arc<str>);
@@ -63,6 +66,8 @@ pub enum Subject {
     Run,
     /// A rollup run has changed what was used.
     Usage,
+    /// An operator looked at a tenant's account, which changed nothing of it.
+    Look,
     /// Something else was recorded.
     Other,
 }
@@ -100,6 +105,7 @@ pub async fn since(db: &Database, seen: Option<&Snapshot>) -> Result<(Snapshot, 
             "aggregation" => Subject::Aggregation,
             "run" => Subject::Run,
             "usage" => Subject::Usage,
+            LOOK => Subject::Look,
             _ => Subject::Other,
         };
         Some(Change { subject, tenant: row.tenant_id.map(TenantId::from) })

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
+    changes::LOOK,
     command::{Command, Status},
     db::{Database, Session},
     ids::{CommandId, TenantId},
@@ -92,6 +93,29 @@ impl Event {
             action: rollup::KIND,
             status: Status::Pending.as_str(),
             details,
+            origin,
+        }
+    }
+
+    /// An operator looked at a page of a tenant's account.
+    pub fn account_viewed(
+        tenant: TenantId,
+        user_id: &str,
+        user_email: Option<&str>,
+        path: &str,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            key: format!("account.viewed:{}", Uuid::now_v7()),
+            event_type: "account.viewed",
+            tenant_id: Some(tenant),
+            user_id: user_id.to_owned(),
+            user_email: user_email.map(str::to_owned),
+            resource_type: LOOK,
+            resource_id: tenant.to_string(),
+            action: "view",
+            status: Status::Success.as_str(),
+            details: Map::from_iter([("path".to_owned(), json!(path))]),
             origin,
         }
     }

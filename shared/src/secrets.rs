@@ -1,10 +1,14 @@
-//! Credentials at rest: AES-256-GCM with the key's id beside the text and the owner as associated data.
+//! Secrets at rest: AES-256-GCM with the key's id beside the text, and what it belongs to as associated data.
 
 use std::collections::HashMap;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest, rand,
+};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -19,9 +23,12 @@ pub enum SecretError {
     /// A credential names a key that the configuration does not hold.
     #[error("no key with id {0}")]
     UnknownKey(String),
-    /// The credential was changed, moved to another owner, or sealed with another key.
-    #[error("the credential does not open")]
+    /// What was sealed was changed, moved to another owner, or sealed with another key.
+    #[error("what was sealed does not open")]
     Tampered,
+    /// What is to be sealed is longer than where it is kept takes.
+    #[error("what is to be sealed is too long")]
+    TooLong,
 }
 
 /// An encrypted credential as it is stored.
@@ -58,6 +65,15 @@ impl Keyring {
         Some(Self { current: current?, keys: ring })
     }
 
+    /// Reads `id:key, id:key, ..`, each key in base64.
+    pub fn read(text: &str) -> Option<Self> {
+        let entries = text.split(',').map(|entry| {
+            let (id, key) = entry.trim().split_once(':')?;
+            Some((id.to_owned(), BASE64_STANDARD.decode(key).ok()?))
+        });
+        Self::new(entries.collect::<Option<Vec<_>>>()?)
+    }
+
     /// Seals a credential of that integration.
     pub fn seal(
         &self,
@@ -65,17 +81,7 @@ impl Keyring {
         tenant: TenantId,
         integration: IntegrationId,
     ) -> Result<Sealed, SecretError> {
-        let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).map_err(|_| SecretError::Crypto)?;
-        let mut text = secret.expose_secret().as_bytes().to_vec();
-        self.key(&self.current)?
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(owner(tenant, integration)),
-                &mut text,
-            )
-            .map_err(|_| SecretError::Crypto)?;
-        Ok(Sealed { key_id: self.current.clone(), nonce: nonce.to_vec(), ciphertext: text })
+        self.seal_bytes(secret.expose_secret().as_bytes().to_vec(), &owner(tenant, integration))
     }
 
     /// Opens a credential of that integration.
@@ -85,14 +91,45 @@ impl Keyring {
         tenant: TenantId,
         integration: IntegrationId,
     ) -> Result<SecretString, SecretError> {
+        let opened = self.open_bytes(sealed, &owner(tenant, integration))?;
+        String::from_utf8(opened).map(SecretString::from).map_err(|_| SecretError::Tampered)
+    }
+
+    /// Seals bytes into text that a cookie can hold; they open only for the same `purpose`.
+    pub fn seal_text(&self, bytes: Vec<u8>, purpose: &[u8]) -> Result<String, SecretError> {
+        let Sealed { key_id, nonce, ciphertext } = self.seal_bytes(bytes, purpose)?;
+        let text = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        Ok(format!("{}.{}.{}", text(key_id.as_bytes()), text(&nonce), text(&ciphertext)))
+    }
+
+    /// Opens what [`Self::seal_text`] sealed.
+    pub fn open_text(&self, text: &str, purpose: &[u8]) -> Result<Vec<u8>, SecretError> {
+        let mut parts = text.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
+        let (Some(key_id), Some(nonce), Some(ciphertext), None) =
+            (parts.next().flatten(), parts.next().flatten(), parts.next().flatten(), parts.next())
+        else {
+            return Err(SecretError::Tampered);
+        };
+        let key_id = String::from_utf8(key_id).map_err(|_| SecretError::Tampered)?;
+        self.open_bytes(&Sealed { key_id, nonce, ciphertext }, purpose)
+    }
+
+    fn seal_bytes(&self, mut bytes: Vec<u8>, about: &[u8]) -> Result<Sealed, SecretError> {
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_| SecretError::Crypto)?;
+        self.key(&self.current)?
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(about), &mut bytes)
+            .map_err(|_| SecretError::Crypto)?;
+        Ok(Sealed { key_id: self.current.clone(), nonce: nonce.to_vec(), ciphertext: bytes })
+    }
+
+    fn open_bytes(&self, sealed: &Sealed, about: &[u8]) -> Result<Vec<u8>, SecretError> {
         let nonce = Nonce::try_assume_unique_for_key(&sealed.nonce).map_err(|_| SecretError::Tampered)?;
-        let mut text = sealed.ciphertext.clone();
-        let opened = self
-            .key(&sealed.key_id)?
-            .open_in_place(nonce, Aad::from(owner(tenant, integration)), &mut text)
-            .map_err(|_| SecretError::Tampered)?;
-        let opened = std::str::from_utf8(opened).map_err(|_| SecretError::Tampered)?;
-        Ok(SecretString::from(opened))
+        let mut bytes = sealed.ciphertext.clone();
+        let opened = self.key(&sealed.key_id)?.open_in_place(nonce, Aad::from(about), &mut bytes);
+        let length = opened.map_err(|_| SecretError::Tampered)?.len();
+        bytes.truncate(length);
+        Ok(bytes)
     }
 
     fn key(&self, id: &str) -> Result<&LessSafeKey, SecretError> {

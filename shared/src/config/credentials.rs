@@ -1,6 +1,5 @@
 //! The keys that integrations' credentials are sealed with.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{ConfigError, Vars};
@@ -28,15 +27,7 @@ impl CredentialsConfig {
 
     /// The keys, ready for use.
     pub fn keyring(&self) -> Result<Keyring, ConfigError> {
-        let keys: Option<Vec<(String, Vec<u8>)>> = self
-            .keys
-            .expose_secret()
-            .split(',')
-            .map(|entry| {
-                let (id, key) = entry.trim().split_once(':')?;
-                Some((id.to_owned(), BASE64_STANDARD.decode(key).ok()?))
-            })
-            .collect();
-        keys.and_then(Keyring::new).ok_or_else(|| ConfigError::new(VARIABLE, format!("must be {FORM}")))
+        Keyring::read(self.keys.expose_secret())
+            .ok_or_else(|| ConfigError::new(VARIABLE, format!("must be {FORM}")))
     }
 }
