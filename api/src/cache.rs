@@ -49,9 +49,10 @@ impl CacheTag {
             Subject::Aggregation => &[Self::Runs, Self::AuditLog],
             Subject::Run => &[Self::Runs],
             Subject::Usage => &[Self::Runs, Self::Platform],
-            Subject::Other => &[Self::AuditLog],
+            Subject::Look | Subject::Other => &[Self::AuditLog],
         };
-        of_subject.iter().copied().chain(change.tenant.map(Self::Tenant))
+        let tenant = change.tenant.filter(|_| change.subject != Subject::Look);
+        of_subject.iter().copied().chain(tenant.map(Self::Tenant))
     }
 }
 
@@ -162,6 +163,8 @@ type Outcome = Result<Erased, ApiError>;
 #[derive(Clone, Debug)]
 struct Kept {
     version: Version,
+    /// When its computation began.
+    began: Instant,
     bytes: u32,
     lifetime: Duration,
     answer: Erased,
@@ -278,9 +281,7 @@ impl QueryCache {
         F: Future<Output = Result<Computed<V>, ApiError>> + Send + 'static,
     {
         let key = Key(Arc::new(query.clone()));
-        if freshness == Freshness::Kept
-            && let Some(kept) = self.find(&key, tag).await
-        {
+        if let Some(kept) = self.find(&key, tag, freshness).await {
             count("hit");
             return downcast(kept);
         }
@@ -316,11 +317,16 @@ impl QueryCache {
         }
     }
 
-    /// What is kept, where nothing has happened to it.
-    async fn find(&self, key: &Key, tag: CacheTag) -> Option<Erased> {
+    /// What is kept, where nothing has happened to it, and its computation began late enough.
+    async fn find(&self, key: &Key, tag: CacheTag, freshness: Freshness) -> Option<Erased> {
         let kept = self.kept.get(key).await?;
+        let is_late_enough = match freshness {
+            Freshness::Kept => true,
+            Freshness::Since(moment) => kept.began >= moment,
+        };
         let state = self.state();
-        (kept.version == state.version(tag) && state.followed.elapsed() < UNFOLLOWED).then_some(kept.answer)
+        let is_good = is_late_enough && kept.version == state.version(tag) && state.followed.elapsed() < UNFOLLOWED;
+        is_good.then_some(kept.answer)
     }
 
     fn step(&self, key: &Key, tag: CacheTag, freshness: Freshness) -> Step {
@@ -338,7 +344,7 @@ impl QueryCache {
         let id = state.begun;
         let began = Instant::now();
         state.computations.insert(key.clone(), Computation { id, version, began, outcome: outcome.clone() });
-        Step::Compute(Landing { cache: self.clone(), key: key.clone(), tag, id, version, told }, outcome)
+        Step::Compute(Landing { cache: self.clone(), key: key.clone(), tag, id, version, began, told }, outcome)
     }
 }
 
@@ -362,6 +368,7 @@ struct Landing {
     tag: CacheTag,
     id: u64,
     version: Version,
+    began: Instant,
     told: watch::Sender<Option<Outcome>>,
 }
 
@@ -380,7 +387,8 @@ impl Landing {
         let bytes = u32::try_from(2 * computed.body.len() + computed.etag.len()).unwrap_or(u32::MAX);
         let answer: Erased = Arc::new(computed);
         if !lifetime.is_zero() {
-            let kept = Kept { version: self.version, bytes, lifetime, answer: Arc::clone(&answer) };
+            let (version, began) = (self.version, self.began);
+            let kept = Kept { version, began, bytes, lifetime, answer: Arc::clone(&answer) };
             self.cache.kept.insert(self.key.clone(), kept).await;
         }
         answer

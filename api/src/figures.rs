@@ -30,6 +30,11 @@ impl Reais {
         Self(cents)
     }
 
+    /// The same in cents.
+    pub fn cents(self) -> i64 {
+        self.0
+    }
+
     /// A share of it, one of so many; of nobody it is nothing.
     pub fn shared_by(self, count: i64) -> f64 {
         average(float(self.0) / 100.0, count)
@@ -57,11 +62,11 @@ fn float(number: i64) -> f64 {
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Percentiles {
     /// Half of the requests took no longer.
-    p50_response_time_ms: Option<f64>,
+    pub(crate) p50_response_time_ms: Option<f64>,
     /// 95 of 100 took no longer.
-    p95_response_time_ms: Option<f64>,
+    pub(crate) p95_response_time_ms: Option<f64>,
     /// 99 of 100 took no longer.
-    p99_response_time_ms: Option<f64>,
+    pub(crate) p99_response_time_ms: Option<f64>,
 }
 
 impl Percentiles {

@@ -69,6 +69,11 @@ pub fn origin(request: &HttpRequest) -> Origin {
     }
 }
 
+/// By what the request is known.
+pub fn request_id_of(request: &HttpRequest) -> String {
+    request.extensions().get::<Known>().map(|known| known.id.clone()).unwrap_or_default()
+}
+
 /// As far as it can be read: what is no UTF-8, and what cannot be seen, is replaced.
 fn legible(text: &[u8]) -> String {
     let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
@@ -148,7 +153,7 @@ fn with_problem(response: ServiceResponse) -> ServiceResponse {
         return response;
     }
     let request = response.request();
-    let id = request.extensions().get::<Known>().map(|known| known.id.clone()).unwrap_or_default();
+    let id = request_id_of(request);
     let mut problem = problem::response(status, response.response().error(), request.path(), &id);
     if let Some(allow) = response.headers().get(header::ALLOW) {
         problem.headers_mut().insert(header::ALLOW, allow.clone());

@@ -78,11 +78,21 @@ impl ApiError {
     }
 
     /// What is logged and never sent.
-    fn cause(&self) -> Option<String> {
+    pub(crate) fn cause(&self) -> Option<String> {
         match self {
             Self::Unavailable(cause) | Self::Failed(cause) => Some(cause.clone()),
             Self::Database(error) => Some(error.to_string()),
             _ => None,
+        }
+    }
+
+    /// After how many seconds it is worth trying again.
+    pub(crate) fn wait(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited(wait) | Self::TooManyAtOnce(wait) => {
+                Some(u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX))
+            }
+            error => (error.status_code() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
 
@@ -222,14 +232,8 @@ pub fn response(
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
     }
-    match ours {
-        Some(ApiError::RateLimited(wait) | ApiError::TooManyAtOnce(wait)) => {
-            response.insert_header((header::RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
-        }
-        _ if status == StatusCode::SERVICE_UNAVAILABLE => {
-            response.insert_header((header::RETRY_AFTER, "1"));
-        }
-        _ => {}
+    if let Some(seconds) = ours.and_then(ApiError::wait) {
+        response.insert_header((header::RETRY_AFTER, seconds));
     }
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     response.content_type("application/problem+json").body(body)

@@ -50,6 +50,34 @@ impl QueryFields {
         fields
     }
 
+    /// The same, of parameters that are known.
+    pub fn of_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let values = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { values, errors: Vec::new() }
+    }
+
+    /// The same without what a form leaves empty.
+    pub fn without_empty(mut self) -> Self {
+        self.values.retain(|_, value| !value.is_empty());
+        self
+    }
+
+    /// The same without a parameter that somebody else reads.
+    pub fn without(mut self, name: &str) -> Self {
+        self.values.remove(name);
+        self
+    }
+
+    /// The value of a parameter, whatever it is.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.values.remove(name)
+    }
+
+    /// Whether a parameter is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// A parameter that may be absent; `fault` is what is wrong where it cannot be read.
     pub fn optional<T>(
         &mut self,

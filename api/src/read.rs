@@ -49,7 +49,17 @@ pub struct Asked<'r> {
     fields: QueryFields,
 }
 
-impl Asked<'_> {
+impl<'r> Asked<'r> {
+    /// What that caller asks by these parameters; the path's are the request's.
+    pub fn new(caller: &'r Caller, request: &'r HttpRequest, fields: QueryFields) -> Self {
+        Self { caller, request, fields }
+    }
+
+    /// Ends the reading: what was not asked for is unknown, and refused.
+    pub fn finish(self) -> Result<(), ApiError> {
+        self.fields.finish()
+    }
+
     /// Of a tenant: the caller's own, or the one that an operator names.
     pub fn of_tenant(&mut self) -> Result<(TenantId, &mut QueryFields), ApiError> {
         let tenant = self.caller.tenant_asked(&mut self.fields)?;
@@ -143,9 +153,9 @@ impl<Q: Query> FromRequest for Read<Q> {
             let state = AppState::of(&request)?;
             let freshness = freshness(&request);
             let caller = caller.await?;
-            let mut asked = Asked { caller: &caller, request: &request, fields: QueryFields::of(&request) };
+            let mut asked = Asked::new(&caller, &request, QueryFields::of(&request));
             let query = Q::read(&mut asked)?;
-            asked.fields.finish()?;
+            asked.finish()?;
             let share = state.in_flight.join(&caller)?;
             Ok(Self { query, request, state, freshness, rank: caller.rank(), share })
         })
@@ -153,7 +163,7 @@ impl<Q: Query> FromRequest for Read<Q> {
 }
 
 /// Whether the client will have nothing that was kept (RFC 9111, 5.2.1.4).
-fn freshness(request: &HttpRequest) -> Freshness {
+pub fn freshness(request: &HttpRequest) -> Freshness {
     use CacheDirective::{MaxAge, NoCache, NoStore};
     let given = request.headers().get_all(header::CACHE_CONTROL).filter_map(|value| value.to_str().ok());
     // A directive's case does not matter.
@@ -163,13 +173,18 @@ fn freshness(request: &HttpRequest) -> Freshness {
     if fresh { Freshness::Since(Instant::now()) } else { Freshness::Kept }
 }
 
+/// Whether the client has what that names (RFC 9110, 13.1.2).
+pub fn is_known(request: &HttpRequest, etag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(known)) => known.iter().any(|one| one.weak_eq(etag)),
+        Err(_) => false,
+    }
+}
+
 fn respond<V>(request: &HttpRequest, answer: &Computed<V>) -> HttpResponse {
     let etag = EntityTag::new_strong(answer.etag.clone());
-    let unchanged = match IfNoneMatch::parse(request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(known)) => known.iter().any(|one| one.weak_eq(&etag)),
-        Err(_) => false,
-    };
+    let unchanged = is_known(request, &etag);
     let stored = match answer.lifetime {
         Lifetime::Private(age) => CacheDirective::MaxAge(u32::try_from(age.as_secs()).unwrap_or(u32::MAX)),
         Lifetime::Revalidated(_) => CacheDirective::NoCache,

@@ -11,6 +11,11 @@ use utoipa::ToSchema;
 pub struct Time(Timestamp);
 
 impl Time {
+    /// The instant itself.
+    pub fn instant(self) -> Timestamp {
+        self.0
+    }
+
     /// Microseconds since 1970: all that PostgreSQL knows of an instant.
     pub fn micros(self) -> i64 {
         self.0.timestamp_micros()

@@ -59,6 +59,15 @@ impl FromRequest for Write {
 
 /// What can be told of a body by what stands before it.
 fn check_head(request: &HttpRequest) -> Result<(), ApiError> {
+    check_body(request, "application/json")
+}
+
+/// The same of a form.
+pub(crate) fn check_form(request: &HttpRequest) -> Result<(), ApiError> {
+    check_body(request, "application/x-www-form-urlencoded")
+}
+
+fn check_body(request: &HttpRequest, wanted: &str) -> Result<(), ApiError> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let plain =
@@ -67,8 +76,8 @@ fn check_head(request: &HttpRequest) -> Result<(), ApiError> {
         return Err(ApiError::Encoded);
     }
     let essence = text(CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
-    let is_json = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
-    if !is_json || headers.get_all(CONTENT_TYPE).count() > 1 {
+    let is_wanted = essence.is_some_and(|essence| essence.eq_ignore_ascii_case(wanted));
+    if !is_wanted || headers.get_all(CONTENT_TYPE).count() > 1 {
         return Err(ApiError::NotJson);
     }
     match text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
@@ -77,7 +86,8 @@ fn check_head(request: &HttpRequest) -> Result<(), ApiError> {
     }
 }
 
-async fn read_body(payload: Payload) -> Result<Bytes, ApiError> {
+/// Reads a body, within what it may take.
+pub(crate) async fn read_body(payload: Payload) -> Result<Bytes, ApiError> {
     let read = body::to_bytes_limited(body::BodyStream::new(payload), BODY_LIMIT);
     let Ok(read) = tokio::time::timeout(BODY, read).await else { return Err(ApiError::TooSlow) };
     let read = read.map_err(|_| ApiError::TooLarge)?;

@@ -4,13 +4,14 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use painel_shared::{commands::Fault, db::Member, ids::TenantId};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Authenticator;
 use crate::{problem::ApiError, query::QueryFields, turns::Rank};
 
 /// A group of the user pool that means something here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Group {
     /// An operator who may do everything.
     InternalAdmin,
@@ -36,7 +37,7 @@ impl Group {
 }
 
 /// Who asks, as their token says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// The user's id in the pool.
     pub sub: String,

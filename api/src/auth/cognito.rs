@@ -12,7 +12,10 @@ use super::{
     caller::{Caller, Group},
     jwks::{KeyError, KeySet},
 };
-use crate::config::{AuthConfig, TokenUse};
+use crate::{
+    config::{AuthConfig, TokenUse},
+    problem::ApiError,
+};
 
 /// How far clocks may be apart, in seconds.
 const LEEWAY: u64 = 30;
@@ -40,6 +43,31 @@ pub(super) enum Refused {
     NoKeys(String),
 }
 
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoKeys(cause) => Self::Unavailable(cause),
+            Refused::BadToken(cause) => {
+                tracing::info!(cause, "token refused");
+                Self::Unauthorized
+            }
+        }
+    }
+}
+
+/// Whom an id token signs in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub caller: Caller,
+    /// Their name, where the pool knows it.
+    pub name: Option<String>,
+    /// The attempt to sign in that it was made for (OpenID Connect Core, 2).
+    pub nonce: Option<String>,
+    /// Until when it says so, in seconds since 1970.
+    pub expires_at: i64,
+}
+
 /// A caller, and until when the token says so, in seconds since 1970.
 #[derive(Clone, Debug)]
 pub(super) struct Verified {
@@ -65,6 +93,8 @@ struct Claims {
     client_id: Option<String>,
     email: Option<String>,
     username: Option<String>,
+    name: Option<String>,
+    nonce: Option<String>,
     #[serde(rename = "custom:tenant_id")]
     tenant_id: Option<String>,
     /// What is no list of names names no right.
@@ -93,6 +123,19 @@ impl Verifier {
     }
 
     pub(super) async fn verify(&self, token: &str) -> Result<Verified, Refused> {
+        let claims = self.claims(token).await?;
+        let expires_at = claims.exp;
+        Ok(Verified { caller: self.caller(claims)?, expires_at })
+    }
+
+    /// Verifies an id token that somebody has signed in with.
+    pub async fn sign_in(&self, token: &str) -> Result<SignedIn, ApiError> {
+        let mut claims = self.claims(token).await?;
+        let (name, nonce, expires_at) = (claims.name.take(), claims.nonce.take(), claims.exp);
+        Ok(SignedIn { caller: self.caller(claims)?, name: name.filter(|name| is_name(name)), nonce, expires_at })
+    }
+
+    async fn claims(&self, token: &str) -> Result<Claims, Refused> {
         if token.len() > LONGEST_TOKEN {
             return Err(bad("it is too long"));
         }
@@ -102,9 +145,7 @@ impl Verifier {
             KeyError::Unknown => bad("its key is not the issuer's"),
             KeyError::Unavailable(cause) => Refused::NoKeys(cause),
         })?;
-        let claims: Claims = decode(token, &key, &self.validation).map_err(|error| bad(error.to_string()))?.claims;
-        let expires_at = claims.exp;
-        Ok(Verified { caller: self.caller(claims)?, expires_at })
+        Ok(decode(token, &key, &self.validation).map_err(|error| bad(error.to_string()))?.claims)
     }
 
     fn caller(&self, claims: Claims) -> Result<Caller, Refused> {

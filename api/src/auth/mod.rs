@@ -8,5 +8,5 @@ mod jwks;
 pub use self::{
     authenticator::Authenticator,
     caller::{Caller, Group},
-    cognito::{Verifier, key_id},
+    cognito::{SignedIn, Verifier, key_id},
 };

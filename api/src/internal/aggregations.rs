@@ -44,34 +44,34 @@ const UNSETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(1));
 #[serde(deny_unknown_fields)]
 pub struct AggregationRequest {
     /// The first day, in UTC.
-    from: NaiveDate,
+    pub(crate) from: NaiveDate,
     /// The last day, which must be over.
-    to: NaiveDate,
+    pub(crate) to: NaiveDate,
     /// Only this tenant.
-    tenant_id: Option<Uuid>,
+    pub(crate) tenant_id: Option<Uuid>,
 }
 
 /// A day's run.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = Run)]
 pub struct RunView {
-    run_id: Uuid,
-    day: NaiveDate,
-    tenant_id: Option<Uuid>,
+    pub(crate) run_id: Uuid,
+    pub(crate) day: NaiveDate,
+    pub(crate) tenant_id: Option<Uuid>,
     /// `queued`, `running`, `succeeded` or `failed`.
-    state: String,
-    attempt: i32,
-    max_attempts: i32,
+    pub(crate) state: String,
+    pub(crate) attempt: i32,
+    pub(crate) max_attempts: i32,
     /// How many raw requests were read.
-    rows_read: Option<i64>,
+    pub(crate) rows_read: Option<i64>,
     /// How many rows of daily usage were written.
-    groups_written: Option<i64>,
-    duration_ms: Option<i64>,
-    error: Option<String>,
-    requested_by: Option<String>,
-    created_at: Time,
-    started_at: Option<Time>,
-    finished_at: Option<Time>,
+    pub(crate) groups_written: Option<i64>,
+    pub(crate) duration_ms: Option<i64>,
+    pub(crate) error: Option<String>,
+    pub(crate) requested_by: Option<String>,
+    pub(crate) created_at: Time,
+    pub(crate) started_at: Option<Time>,
+    pub(crate) finished_at: Option<Time>,
 }
 
 impl From<RollupRun> for RunView {
@@ -101,8 +101,8 @@ impl From<RollupRun> for RunView {
 #[schema(as = AcceptedRuns)]
 pub struct Accepted {
     /// One a day, oldest day first; a day that had an open run keeps it.
-    runs: Vec<RunView>,
-    message: &'static str,
+    pub(crate) runs: Vec<RunView>,
+    pub(crate) message: &'static str,
 }
 
 /// `POST`: 202 with a run a day; workers will execute them.
@@ -148,24 +148,24 @@ fn read_body(request: &HttpRequest, body: Map<String, Value>, caller: &Caller) -
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Runs {
     /// Newest first.
-    runs: Vec<RunView>,
+    pub(crate) runs: Vec<RunView>,
     /// Of all runs that match, not of this page alone.
-    progress: Progress,
+    pub(crate) progress: Progress,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// How far the runs have come.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Progress {
-    days_total: i64,
-    days_done: i64,
-    days_failed: i64,
-    rows_read: i64,
+    pub(crate) days_total: i64,
+    pub(crate) days_done: i64,
+    pub(crate) days_failed: i64,
+    pub(crate) rows_read: i64,
     /// Of the runs that are done.
-    rows_per_second: f64,
+    pub(crate) rows_per_second: f64,
     /// At the pace so far; null where nothing is left, or nothing is done yet.
-    eta_seconds: Option<f64>,
+    pub(crate) eta_seconds: Option<f64>,
 }
 
 /// Which state of run is asked for.

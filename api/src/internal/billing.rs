@@ -31,82 +31,82 @@ const MONTHS: u32 = 12;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Billing {
     /// `7d`, `30d` or `90d`: so many closed days, ending yesterday.
-    period: &'static str,
-    financial_summary: FinancialSummary,
+    pub(crate) period: &'static str,
+    pub(crate) financial_summary: FinancialSummary,
     /// Highest MRR first; only plans that someone pays for.
-    by_plan: Vec<PlanRevenue>,
+    pub(crate) by_plan: Vec<PlanRevenue>,
     /// Highest MRR first; only segments in which someone pays.
-    by_segment: Vec<SegmentRevenue>,
+    pub(crate) by_segment: Vec<SegmentRevenue>,
     /// Every day of the period, also those on which nothing changed.
-    revenue_trend: Vec<RevenueDay>,
+    pub(crate) revenue_trend: Vec<RevenueDay>,
     /// Twelve calendar months, the last of which is that of the period's last day.
-    monthly_movements: Vec<MonthMovements>,
+    pub(crate) monthly_movements: Vec<MonthMovements>,
 }
 
 /// MRR at the end of the period, and what moved it since the period's beginning.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FinancialSummary {
-    total_mrr: Reais,
+    pub(crate) total_mrr: Reais,
     /// Twelve times the MRR.
-    total_arr: Reais,
+    pub(crate) total_arr: Reais,
     /// Of the tenants that pay.
-    avg_mrr_per_tenant: f64,
-    new_mrr_this_period: Reais,
-    churned_mrr_this_period: Reais,
-    expansion_mrr_this_period: Reais,
-    contraction_mrr_this_period: Reais,
+    pub(crate) avg_mrr_per_tenant: f64,
+    pub(crate) new_mrr_this_period: Reais,
+    pub(crate) churned_mrr_this_period: Reais,
+    pub(crate) expansion_mrr_this_period: Reais,
+    pub(crate) contraction_mrr_this_period: Reais,
     /// Churned MRR, per cent of the MRR at the period's beginning, and at most all of it: what came in the period may leave
     /// in it, too.
-    churn_rate: f64,
+    pub(crate) churn_rate: f64,
 }
 
 /// One plan, at the end of the period.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlanRevenue {
-    plan_name: String,
+    pub(crate) plan_name: String,
     /// Tenants that pay.
-    tenant_count: i64,
-    total_mrr: Reais,
+    pub(crate) tenant_count: i64,
+    pub(crate) total_mrr: Reais,
 }
 
 /// One segment, at the end of the period. A tenant's segment is what it is today: its history is not kept.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SegmentRevenue {
-    segment: String,
+    pub(crate) segment: String,
     /// Tenants that pay.
-    tenant_count: i64,
-    total_mrr: Reais,
+    pub(crate) tenant_count: i64,
+    pub(crate) total_mrr: Reais,
 }
 
 /// One day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RevenueDay {
-    date: NaiveDate,
+    pub(crate) date: NaiveDate,
     /// At the end of the day.
-    mrr: Reais,
+    pub(crate) mrr: Reais,
     /// Tenants that began to pay, also those that had paid before.
-    new_tenants: i64,
+    pub(crate) new_tenants: i64,
     /// Tenants that cancelled.
-    churned_tenants: i64,
+    pub(crate) churned_tenants: i64,
 }
 
 /// One calendar month, UTC: opening + new + expansion - contraction - churned = closing.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MonthMovements {
     /// `YYYY-MM`.
-    month: String,
+    pub(crate) month: String,
     /// MRR before its first day.
-    opening: Reais,
+    pub(crate) opening: Reais,
     /// MRR of tenants that began to pay, also of those that had paid before.
-    new: Reais,
+    pub(crate) new: Reais,
     /// MRR gained by upgrades.
-    expansion: Reais,
+    pub(crate) expansion: Reais,
     /// MRR lost by downgrades.
-    contraction: Reais,
+    pub(crate) contraction: Reais,
     /// MRR lost by cancellations.
-    churned: Reais,
+    pub(crate) churned: Reais,
     /// MRR at the end of its last day, or of the period if that is earlier.
-    closing: Reais,
+    pub(crate) closing: Reais,
 }
 
 /// The platform's revenue.

@@ -22,16 +22,16 @@ const LONGEST_KEY: usize = 255;
 #[serde(deny_unknown_fields)]
 pub struct CommandRequest {
     /// What is to be done.
-    command_type: CommandTypeName,
+    pub(crate) command_type: CommandTypeName,
     /// The tenant it is for; absent for REPROCESS_QUEUE, required for RESET_TOKEN and RESTART_AGENT.
-    tenant_id: Option<Uuid>,
+    pub(crate) tenant_id: Option<Uuid>,
     /// `integration_id` for RESET_TOKEN; `agent_id` for RESTART_AGENT; `queue_name`, `message_count` and
     /// `message_ids` for REPROCESS_QUEUE; nothing for HEALTH_CHECK.
     #[schema(value_type = Option<Object>)]
-    parameters: Option<Map<String, Value>>,
+    pub(crate) parameters: Option<Map<String, Value>>,
     /// Why, in the operator's words.
     #[schema(max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// The types of commands.
@@ -49,7 +49,7 @@ pub enum CommandTypeName {
 }
 
 /// Reads the body of a `POST`; every field that is wrong is named.
-pub(super) fn read_body(
+pub(crate) fn read_command(
     request: &HttpRequest,
     body: Map<String, Value>,
     caller: &Caller,
@@ -145,16 +145,24 @@ pub(super) fn idempotency_key(
     if values.next().is_some() {
         return Err(ApiError::field("Idempotency-Key", Fault::Duplicate));
     }
-    let key = value
-        .to_str()
-        .ok()
-        .filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()))
-        .ok_or_else(|| ApiError::field("Idempotency-Key", Fault::NotVisibleAscii { max: LONGEST_KEY }))?;
+    idempotency_key_of(value.to_str().unwrap_or_default(), caller, new).map(Some)
+}
+
+/// The same of that text.
+pub(crate) fn idempotency_key_of(
+    text: &str,
+    caller: &Caller,
+    new: &NewCommand,
+) -> Result<IdempotencyKey, ApiError> {
+    let fits =
+        |key: &&str| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = Some(text).filter(fits);
+    let key = key.ok_or_else(|| ApiError::field("Idempotency-Key", Fault::NotVisibleAscii { max: LONGEST_KEY }))?;
     let asked = json!({
         "command_type": new.command_type,
         "tenant_id": new.tenant_id,
         "parameters": new.parameters,
         "reason": new.reason,
     });
-    Ok(Some(IdempotencyKey::new(&caller.sub, key, asked.to_string().as_bytes())))
+    Ok(IdempotencyKey::new(&caller.sub, key, asked.to_string().as_bytes()))
 }

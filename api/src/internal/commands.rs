@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    command_request::{CommandRequest, CommandTypeName, idempotency_key, read_body, unknown_type},
+    command_request::{CommandRequest, CommandTypeName, idempotency_key, read_command, unknown_type},
     events::{self, EventView},
 };
 use crate::{
@@ -45,33 +45,33 @@ const PATH: &str = "/internal/operations/commands";
 #[schema(as = Command)]
 pub struct CommandView {
     #[schema(value_type = Uuid)]
-    command_id: CommandId,
+    pub(crate) command_id: CommandId,
     #[schema(value_type = String, example = "RESTART_AGENT")]
-    command_type: CommandType,
+    pub(crate) command_type: CommandType,
     /// `PENDING`, `RUNNING`, `SUCCESS` or `ERROR`.
     #[schema(value_type = String, example = "SUCCESS")]
-    status: Status,
+    pub(crate) status: Status,
     #[schema(value_type = Option<Uuid>)]
-    tenant_id: Option<TenantId>,
-    tenant_name: Option<String>,
-    created_by: String,
-    created_by_email: Option<String>,
-    created_at: Time,
-    started_at: Option<Time>,
-    completed_at: Option<Time>,
-    duration_ms: Option<u64>,
+    pub(crate) tenant_id: Option<TenantId>,
+    pub(crate) tenant_name: Option<String>,
+    pub(crate) created_by: String,
+    pub(crate) created_by_email: Option<String>,
+    pub(crate) created_at: Time,
+    pub(crate) started_at: Option<Time>,
+    pub(crate) completed_at: Option<Time>,
+    pub(crate) duration_ms: Option<u64>,
     /// The result as JSON text, for people.
-    output: Option<String>,
-    error_message: Option<String>,
+    pub(crate) output: Option<String>,
+    pub(crate) error_message: Option<String>,
     #[schema(value_type = Option<Object>)]
-    result: Option<Map<String, Value>>,
+    pub(crate) result: Option<Map<String, Value>>,
     #[schema(value_type = Option<Object>)]
-    error: Option<CommandError>,
+    pub(crate) error: Option<CommandError>,
     #[schema(value_type = Object)]
-    parameters: Map<String, Value>,
-    reason: Option<String>,
-    attempt: u32,
-    max_attempts: u32,
+    pub(crate) parameters: Map<String, Value>,
+    pub(crate) reason: Option<String>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
 }
 
 impl CommandView {
@@ -106,8 +106,8 @@ impl CommandView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Accepted {
     #[serde(flatten)]
-    command: CommandView,
-    message: &'static str,
+    pub(crate) command: CommandView,
+    pub(crate) message: &'static str,
 }
 
 /// Where a command may stand, or all of that.
@@ -140,7 +140,7 @@ pub enum CommandStatusFilter {
 )]
 pub async fn create(write: Write) -> Result<HttpResponse, ApiError> {
     let Write { caller, object, request, state, place: _place } = write;
-    let new = read_body(&request, object, &caller)?;
+    let new = read_command(&request, object, &caller)?;
     let key = idempotency_key(&request, &caller, &new)?;
     let done = state.accept(new, key, observe::origin(&request)).await?;
     let names = done.command.tenant_id.zip(done.tenant_name).into_iter().collect();
@@ -157,13 +157,13 @@ pub async fn create(write: Write) -> Result<HttpResponse, ApiError> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Commands)]
 pub struct List {
-    commands: Vec<CommandView>,
+    pub(crate) commands: Vec<CommandView>,
     /// How many there are on all pages; exact where no more than 10,000 commands had to be looked at.
-    total: u64,
+    pub(crate) total: u64,
     /// Whether there may be more than `total`.
-    total_is_capped: bool,
+    pub(crate) total_is_capped: bool,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// `GET`: commands, newest first.
@@ -291,9 +291,9 @@ impl Query for CommandQuery {
 #[schema(as = CommandWithEvents)]
 pub struct Shown {
     #[serde(flatten)]
-    command: CommandView,
+    pub(crate) command: CommandView,
     /// Null where PostgreSQL did not answer: the command itself can be seen all the same.
-    events: Option<Vec<EventView>>,
+    pub(crate) events: Option<Vec<EventView>>,
 }
 
 #[derive(FromRow)]

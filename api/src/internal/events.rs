@@ -31,29 +31,29 @@ const PAGE: u32 = 50;
 /// A page of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Events {
-    events: Vec<EventView>,
+    pub(crate) events: Vec<EventView>,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// Something that somebody did, or that came of it.
 #[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
 pub struct EventView {
-    id: i64,
-    event_type: String,
-    category: String,
-    tenant_id: Option<Uuid>,
-    user_id: Option<String>,
-    user_email: Option<String>,
-    resource_type: Option<String>,
-    resource_id: Option<String>,
-    action: String,
-    status: String,
+    pub(crate) id: i64,
+    pub(crate) event_type: String,
+    pub(crate) category: String,
+    pub(crate) tenant_id: Option<Uuid>,
+    pub(crate) user_id: Option<String>,
+    pub(crate) user_email: Option<String>,
+    pub(crate) resource_type: Option<String>,
+    pub(crate) resource_id: Option<String>,
+    pub(crate) action: String,
+    pub(crate) status: String,
     #[schema(value_type = Object)]
-    details: Value,
-    ip_address: Option<String>,
-    user_agent: Option<String>,
-    created_at: Time,
+    pub(crate) details: Value,
+    pub(crate) ip_address: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) created_at: Time,
 }
 
 /// A place in the log: the last event of a page.

@@ -29,88 +29,88 @@ const RECENT: i64 = 10;
 /// A tenant and what belongs to it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TenantPage {
-    tenant: TenantDetail,
-    users: Vec<User>,
-    agents: Vec<Agent>,
-    integrations: Vec<Integration>,
-    usage_summary: UsageSummary,
+    pub(crate) tenant: TenantDetail,
+    pub(crate) users: Vec<User>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) integrations: Vec<Integration>,
+    pub(crate) usage_summary: UsageSummary,
     /// The newest ten.
-    recent_incidents: Vec<Incident>,
+    pub(crate) recent_incidents: Vec<Incident>,
     /// The newest ten of the audit log.
-    recent_events: Vec<EventView>,
+    pub(crate) recent_events: Vec<EventView>,
 }
 
 /// The tenant.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct TenantDetail {
-    id: Uuid,
-    name: String,
-    cnpj: String,
-    segment: String,
-    plan: String,
-    status: String,
-    mrr_estimate: Reais,
-    created_at: Time,
-    updated_at: Time,
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) cnpj: String,
+    pub(crate) segment: String,
+    pub(crate) plan: String,
+    pub(crate) status: String,
+    pub(crate) mrr_estimate: Reais,
+    pub(crate) created_at: Time,
+    pub(crate) updated_at: Time,
 }
 
 /// One of its people.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = TenantUser)]
 pub struct User {
-    id: Uuid,
-    email: String,
-    full_name: String,
-    role: String,
-    last_login_at: Option<Time>,
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) full_name: String,
+    pub(crate) role: String,
+    pub(crate) last_login_at: Option<Time>,
 }
 
 /// One of its agents.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TenantPageAgent)]
 pub struct Agent {
-    id: Uuid,
-    name: String,
-    status: String,
-    activated_at: Time,
-    usage_last_30_days: AgentUsage,
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) activated_at: Time,
+    pub(crate) usage_last_30_days: AgentUsage,
 }
 
 /// What it did.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TenantPageAgentUsage)]
 pub struct AgentUsage {
-    total_requests: i64,
-    success_rate: f64,
+    pub(crate) total_requests: i64,
+    pub(crate) success_rate: f64,
 }
 
 /// One of its integrations.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = TenantPageIntegration)]
 pub struct Integration {
-    id: Uuid,
-    r#type: String,
-    name: String,
-    status: String,
-    last_sync_at: Option<Time>,
+    pub(crate) id: Uuid,
+    pub(crate) r#type: String,
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) last_sync_at: Option<Time>,
 }
 
 /// What it used.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UsageSummary {
-    requests_last_7_days: i64,
-    requests_last_30_days: i64,
-    success_rate_last_30_days: f64,
+    pub(crate) requests_last_7_days: i64,
+    pub(crate) requests_last_30_days: i64,
+    pub(crate) success_rate_last_30_days: f64,
 }
 
 /// One of its incidents.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = TenantPageIncident)]
 pub struct Incident {
-    id: Uuid,
-    severity: String,
-    title: String,
-    created_at: Time,
+    pub(crate) id: Uuid,
+    pub(crate) severity: String,
+    pub(crate) title: String,
+    pub(crate) created_at: Time,
 }
 
 /// One tenant.

@@ -24,33 +24,33 @@ use crate::{
 /// The agents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TenantAgents {
-    agents: Vec<Agent>,
+    pub(crate) agents: Vec<Agent>,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// An agent.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TenantAgent)]
 pub struct Agent {
-    id: Uuid,
-    name: String,
-    status: String,
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) status: String,
     #[schema(value_type = Object)]
-    config: Value,
-    activated_at: Time,
-    deactivated_at: Option<Time>,
-    usage_stats: UsageStats,
+    pub(crate) config: Value,
+    pub(crate) activated_at: Time,
+    pub(crate) deactivated_at: Option<Time>,
+    pub(crate) usage_stats: UsageStats,
 }
 
 /// What it has done on all closed days.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UsageStats {
-    total_requests: i64,
+    pub(crate) total_requests: i64,
     /// Per cent.
-    success_rate: f64,
-    avg_response_time_ms: f64,
-    last_request_at: Option<Time>,
+    pub(crate) success_rate: f64,
+    pub(crate) avg_response_time_ms: f64,
+    pub(crate) last_request_at: Option<Time>,
 }
 
 /// A tenant's agents.

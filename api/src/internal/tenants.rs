@@ -30,31 +30,31 @@ const LONGEST_SEARCH: usize = 200;
 /// A page of tenants.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tenants {
-    tenants: Vec<Tenant>,
+    pub(crate) tenants: Vec<Tenant>,
     /// How many there are on all pages.
-    total: i64,
-    limit: i64,
-    offset: i64,
+    pub(crate) total: i64,
+    pub(crate) limit: i64,
+    pub(crate) offset: i64,
 }
 
 /// A tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tenant {
-    id: Uuid,
-    name: String,
-    cnpj: String,
-    segment: String,
-    plan: String,
-    status: String,
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) cnpj: String,
+    pub(crate) segment: String,
+    pub(crate) plan: String,
+    pub(crate) status: String,
     /// What the tenant pays a month, in BRL.
-    mrr_estimate: Reais,
-    active_agents: i64,
-    active_users: i64,
-    requests_last_30_days: i64,
+    pub(crate) mrr_estimate: Reais,
+    pub(crate) active_agents: i64,
+    pub(crate) active_users: i64,
+    pub(crate) requests_last_30_days: i64,
     /// Per cent.
-    success_rate_last_30_days: f64,
-    open_incidents: i64,
-    created_at: Time,
+    pub(crate) success_rate_last_30_days: f64,
+    pub(crate) open_incidents: i64,
+    pub(crate) created_at: Time,
 }
 
 /// By what tenants are sorted.

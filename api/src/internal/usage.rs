@@ -30,61 +30,61 @@ const TOP: i64 = 10;
 /// Usage of the platform.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Overview {
-    period: &'static str,
-    global_stats: GlobalStats,
+    pub(crate) period: &'static str,
+    pub(crate) global_stats: GlobalStats,
     /// The ten busiest.
-    top_tenants_by_usage: Vec<TopTenant>,
+    pub(crate) top_tenants_by_usage: Vec<TopTenant>,
     /// The ten busiest.
-    top_agents_by_usage: Vec<TopAgent>,
+    pub(crate) top_agents_by_usage: Vec<TopAgent>,
     /// Every day of the period, also those without a request.
-    daily_trends: Vec<DayTrend>,
+    pub(crate) daily_trends: Vec<DayTrend>,
 }
 
 /// All tenants together.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GlobalStats {
-    total_tenants: i64,
+    pub(crate) total_tenants: i64,
     /// Tenants whose status is active.
-    active_tenants: i64,
+    pub(crate) active_tenants: i64,
     /// Agents that tenants use, counted once a tenant.
-    total_agents_deployed: i64,
-    total_requests: i64,
+    pub(crate) total_agents_deployed: i64,
+    pub(crate) total_requests: i64,
     /// Per cent.
-    global_success_rate: f64,
-    avg_response_time_ms: f64,
+    pub(crate) global_success_rate: f64,
+    pub(crate) avg_response_time_ms: f64,
     #[serde(flatten)]
-    percentiles: Percentiles,
+    pub(crate) percentiles: Percentiles,
 }
 
 /// A busy tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TopTenant {
-    tenant_id: Uuid,
-    tenant_name: String,
-    total_requests: i64,
+    pub(crate) tenant_id: Uuid,
+    pub(crate) tenant_name: String,
+    pub(crate) total_requests: i64,
     /// Per cent.
-    success_rate: f64,
+    pub(crate) success_rate: f64,
 }
 
 /// A busy agent of the catalogue.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct TopAgent {
-    agent_id: Uuid,
-    agent_name: String,
-    total_requests: i64,
+    pub(crate) agent_id: Uuid,
+    pub(crate) agent_name: String,
+    pub(crate) total_requests: i64,
     /// How many tenants use it.
-    deployed_count: i64,
+    pub(crate) deployed_count: i64,
 }
 
 /// One day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DayTrend {
-    date: NaiveDate,
-    total_requests: i64,
+    pub(crate) date: NaiveDate,
+    pub(crate) total_requests: i64,
     /// Per cent.
-    success_rate: f64,
+    pub(crate) success_rate: f64,
     /// Tenants that had a request.
-    active_tenants: i64,
+    pub(crate) active_tenants: i64,
 }
 
 /// The platform's usage.

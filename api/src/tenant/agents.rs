@@ -28,29 +28,29 @@ pub const LARGEST_PAGE: u32 = 100;
 /// The agents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Agents {
-    agents: Vec<Agent>,
+    pub(crate) agents: Vec<Agent>,
     /// Where the next page begins; null on the last one.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// An agent that the tenant rents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Agent {
-    id: Uuid,
-    name: String,
-    segment: String,
-    status: String,
-    activated_at: Time,
-    usage_last_30_days: AgentUsage,
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) segment: String,
+    pub(crate) status: String,
+    pub(crate) activated_at: Time,
+    pub(crate) usage_last_30_days: AgentUsage,
 }
 
 /// What it did.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AgentUsage {
-    total_requests: i64,
+    pub(crate) total_requests: i64,
     /// Per cent.
-    success_rate: f64,
-    avg_response_time_ms: f64,
+    pub(crate) success_rate: f64,
+    pub(crate) avg_response_time_ms: f64,
 }
 
 /// The tenant's agents.

@@ -26,21 +26,21 @@ const PAGE: u32 = 20;
 /// A page of incidents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Incidents {
-    incidents: Vec<Incident>,
+    pub(crate) incidents: Vec<Incident>,
     /// How many there are on all pages.
-    total: i64,
+    pub(crate) total: i64,
 }
 
 /// An incident.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct Incident {
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// `info`, `warning`, `error` or `critical`.
-    severity: String,
-    title: String,
-    description: String,
-    created_at: Time,
-    resolved_at: Option<Time>,
+    pub(crate) severity: String,
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) created_at: Time,
+    pub(crate) resolved_at: Option<Time>,
 }
 
 /// The tenant's incidents.

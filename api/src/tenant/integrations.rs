@@ -20,22 +20,22 @@ use crate::{
 /// The integrations.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Integrations {
-    integrations: Vec<Integration>,
+    pub(crate) integrations: Vec<Integration>,
 }
 
 /// An integration.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct Integration {
-    id: Uuid,
-    r#type: String,
-    name: String,
+    pub(crate) id: Uuid,
+    pub(crate) r#type: String,
+    pub(crate) name: String,
     /// `active`, `inactive`, `error` or `pending` (it must reconnect).
-    status: String,
-    last_sync_at: Option<Time>,
-    last_error: Option<String>,
+    pub(crate) status: String,
+    pub(crate) last_sync_at: Option<Time>,
+    pub(crate) last_error: Option<String>,
     /// By which a token can be recognised, and not found out.
-    token_fingerprint: Option<String>,
-    token_rotated_at: Option<Time>,
+    pub(crate) token_fingerprint: Option<String>,
+    pub(crate) token_rotated_at: Option<Time>,
 }
 
 /// The tenant's integrations.

@@ -22,35 +22,35 @@ use crate::{
 /// A tenant's account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Me {
-    id: Uuid,
-    name: String,
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
     /// Twelve digits or letters, and two check digits.
-    cnpj: String,
-    segment: String,
-    plan: String,
-    status: String,
+    pub(crate) cnpj: String,
+    pub(crate) segment: String,
+    pub(crate) plan: String,
+    pub(crate) status: String,
     /// What the tenant pays a month, in BRL.
-    mrr_estimate: Reais,
-    created_at: Time,
-    limits: PlanLimits,
-    usage: PlanUsage,
+    pub(crate) mrr_estimate: Reais,
+    pub(crate) created_at: Time,
+    pub(crate) limits: PlanLimits,
+    pub(crate) usage: PlanUsage,
 }
 
 /// What the plan allows.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlanLimits {
-    max_agents: i32,
-    max_users: i32,
-    max_requests_per_month: i64,
+    pub(crate) max_agents: i32,
+    pub(crate) max_users: i32,
+    pub(crate) max_requests_per_month: i64,
 }
 
 /// How much of it is used.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlanUsage {
-    active_agents: i64,
-    active_users: i64,
+    pub(crate) active_agents: i64,
+    pub(crate) active_users: i64,
     /// Requests of this month's closed days.
-    requests_this_month: i64,
+    pub(crate) requests_this_month: i64,
 }
 
 /// The caller's tenant.

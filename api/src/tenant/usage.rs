@@ -28,56 +28,56 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Usage {
     /// `7d`, `30d` or `90d`: so many closed days, ending yesterday.
-    period: &'static str,
-    summary: Summary,
+    pub(crate) period: &'static str,
+    pub(crate) summary: Summary,
     /// Every day of the period, also those without a request.
-    daily_data: Vec<DayUsage>,
+    pub(crate) daily_data: Vec<DayUsage>,
     /// Busiest first.
-    by_agent: Vec<AgentUsage>,
+    pub(crate) by_agent: Vec<AgentUsage>,
 }
 
 /// The whole period.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageOfPeriod)]
 pub struct Summary {
-    total_requests: i64,
-    successful_requests: i64,
-    failed_requests: i64,
+    pub(crate) total_requests: i64,
+    pub(crate) successful_requests: i64,
+    pub(crate) failed_requests: i64,
     /// Per cent.
-    success_rate: f64,
-    avg_response_time_ms: f64,
+    pub(crate) success_rate: f64,
+    pub(crate) avg_response_time_ms: f64,
     #[serde(flatten)]
-    percentiles: Percentiles,
-    total_tokens_used: i64,
+    pub(crate) percentiles: Percentiles,
+    pub(crate) total_tokens_used: i64,
 }
 
 /// One day.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageOfDay)]
 pub struct DayUsage {
-    date: NaiveDate,
-    total_requests: i64,
-    successful_requests: i64,
-    failed_requests: i64,
-    avg_response_time_ms: f64,
+    pub(crate) date: NaiveDate,
+    pub(crate) total_requests: i64,
+    pub(crate) successful_requests: i64,
+    pub(crate) failed_requests: i64,
+    pub(crate) avg_response_time_ms: f64,
     #[serde(flatten)]
-    percentiles: Percentiles,
-    total_tokens_used: i64,
+    pub(crate) percentiles: Percentiles,
+    pub(crate) total_tokens_used: i64,
 }
 
 /// One agent.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageOfAgent)]
 pub struct AgentUsage {
-    agent_id: Uuid,
-    agent_name: String,
-    total_requests: i64,
+    pub(crate) agent_id: Uuid,
+    pub(crate) agent_name: String,
+    pub(crate) total_requests: i64,
     /// Per cent.
-    success_rate: f64,
-    avg_response_time_ms: f64,
+    pub(crate) success_rate: f64,
+    pub(crate) avg_response_time_ms: f64,
     #[serde(flatten)]
-    percentiles: Percentiles,
-    total_tokens_used: i64,
+    pub(crate) percentiles: Percentiles,
+    pub(crate) total_tokens_used: i64,
 }
 
 /// The tenant's usage.

@@ -234,3 +234,17 @@ fn a_page_of_commands_is_kept_briefly_soon_after_something_was_recorded() {
         .await;
     });
 }
+
+#[test]
+fn what_was_computed_late_enough_is_taken_from_what_is_kept() {
+    run(async {
+        let computations = Computations::new();
+        computations.let_go(2);
+        let before = Instant::now();
+        assert_eq!(computations.ask(Freshness::Kept).await.unwrap(), 1);
+        assert_eq!(computations.ask(Freshness::Since(before)).await.unwrap(), 1, "it began after that");
+        let after = Instant::now();
+        assert_eq!(computations.ask(Freshness::Since(after)).await.unwrap(), 2);
+        assert_eq!(computations.ask(Freshness::Since(after)).await.unwrap(), 2, "one look for many who look");
+    });
+}
