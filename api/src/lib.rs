@@ -12,6 +12,7 @@
 //! - [`query`], [`json`], [`filters`], [`period`], [`figures`], [`time`]: what is asked, and how figures and times are shown.
 //! - [`tenant`], [`internal`]: the tenants' and the operators' endpoints, one a file.
 //! - [`openapi`]: the description of all of it.
+//! - [`web`]: the panel that people look at, a page a file.
 //! - [`health`]: whether this process lives, and whether it can work.
 
 pub mod auth;
@@ -40,4 +41,5 @@ pub mod tenant;
 pub mod time;
 pub mod tls;
 pub mod turns;
+pub mod web;
 pub mod write;

@@ -11,7 +11,7 @@ use actix_web::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{health, internal, observe::limit_time, openapi, tenant};
+use crate::{health, internal, observe::limit_time, openapi, tenant, web as panel};
 
 /// Adds every route.
 pub fn configure(app: &mut ServiceConfig) {
@@ -40,13 +40,14 @@ pub fn configure(app: &mut ServiceConfig) {
                 .route(get().to(internal::aggregations::list)),
         )
         .service(resource("/internal/operations/events").route(get().to(internal::events::list)))
+        .configure(panel::configure)
         .service(resource("/openapi.json").route(get().to(description)))
         .service(web::redirect("/docs", "/docs/"))
         .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json")));
 }
 
 /// A path whose answers take no longer than they may.
-fn resource(
+pub(crate) fn resource(
     path: &str,
 ) -> Resource<
     impl ServiceFactory<
@@ -61,7 +62,7 @@ fn resource(
 }
 
 /// A read: whoever asks for its head alone gets that.
-fn get() -> Route {
+pub(crate) fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 

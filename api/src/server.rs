@@ -32,6 +32,7 @@ use crate::{
     state::AppState,
     tls::Certificate,
     turns::Turns,
+    web::{Panel, PanelConfig},
 };
 
 /// How long a browser may remember what CORS allows, in seconds.
@@ -48,6 +49,7 @@ pub struct Server {
     authenticator: Authenticator,
     connections: Connections,
     certificate: Option<Arc<Certificate>>,
+    panel: Panel,
 }
 
 impl Server {
@@ -56,6 +58,7 @@ impl Server {
         config: HttpConfig,
         auth: AuthConfig,
         limits: &LimitsConfig,
+        panel: PanelConfig,
         stores: Stores,
     ) -> anyhow::Result<Self> {
         let wanted = config.address;
@@ -66,12 +69,13 @@ impl Server {
         let certificate = config.tls.clone().map(Certificate::read).transpose()?;
         let (most, of_one_address) = (limits.connections, limits.connections_of_one_address);
         let connections = Connections::new(most, of_one_address, config.client_address.clone());
+        let panel = Panel::new(panel, &auth, address)?;
         let authenticator = Authenticator::new(Verifier::new(auth)?, Rates::new(limits), stores.db.clone());
         let cache = QueryCache::new(config.cache_bytes);
         let checks = Checks::new(stores.clone());
         let (in_flight, turns) = (InFlight::new(limits), Turns::new(limits.concurrency));
         let state = AppState { stores, cache, in_flight, turns };
-        Ok(Self { listener, address, config, state, checks, authenticator, connections, certificate })
+        Ok(Self { listener, address, config, state, checks, authenticator, connections, certificate, panel })
     }
 
     /// Where it listens; tells the port where any free one was asked for.
@@ -87,13 +91,14 @@ impl Server {
         follower.begin().await;
         beside.spawn(follower.follow(ended.clone()));
         let state = web::Data::new(self.state);
-        let authenticator = web::Data::new(self.authenticator);
+        let (authenticator, panel) = (web::Data::new(self.authenticator), web::Data::new(self.panel));
         let (checks, proxies) = (web::Data::new(self.checks), web::Data::new(self.config.client_address));
         let (origins, request_limit) = (self.config.cors_origins, RequestLimit(self.config.request_limit));
         let app = move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(authenticator.clone())
+                .app_data(panel.clone())
                 .app_data(checks.clone())
                 .app_data(proxies.clone())
                 .app_data(request_limit)
@@ -138,7 +143,7 @@ pub async fn serve(vars: Vars, shutdown: CancellationToken) -> anyhow::Result<()
 /// The server as configured, on those stores.
 pub fn from_vars(vars: &Vars, stores: Stores) -> anyhow::Result<Server> {
     let (http, auth) = (HttpConfig::from_vars(vars)?, AuthConfig::from_vars(vars)?);
-    Server::build(http, auth, &LimitsConfig::from_vars(vars)?, stores)
+    Server::build(http, auth, &LimitsConfig::from_vars(vars)?, PanelConfig::from_vars(vars)?, stores)
 }
 
 /// Pages of these origins may call; where there are none, no page of another origin may.

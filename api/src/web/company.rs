@@ -1,0 +1,210 @@
+//! `/app/company`: all customers together, and what needs attention. Money is for administrators.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use chrono::NaiveDate;
+
+use super::{
+    chart::{Chart, Plot, Ranked, Series, ranked, summary},
+    filter::{FilterBar, FilterField},
+    format::Format,
+    href::Href,
+    kpi::Kpi,
+    operations,
+    section::{Failure, age, part},
+    sections::Section,
+    shell::{self, Shell},
+    table::{Cell, Column, Empty, Pages, Row, Table},
+    usage::{float, periods},
+    visit::Visit,
+};
+use crate::{
+    internal::{
+        billing::{Billing, BillingQuery},
+        commands::CommandsQuery,
+        usage::{DayTrend, Overview, OverviewQuery},
+    },
+    problem::ApiError,
+    query::QueryFields,
+};
+
+/// How many failed commands are shown.
+const FAILED: &str = "5";
+
+#[derive(Template)]
+#[template(path = "company.html")]
+struct CompanyPage {
+    shell: Shell,
+    filter: FilterBar,
+    overview: Result<Found, Failure>,
+    /// None for whom money is no business.
+    billing: Option<Result<(Vec<Kpi>, Chart), Failure>>,
+    failed: Result<Table, Failure>,
+    failed_href: String,
+}
+
+struct Found {
+    age: String,
+    kpis: Vec<Kpi>,
+    trend: Chart,
+    tenants: Vec<Ranked>,
+    agents: Vec<Ranked>,
+}
+
+/// The page.
+pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
+    let (t, here) = (visit.t(), Href::of(&visit.request));
+    let billing = async {
+        match visit.viewer.is_administrator {
+            true => Some(visit.ask::<BillingQuery>(visit.fields()).await),
+            false => None,
+        }
+    };
+    let failed = QueryFields::of_pairs([("status", "ERROR"), ("limit", FAILED)]);
+    let (overview, billing, failed) =
+        tokio::join!(visit.ask::<OverviewQuery>(visit.fields()), billing, visit.ask::<CommandsQuery>(failed),);
+    let fields = vec![FilterField::select("period", t.usage.period, periods(t))];
+    let filter = FilterBar::new(&here, t, fields, overview.as_ref().err());
+    let billing = match billing {
+        Some(found) => {
+            Some(part(t, found)?.map(|found| (money(&visit, &found.value), revenue(&visit, &found.value))))
+        }
+        None => None,
+    };
+    let failed_href = Href::to(Section::Operations.path()).with("status", "ERROR");
+    let page = CompanyPage {
+        shell: Shell::of(&visit, Section::Company).with_errors(filter.has_errors()),
+        filter,
+        overview: part(t, overview)?.map(|found| Found {
+            age: age(&visit, &found),
+            kpis: kpis(&visit, &found.value),
+            trend: trend(&visit, &found.value.daily_trends),
+            tenants: top_tenants(&visit, &found.value),
+            agents: top_agents(&visit, &found.value),
+        }),
+        billing,
+        failed: part(t, failed)?.map(|found| Table {
+            empty: Empty { text: t.company.none_failed.to_owned(), link: None },
+            pages: Pages::default(),
+            ..operations::table(&visit, &failed_href, &found.value)
+        }),
+        failed_href: failed_href.to_string(),
+    };
+    shell::page(&page)
+}
+
+fn kpis(visit: &Visit, overview: &Overview) -> Vec<Kpi> {
+    let (t, format) = (visit.t(), visit.format());
+    let of = &overview.global_stats;
+    let p95 = of.percentiles.p95_response_time_ms;
+    vec![
+        Kpi::new(t.menu.tenants, format.count(of.active_tenants))
+            .noted((t.dashboard.of)(&format.count(of.total_tenants))),
+        Kpi::new(t.company.deployed, format.count(of.total_agents_deployed)),
+        Kpi::new(t.usage.requests, format.count(of.total_requests)),
+        Kpi::new(t.usage.success, format.percent(of.global_success_rate)),
+        Kpi::new(t.usage.p95, p95.map_or_else(|| "—".to_owned(), |millis| format.duration(millis))),
+    ]
+}
+
+fn money(visit: &Visit, billing: &Billing) -> Vec<Kpi> {
+    let (t, format) = (visit.t(), visit.format());
+    let of = &billing.financial_summary;
+    vec![
+        Kpi::new(t.billing.mrr, format.money(of.total_mrr.cents())),
+        Kpi::new(t.billing.new, format.money(of.new_mrr_this_period.cents())),
+        Kpi::new(t.billing.churned, format.money(of.churned_mrr_this_period.cents())),
+        Kpi::new(t.billing.churn_rate, format.percent(of.churn_rate)),
+    ]
+}
+
+/// What came in each month, day by day.
+pub(super) fn revenue(visit: &Visit, billing: &Billing) -> Chart {
+    let (t, format) = (visit.t(), visit.format());
+    let days: Vec<NaiveDate> = billing.revenue_trend.iter().map(|day| day.date).collect();
+    let values: Vec<f64> = billing.revenue_trend.iter().map(|day| float(day.mrr.cents()) / 100.0).collect();
+    let series = [Series { label: t.billing.mrr, values: values.iter().copied().map(Some).collect() }];
+    let data = Table {
+        caption: t.billing.mrr_by_day.to_owned(),
+        columns: vec![
+            Column::text(t.usage.day),
+            Column::number(t.billing.mrr),
+            Column::number(t.billing.new_tenants).wide(),
+            Column::number(t.billing.churned_tenants).wide(),
+        ],
+        rows: billing
+            .revenue_trend
+            .iter()
+            .map(|day| Row {
+                key: day.date.to_string(),
+                cells: vec![
+                    Cell::Text(format.day(day.date)),
+                    Cell::Text(format.money(day.mrr.cents())),
+                    Cell::Text(format.count(day.new_tenants)),
+                    Cell::Text(format.count(day.churned_tenants)),
+                ],
+            })
+            .collect(),
+        pages: Pages::default(),
+        empty: Empty { text: t.table.no_data.to_owned(), link: None },
+    };
+    Chart {
+        title: t.billing.mrr_by_day,
+        summary: summary(t, format, &days, &values, |format, value| format.decimal(value, 2)),
+        plot: Plot::lines(format, &days, &series, Format::short),
+        data,
+    }
+}
+
+fn trend(visit: &Visit, trends: &[DayTrend]) -> Chart {
+    let (t, format) = (visit.t(), visit.format());
+    let days: Vec<NaiveDate> = trends.iter().map(|day| day.date).collect();
+    let values: Vec<f64> = trends.iter().map(|day| float(day.total_requests)).collect();
+    let series = [Series { label: t.usage.requests, values: values.iter().copied().map(Some).collect() }];
+    let data = Table {
+        caption: t.usage.by_day.to_owned(),
+        columns: vec![
+            Column::text(t.usage.day),
+            Column::number(t.usage.requests),
+            Column::number(t.usage.success).wide(),
+            Column::number(t.company.active_tenants).wide(),
+        ],
+        rows: trends
+            .iter()
+            .map(|day| Row {
+                key: day.date.to_string(),
+                cells: vec![
+                    Cell::Text(format.day(day.date)),
+                    Cell::Text(format.count(day.total_requests)),
+                    Cell::Text(format.percent(day.success_rate)),
+                    Cell::Text(format.count(day.active_tenants)),
+                ],
+            })
+            .collect(),
+        pages: Pages::default(),
+        empty: Empty { text: t.table.no_data.to_owned(), link: None },
+    };
+    Chart {
+        title: t.usage.requests_by_day,
+        summary: summary(t, format, &days, &values, |format, value| format.decimal(value, 0)),
+        plot: Plot::stacked(format, &days, &series, Format::short),
+        data,
+    }
+}
+
+fn top_tenants(visit: &Visit, overview: &Overview) -> Vec<Ranked> {
+    let format = visit.format();
+    let entries = overview.top_tenants_by_usage.iter().map(|tenant| {
+        let href = format!("{}/{}", Section::Tenants.path(), tenant.tenant_id);
+        (tenant.tenant_name.clone(), Some(href), float(tenant.total_requests), format.count(tenant.total_requests))
+    });
+    ranked(entries.collect())
+}
+
+fn top_agents(visit: &Visit, overview: &Overview) -> Vec<Ranked> {
+    let format = visit.format();
+    let entries = overview.top_agents_by_usage.iter().map(|agent| {
+        (agent.agent_name.clone(), None, float(agent.total_requests), format.count(agent.total_requests))
+    });
+    ranked(entries.collect())
+}

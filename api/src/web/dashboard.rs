@@ -1,0 +1,120 @@
+//! `/app/dashboard`: a tenant's account at a glance. Each part is found by itself, and may fail by itself.
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use super::{
+    account::Account,
+    chart::Chart,
+    href::Href,
+    kpi::Kpi,
+    section::{Failure, part},
+    sections::Section,
+    shell::{self, Shell},
+    support,
+    table::{Column, Empty, Pages, Table},
+    texts::Texts,
+    usage,
+    visit::Visit,
+    words,
+};
+use crate::{
+    problem::ApiError,
+    tenant::{
+        incidents::IncidentsQuery,
+        integrations::{Integrations, IntegrationsQuery},
+        me::{Me, MeQuery},
+        usage::{Usage, UsageQuery},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "dashboard.html")]
+struct DashboardPage {
+    shell: Shell,
+    me: Result<Vec<Kpi>, Failure>,
+    usage: Result<(Vec<Kpi>, Chart), Failure>,
+    /// The integrations that do not work.
+    broken: Result<Table, Failure>,
+    incidents: Result<Table, Failure>,
+    usage_href: String,
+}
+
+/// The page.
+pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
+    let account = match Account::look(visit, Section::Dashboard).await? {
+        Ok(account) => account,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let visit = &account.visit;
+    let t = visit.t();
+    let (me, usage, integrations, incidents) = tokio::join!(
+        visit.ask_of_tenant::<MeQuery>(&[]),
+        visit.ask_of_tenant::<UsageQuery>(&[]),
+        visit.ask_of_tenant::<IntegrationsQuery>(&[]),
+        visit.ask_of_tenant::<IncidentsQuery>(&[]),
+    );
+    let here = Href::to(Section::Dashboard.path());
+    let page = DashboardPage {
+        me: part(t, me)?.map(|me| account_kpis(visit, &me.value)),
+        usage: part(t, usage)?
+            .map(|usage| (usage_kpis(visit, &usage.value), usage::requests(visit, &usage.value.daily_data))),
+        broken: part(t, integrations)?.map(|found| broken(visit, &account, &found.value)),
+        incidents: part(t, incidents)?.map(|found| {
+            let open: Vec<_> = found.value.incidents.iter().filter(|one| one.resolved_at.is_none()).collect();
+            support::incidents(visit, &here, &open)
+        }),
+        usage_href: account.href(Section::Usage).to_string(),
+        shell: account.shell,
+    };
+    shell::page(&page)
+}
+
+fn account_kpis(visit: &Visit, me: &Me) -> Vec<Kpi> {
+    let (t, format) = (visit.t(), visit.format());
+    let of = |name, used: i64, most: i64| {
+        Kpi::new(name, format.count(used)).noted((t.dashboard.of)(&format.count(most))).of(used, most)
+    };
+    vec![
+        Kpi::new(t.tenants.plan, words::plan(t, &me.plan)).noted(words::segment(t, &me.segment)),
+        of(t.tenants.agents, me.usage.active_agents, me.limits.max_agents.into()),
+        of(t.dashboard.users, me.usage.active_users, me.limits.max_users.into()),
+        of(t.dashboard.requests_this_month, me.usage.requests_this_month, me.limits.max_requests_per_month),
+    ]
+}
+
+fn usage_kpis(visit: &Visit, usage: &Usage) -> Vec<Kpi> {
+    let (t, format): (&'static Texts, _) = (visit.t(), visit.format());
+    let p95 = usage.summary.percentiles.p95_response_time_ms;
+    vec![
+        Kpi::new(t.tenants.requests, format.count(usage.summary.total_requests)),
+        Kpi::new(t.usage.success, format.percent(usage.summary.success_rate)),
+        Kpi::new(t.usage.p95, p95.map_or_else(|| "—".to_owned(), |millis| format.duration(millis))),
+    ]
+}
+
+fn broken(visit: &Visit, account: &Account, found: &Integrations) -> Table {
+    let words = &visit.t().integrations;
+    let integrations = account.href(Section::Integrations).to_string();
+    let broken = found.integrations.iter().filter(|one| matches!(one.status.as_str(), "error" | "pending"));
+    Table {
+        caption: words.broken.to_owned(),
+        columns: vec![
+            Column::text(words.integration),
+            Column::text(visit.t().states.state),
+            Column::text(words.error).wide(),
+        ],
+        rows: broken
+            .map(|one| super::table::Row {
+                key: one.id.to_string(),
+                cells: vec![
+                    super::table::Cell::Link { text: one.name.clone(), href: integrations.clone() },
+                    words::state(visit.t(), &one.status),
+                    super::table::Cell::or_dash(one.last_error.as_deref()),
+                ],
+            })
+            .collect(),
+        pages: Pages::default(),
+        empty: Empty { text: words.none_broken.to_owned(), link: None },
+    }
+}

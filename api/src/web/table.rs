@@ -1,0 +1,219 @@
+//! A table as a page shows it and a file holds it: what a page finds is put into one, and one template shows them all.
+
+use super::{
+    href::Href,
+    texts::{TableTexts, Texts},
+};
+
+/// A table.
+pub(super) struct Table {
+    /// What it holds: its name, and which of how many.
+    pub(super) caption: String,
+    pub(super) columns: Vec<Column>,
+    pub(super) rows: Vec<Row>,
+    pub(super) pages: Pages,
+    /// What is said where there is no row.
+    pub(super) empty: Empty,
+}
+
+/// How much room a column needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Width {
+    /// It stands on the smallest screen.
+    Always,
+    /// It stands where there is room.
+    Wide,
+}
+
+/// A column.
+pub(super) struct Column {
+    pub(super) label: &'static str,
+    pub(super) width: Width,
+    pub(super) is_number: bool,
+    pub(super) sort: Option<Sort>,
+}
+
+/// By what a table is sorted, and can be.
+pub(super) struct Sort {
+    /// Sorts by it, or the other way round.
+    pub(super) href: String,
+    /// `ascending`, `descending` or `none`.
+    pub(super) aria: &'static str,
+}
+
+impl Column {
+    /// One of words.
+    pub(super) fn text(label: &'static str) -> Self {
+        Self { label, width: Width::Always, is_number: false, sort: None }
+    }
+
+    /// One of figures.
+    pub(super) fn number(label: &'static str) -> Self {
+        Self { is_number: true, ..Self::text(label) }
+    }
+
+    /// The same, where there is room.
+    pub(super) fn wide(self) -> Self {
+        Self { width: Width::Wide, ..self }
+    }
+
+    /// The same, to be sorted by.
+    pub(super) fn sorted(self, sort: Sort) -> Self {
+        Self { sort: Some(sort), ..self }
+    }
+
+    /// How its cells look.
+    pub(super) fn class(&self) -> &'static str {
+        match (self.is_number, self.width) {
+            (false, Width::Always) => "",
+            (false, Width::Wide) => "wide",
+            (true, Width::Always) => "number",
+            (true, Width::Wide) => "number wide",
+        }
+    }
+}
+
+/// A row.
+pub(super) struct Row {
+    /// By which a script knows it again.
+    pub(super) key: String,
+    /// Its head, and the others, one a column.
+    pub(super) cells: Vec<Cell>,
+}
+
+/// What stands in a cell.
+pub(super) enum Cell {
+    Text(String),
+    Link {
+        text: String,
+        href: String,
+    },
+    Chip(Chip),
+    Time(Stamp),
+    Code(String),
+    /// What stays on one line.
+    Whole(String),
+}
+
+impl Cell {
+    /// Words, or a dash where there are none.
+    pub(super) fn or_dash(text: Option<&str>) -> Self {
+        Self::Text(text.unwrap_or("—").to_owned())
+    }
+
+    /// An instant, or a dash.
+    pub(super) fn time_or_dash(at: Option<Stamp>) -> Self {
+        at.map_or_else(|| Self::or_dash(None), Self::Time)
+    }
+}
+
+/// A state: a shape, a word and a colour.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chip {
+    /// Its look: `success`, `running`, `pending`, `error`, `dead`, `neutral`, `high` or `critical`.
+    pub(super) kind: &'static str,
+    pub(super) word: &'static str,
+}
+
+/// An instant: for programs, and for people.
+#[derive(Clone, Debug)]
+pub(super) struct Stamp {
+    pub(super) iso: String,
+    pub(super) text: String,
+}
+
+/// Where the other pages of a list are.
+#[derive(Default)]
+pub(super) struct Pages {
+    pub(super) first: Option<String>,
+    pub(super) previous: Option<String>,
+    pub(super) next: Option<String>,
+}
+
+impl Pages {
+    /// Those of a list that is read by `offset` and `limit`.
+    pub(super) fn by_offset(here: &Href, offset: i64, limit: i64, total: i64) -> Self {
+        let at = |offset: i64| match offset {
+            0 => here.without("offset").to_string(),
+            offset => here.with("offset", &offset.to_string()).to_string(),
+        };
+        Self {
+            first: None,
+            previous: (offset > 0).then(|| at((offset - limit).max(0))),
+            next: (offset + limit < total).then(|| at(offset + limit)),
+        }
+    }
+
+    /// Those of a list that leads on by a cursor, and back to its beginning.
+    pub(super) fn by_cursor(here: &Href, next: Option<&str>) -> Self {
+        Self {
+            first: here.has("cursor").then(|| here.without("cursor").to_string()),
+            previous: None,
+            next: next.map(|cursor| here.with("cursor", cursor).to_string()),
+        }
+    }
+
+    /// Whether the list has only one.
+    pub(super) fn is_single(&self) -> bool {
+        self.first.is_none() && self.previous.is_none() && self.next.is_none()
+    }
+}
+
+/// What is said where there is nothing, and what can be done.
+pub(super) struct Empty {
+    pub(super) text: String,
+    /// Where to go, and what that is called.
+    pub(super) link: Option<(String, &'static str)>,
+}
+
+impl Empty {
+    /// Nothing fits what was asked for; or there is nothing at all.
+    pub(super) fn of(here: &Href, t: &TableTexts, nothing: &str) -> Self {
+        match here.is_filtered() {
+            true => Self { text: t.nothing_fits.to_owned(), link: Some((here.path().to_owned(), t.clear_filters)) },
+            false => Self { text: nothing.to_owned(), link: None },
+        }
+    }
+}
+
+/// The order of a list that is sorted by `sort_by` and `sort_order`.
+pub(super) struct Order<'a> {
+    pub(super) here: &'a Href,
+    /// What it is sorted by.
+    pub(super) by: String,
+    pub(super) is_descending: bool,
+}
+
+impl<'a> Order<'a> {
+    /// As the address says.
+    pub(super) fn of(here: &'a Href, default: &str) -> Self {
+        Self {
+            here,
+            by: here.get("sort_by").unwrap_or(default).to_owned(),
+            is_descending: here.get("sort_order") == Some("desc"),
+        }
+    }
+
+    /// How a column sorts: the other way round where it does already.
+    pub(super) fn by(&self, name: &str, begins_descending: bool) -> Sort {
+        let is_by = self.by == name;
+        let descending = if is_by { !self.is_descending } else { begins_descending };
+        let order = if descending { "desc" } else { "asc" };
+        Sort {
+            href: self.here.without("offset").with("sort_by", name).with("sort_order", order).to_string(),
+            aria: match (is_by, self.is_descending) {
+                (true, true) => "descending",
+                (true, false) => "ascending",
+                _ => "none",
+            },
+        }
+    }
+}
+
+/// Which of how many rows a page shows: "Clientes: 1 a 50 de 312".
+pub(super) fn caption(t: &'static Texts, name: &str, range: (i64, i64), total: &str) -> String {
+    match range.0 > range.1 {
+        true => name.to_owned(),
+        false => format!("{name}: {}", (t.table.range)(range.0, range.1, total)),
+    }
+}

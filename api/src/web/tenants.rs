@@ -1,0 +1,98 @@
+//! `/app/company/tenants`: the customers, searched, narrowed and sorted.
+
+use actix_web::HttpResponse;
+
+use super::{
+    filter::{FilterField, options},
+    format::cnpj,
+    href::Href,
+    list::ListPage,
+    sections::Section,
+    table::{self, Cell, Column, Empty, Order, Pages, Row, Table},
+    texts::Texts,
+    visit::Visit,
+    words,
+};
+use crate::{
+    internal::tenants::{Tenant, Tenants, TenantsQuery},
+    problem::ApiError,
+};
+
+/// The page.
+pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
+    let found = visit.ask::<TenantsQuery>(visit.fields()).await;
+    let page =
+        ListPage::of(&visit, Section::Tenants, filters(visit.t()), found, |here, found| table(&visit, here, found));
+    page?.respond()
+}
+
+fn filters(t: &'static Texts) -> Vec<FilterField> {
+    let words = &t.tenants;
+    let all = |words: &[(&str, &str)]| {
+        let words = words.iter().map(|(value, name)| ((*value).to_owned(), (*name).to_owned()));
+        std::iter::once((String::new(), t.table.all.to_owned())).chain(words).collect()
+    };
+    vec![
+        FilterField::search("search", words.search),
+        FilterField::select("status", t.states.state, status_options(t, "")),
+        FilterField::select("plan", words.plan, all(&t.plans)),
+        FilterField::select("segment", words.segment, all(&t.segments)),
+    ]
+}
+
+/// The states of a list that shows those in use unless it is told otherwise, which is sent as `default`.
+pub(super) fn status_options(t: &'static Texts, default: &str) -> Vec<(String, String)> {
+    let words = &t.states;
+    options([
+        (default, words.active_ones),
+        ("inactive", words.inactive_ones),
+        ("suspended", words.suspended_ones),
+        ("all", t.table.all),
+    ])
+}
+
+fn table(visit: &Visit, here: &Href, found: &Tenants) -> Table {
+    let (t, format) = (visit.t(), visit.format());
+    let words = &t.tenants;
+    let order = Order::of(here, "name");
+    let shown = i64::try_from(found.tenants.len()).unwrap_or(i64::MAX);
+    let range = (found.offset + 1, found.offset + shown);
+    Table {
+        caption: table::caption(t, t.menu.tenants, range, &format.count(found.total)),
+        columns: vec![
+            Column::text(words.name).sorted(order.by("name", false)),
+            Column::text(words.cnpj).wide(),
+            Column::text(words.segment).wide(),
+            Column::text(words.plan).wide(),
+            Column::text(t.states.state),
+            Column::number(words.mrr).wide().sorted(order.by("mrr_estimate", true)),
+            Column::number(words.agents).wide().sorted(order.by("active_agents", true)),
+            Column::number(words.requests).wide().sorted(order.by("requests_last_30_days", true)),
+            Column::number(words.success).wide(),
+            Column::number(words.incidents).wide(),
+        ],
+        rows: found.tenants.iter().map(|tenant| row(visit, tenant)).collect(),
+        pages: Pages::by_offset(here, found.offset, found.limit, found.total),
+        empty: Empty::of(here, &t.table, words.none),
+    }
+}
+
+fn row(visit: &Visit, tenant: &Tenant) -> Row {
+    let (t, format) = (visit.t(), visit.format());
+    let number = |number: i64| Cell::Text(format.count(number));
+    Row {
+        key: tenant.id.to_string(),
+        cells: vec![
+            Cell::Link { text: tenant.name.clone(), href: format!("{}/{}", Section::Tenants.path(), tenant.id) },
+            Cell::Whole(cnpj(&tenant.cnpj)),
+            Cell::Text(words::segment(t, &tenant.segment)),
+            Cell::Text(words::plan(t, &tenant.plan)),
+            words::state(t, &tenant.status),
+            Cell::Text(format.money(tenant.mrr_estimate.cents())),
+            number(tenant.active_agents),
+            number(tenant.requests_last_30_days),
+            Cell::Text(format.percent(tenant.success_rate_last_30_days)),
+            number(tenant.open_incidents),
+        ],
+    }
+}
