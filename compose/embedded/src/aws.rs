@@ -31,7 +31,7 @@ pub async fn run(data_dir: &Path, vars: &Vars, listen: IpAddr, ports: [u16; 3]) 
     let key = data_dir.access_key(&vars)?;
     let dynamodb = DynamoDb::start(Some(&data_dir.dynamodb()?), dynamodb_at, &key).await?;
     let sqs = Sqs::start(sqs_at, &key).await?;
-    let variables = services::variables(&dynamodb, &sqs, &stand_ins, key, data_dir.credentials_keys()?);
+    let variables = services::variables(&dynamodb, &sqs, &stand_ins, key, &data_dir)?;
     for (name, value) in variables {
         println!("export {name}='{value}'");
     }

@@ -157,6 +157,7 @@ async fn print_welcome(
     let issuer = embedded.issuer();
     let admin_token = issuer.token(Role::Admin, None)?;
     println!("Painel listens on {url}");
+    println!("The panel is on {url}/app");
     if let Some(admin) = admin {
         println!("Metrics are on http://{admin}/metrics");
     }

@@ -100,6 +100,11 @@ impl DataDir {
         self.made_once("credentials.key", || Ok(format!("local:{}", BASE64_STANDARD.encode(random()?))))
     }
 
+    /// The key that sessions are sealed with, made on first use, in the form of `PAINEL_SESSION_KEYS`.
+    pub fn session_keys(&self) -> anyhow::Result<String> {
+        self.made_once("session.key", || Ok(format!("local:{}", BASE64_STANDARD.encode(random()?))))
+    }
+
     /// The content of a file that only its owner may read, and which is made where it is missing.
     fn made_once(&self, name: &str, make: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<String> {
         let file = self.path.join(name);

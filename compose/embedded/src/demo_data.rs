@@ -10,6 +10,8 @@ use secrecy::SecretString;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::services::login_site::Customer;
+
 /// What `pg_temp.id('tenant 1')` of the SQL gives.
 const FIRST_TENANT: u128 = 0x2d9dd75d4ccc31e62d044ae59f12ee3e;
 
@@ -47,6 +49,13 @@ async fn seal_credentials(db: &mut PgConnection, keyring: &Keyring) -> anyhow::R
         .await?;
     }
     Ok(())
+}
+
+/// The active tenants, by name.
+pub async fn customers(db: &PgPool) -> anyhow::Result<Vec<Customer>> {
+    let rows = sqlx::query!("SELECT id, name FROM tenants WHERE status = 'active' ORDER BY name LIMIT 100");
+    let rows = rows.fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| Customer { id: row.id.into(), name: row.name }).collect())
 }
 
 /// The first tenant of the demo data, whose id is the same everywhere.

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use painel_api::{
     config::{HttpConfig, LimitsConfig, TokenUse},
     server,
+    web::PanelConfig,
 };
 use painel_shared::{
     command_store::TableState,
@@ -84,13 +85,14 @@ impl Embedded {
             ("PAINEL_DATABASE_CONNECTION_SECONDS", "1000000000".to_owned()),
             ("PAINEL_QUEUE", "sqs".to_owned()),
         ];
-        let given = services::variables(&dynamodb, &sqs, &stand_ins, key, data_dir.credentials_keys()?);
+        let given = services::variables(&dynamodb, &sqs, &stand_ins, key, &data_dir)?;
         // A person waits for the end of this process.
         let vars = vars.clone().with_defaults([("PAINEL_DRAIN_SECONDS", "2")]);
         let vars = vars.overridden_by(own).overridden_by(given);
         let stores = Stores::from_vars(&vars).await?;
         migrate(&stores).await?;
         let first_start = demo_data::load(&stores.db, &CredentialsConfig::from_vars(&vars)?).await?;
+        stand_ins.login_site().offer(demo_data::customers(&stores.db.service()).await?);
         let product = TaskTracker::new();
         let (address, api) = spawn_product(&product, &vars, &stores, &shutdown).await?;
         product.spawn(upkeep(stores.db.clone(), shutdown.clone()));
@@ -158,6 +160,7 @@ impl Embedded {
 fn check(vars: &Vars) -> Result<(), ConfigError> {
     HttpConfig::from_vars(vars)?;
     LimitsConfig::from_vars(vars)?;
+    PanelConfig::from_vars(vars)?;
     TokenUse::from_vars(vars)?;
     CommandStoreConfig::from_vars(vars)?;
     QueueConfig::from_vars(vars)?;

@@ -16,7 +16,7 @@ use jsonwebtoken::{
 use painel_api::config::TokenUse;
 use painel_shared::{ids::TenantId, secrets::sha256_hex, time::now};
 use pem::{EncodeConfig, LineEnding, Pem};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 /// What the tokens bear as `iss`. The key set is fetched elsewhere, so it need not be an address.
 pub const ISSUER: &str = "http://painel.localhost/development";
@@ -43,6 +43,10 @@ impl Role {
             Self::Support => "INTERNAL_SUPPORT",
             Self::Tenant => "TENANT_ADMIN",
         }
+    }
+
+    fn address(self) -> String {
+        format!("{}@painel.localhost", self.name())
     }
 
     fn name(self) -> &'static str {
@@ -85,31 +89,31 @@ impl Issuer {
 
     /// A fresh token.
     pub fn token(&self, role: Role, tenant: Option<TenantId>) -> anyhow::Result<String> {
-        let at = now().timestamp();
-        let address = format!("{}@painel.localhost", role.name());
-        let tenant = tenant.filter(|_| role == Role::Tenant);
-        // Each tenant has a user of its own.
-        let sub = match tenant {
-            Some(tenant) => format!("development-tenant-{tenant}"),
-            None => format!("development-{}", role.name()),
-        };
-        let mut claims = Map::from_iter([
-            ("iss".to_owned(), json!(ISSUER)),
-            ("sub".to_owned(), json!(sub)),
-            ("cognito:groups".to_owned(), json!([role.group()])),
-            ("iat".to_owned(), json!(at)),
-            ("exp".to_owned(), json!(at + i64::try_from(LIFETIME.as_secs())?)),
-        ]);
-        let own = match self.token_use {
-            TokenUse::Access => [("token_use", "access"), ("client_id", CLIENT_ID), ("username", &address)],
-            TokenUse::Id => [("token_use", "id"), ("aud", CLIENT_ID), ("email", &address)],
-        };
-        claims.extend(own.map(|(name, value)| (name.to_owned(), json!(value))));
-        if let Some(tenant) = tenant {
-            claims.insert("custom:tenant_id".to_owned(), json!(tenant));
-        }
+        let mut claims = claims(role, tenant, LIFETIME)?;
+        claims.extend(match self.token_use {
+            TokenUse::Access => access_claims(role),
+            TokenUse::Id => id_claims(role),
+        });
+        self.sign(&claims)
+    }
+
+    /// An id token of somebody who has just signed in, for the attempt that bears `nonce`.
+    pub fn id_token(
+        &self,
+        role: Role,
+        tenant: Option<TenantId>,
+        nonce: Option<String>,
+        lifetime: Duration,
+    ) -> anyhow::Result<String> {
+        let mut claims = claims(role, tenant, lifetime)?;
+        claims.extend(id_claims(role));
+        claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
+        self.sign(&claims)
+    }
+
+    fn sign(&self, claims: &Map<String, Value>) -> anyhow::Result<String> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
-        Ok(encode(&header, &claims, &self.key)?)
+        Ok(encode(&header, claims, &self.key)?)
     }
 
     /// The key itself.
@@ -123,6 +127,37 @@ impl Issuer {
         key.common.key_id = Some(self.kid.clone());
         Ok(JwkSet { keys: vec![key] })
     }
+}
+
+fn claims(role: Role, tenant: Option<TenantId>, lifetime: Duration) -> anyhow::Result<Map<String, Value>> {
+    let at = now().timestamp();
+    let tenant = tenant.filter(|_| role == Role::Tenant);
+    // Each tenant has a user of its own.
+    let sub = match tenant {
+        Some(tenant) => format!("development-tenant-{tenant}"),
+        None => format!("development-{}", role.name()),
+    };
+    let mut claims = Map::from_iter([
+        ("iss".to_owned(), json!(ISSUER)),
+        ("sub".to_owned(), json!(sub)),
+        ("cognito:groups".to_owned(), json!([role.group()])),
+        ("iat".to_owned(), json!(at)),
+        ("exp".to_owned(), json!(at + i64::try_from(lifetime.as_secs())?)),
+    ]);
+    claims.extend(tenant.map(|tenant| ("custom:tenant_id".to_owned(), json!(tenant))));
+    Ok(claims)
+}
+
+fn access_claims(role: Role) -> Vec<(String, Value)> {
+    named([("token_use", "access"), ("client_id", CLIENT_ID), ("username", &role.address())])
+}
+
+fn id_claims(role: Role) -> Vec<(String, Value)> {
+    named([("token_use", "id"), ("aud", CLIENT_ID), ("email", &role.address())])
+}
+
+fn named(claims: [(&str, &str); 3]) -> Vec<(String, Value)> {
+    claims.map(|(name, value)| (name.to_owned(), json!(value))).into()
 }
 
 /// `GET /.well-known/jwks.json`.

@@ -3,12 +3,15 @@
 pub mod agent_runtime;
 pub mod dynamodb;
 pub mod issuer;
+pub mod login_site;
 pub mod postgres;
 pub mod signed;
 pub mod sqs;
 pub mod stand_ins;
 
 use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::data_dir::DataDir;
 
 /// Any free port of loopback.
 pub const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -19,9 +22,9 @@ pub fn variables(
     sqs: &sqs::Sqs,
     stand_ins: &stand_ins::StandIns,
     key: signed::AccessKey,
-    credentials_keys: String,
-) -> [(&'static str, String); 10] {
-    [
+    data_dir: &DataDir,
+) -> anyhow::Result<[(&'static str, String); 13]> {
+    Ok([
         ("PAINEL_DYNAMODB_ENDPOINT", dynamodb.url()),
         ("PAINEL_SQS_ENDPOINT", sqs.url()),
         ("PAINEL_AWS_REGION", "us-east-1".to_owned()),
@@ -31,6 +34,9 @@ pub fn variables(
         ("PAINEL_AUTH_JWKS_URL", format!("{}/.well-known/jwks.json", stand_ins.url())),
         ("PAINEL_AUTH_CLIENT_IDS", issuer::CLIENT_ID.to_owned()),
         ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
-        ("PAINEL_CREDENTIALS_KEYS", credentials_keys),
-    ]
+        ("PAINEL_CREDENTIALS_KEYS", data_dir.credentials_keys()?),
+        ("PAINEL_OAUTH_URL", stand_ins.url()),
+        ("PAINEL_OAUTH_CLIENT_ID", issuer::CLIENT_ID.to_owned()),
+        ("PAINEL_SESSION_KEYS", data_dir.session_keys()?),
+    ])
 }

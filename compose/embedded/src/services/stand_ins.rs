@@ -1,4 +1,4 @@
-//! The HTTP server of the token issuer and the stand-in agent runtime.
+//! The HTTP server of the token issuer, the login site and the stand-in agent runtime.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -12,12 +12,14 @@ use anyhow::Context;
 use super::{
     agent_runtime::{self, AgentRuntime},
     issuer::{self, Issuer},
+    login_site::{self, LoginSite},
 };
 
 /// The running server.
 pub struct StandIns {
     address: SocketAddr,
     server: ServerHandle,
+    login_site: LoginSite,
 }
 
 impl StandIns {
@@ -26,10 +28,21 @@ impl StandIns {
         let listener = TcpListener::bind(address).with_context(|| format!("{address} cannot be listened on"))?;
         let address = listener.local_addr()?;
         let (keys, runtime) = (Data::new(issuer.key_set()?), Data::new(runtime));
+        let login_site = LoginSite::new(issuer.clone());
+        let site = Data::new(login_site.clone());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(keys.clone())
                 .app_data(runtime.clone())
+                .app_data(site.clone())
+                .service(
+                    resource("/oauth2/authorize")
+                        .route(get().to(login_site::authorize))
+                        .route(post().to(login_site::choose)),
+                )
+                .service(resource("/oauth2/token").route(post().to(login_site::redeem)))
+                .service(resource("/oauth2/revoke").route(post().to(login_site::revoke)))
+                .service(resource("/logout").route(get().to(login_site::leave)))
                 .service(resource("/.well-known/jwks.json").route(get().to(issuer::serve_keys)))
                 .service(resource("/calls").route(get().to(agent_runtime::calls)))
                 .service(
@@ -46,12 +59,17 @@ impl StandIns {
         .run();
         let handle = server.handle();
         tokio::spawn(server);
-        Ok(Self { address, server: handle })
+        Ok(Self { address, server: handle, login_site })
     }
 
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where people sign in.
+    pub fn login_site(&self) -> &LoginSite {
+        &self.login_site
     }
 
     /// Stops it.
