@@ -3,6 +3,7 @@
 mod docs;
 mod http;
 mod moto;
+mod panel;
 mod process;
 mod pure;
 mod queue;

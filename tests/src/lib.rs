@@ -12,6 +12,7 @@ pub mod host;
 pub mod key_server;
 pub mod lossy;
 pub mod moto;
+pub mod panel;
 pub mod port;
 pub mod postgres;
 pub mod program;

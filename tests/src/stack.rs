@@ -16,6 +16,7 @@ use painel::{
         agent_runtime::AgentRuntime,
         dynamodb::DynamoDb,
         issuer::{CLIENT_ID, ISSUER, Issuer},
+        login_site::LoginSite,
         signed::AccessKey,
         sqs::Sqs,
         stand_ins::StandIns,
@@ -151,6 +152,9 @@ impl Stack {
             ("PAINEL_AUTH_CLIENT_IDS", CLIENT_ID.to_owned()),
             ("PAINEL_AGENT_RUNTIME_URL", stand_ins.url()),
             ("PAINEL_CREDENTIALS_KEYS", CREDENTIALS.to_owned()),
+            ("PAINEL_OAUTH_URL", stand_ins.url()),
+            ("PAINEL_OAUTH_CLIENT_ID", CLIENT_ID.to_owned()),
+            ("PAINEL_SESSION_KEYS", CREDENTIALS.to_owned()),
             ("PAINEL_HTTP_ADDR", "127.0.0.1:0".to_owned()),
             ("PAINEL_HTTP_WORKERS", "1".to_owned()),
             // On a busy machine nobody is to be refused who would be served on another.
@@ -340,6 +344,11 @@ impl Stack {
             .fetch_one(&self.stores.db.service())
             .await
             .unwrap()
+    }
+
+    /// Where people sign in.
+    pub fn login_site(&self) -> &LoginSite {
+        self.stand_ins.login_site()
     }
 
     /// The restarts that the stand-in agent runtime has made.

@@ -1,0 +1,177 @@
+//! What pages send, and from where it is taken.
+
+use painel_tests::{
+    panel::{Visitor, Who},
+    stack::{Stack, with_stack},
+};
+use reqwest::RequestBuilder;
+
+use super::name_of;
+
+const OPERATIONS: &str = "/app/company/operations";
+const PREVIEW: &str = "/app/company/operations/preview";
+
+async fn commands(stack: &Stack) -> u64 {
+    stack.stores.commands.count(&painel_shared::command_store::Filter::default()).await.unwrap().total
+}
+
+#[test]
+fn a_command_is_looked_at_and_then_sent_once_however_often_its_form_is() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Support).await;
+        let [agent, _] = stack.example.agents;
+        let (agent, tenant) = (agent.to_string(), stack.example.tenant.to_string());
+        let form = visitor.get(&format!("{OPERATIONS}/new?command_type=RESTART_AGENT&tenant_id={tenant}")).await;
+        assert!(form.text.contains(&format!("<option value=\"{agent}\"")), "{}", form.text);
+        let filled = [
+            ("command_type", "RESTART_AGENT"),
+            ("tenant_id", &tenant),
+            ("agent_id", &agent),
+            ("reason", "It answers nobody."),
+        ];
+        let preview = visitor.post(PREVIEW, &filled).await;
+        assert_eq!(preview.status, 200, "{}", preview.text);
+        assert!(preview.text.contains("Reiniciar agente: "), "the button names the deed: {}", preview.text);
+        assert!(preview.text.contains("It answers nobody."));
+        assert_eq!(commands(stack).await, 0, "looking stores nothing");
+        let key = preview.hidden("idempotency_key").to_owned();
+        let sent: Vec<(&str, &str)> = filled.into_iter().chain([("idempotency_key", key.as_str())]).collect();
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            let answer = visitor.post(OPERATIONS, &sent).await;
+            assert_eq!(answer.status, 303, "{}", answer.text);
+            places.push(answer.location().to_owned());
+        }
+        places.dedup();
+        assert_eq!((places.len(), commands(stack).await), (1, 1));
+        let page = visitor.get(&places[0]).await;
+        assert!(
+            page.text.contains("O comando foi aceito") && page.text.contains("It answers nobody."),
+            "{}",
+            page.text
+        );
+    });
+}
+
+#[test]
+fn what_harms_more_asks_for_more() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let (tenant, integration) = (stack.example.tenant.to_string(), stack.example.integration.to_string());
+        let name = name_of(stack, stack.example.tenant.uuid()).await;
+        let filled = [
+            ("command_type", "RESET_TOKEN"),
+            ("tenant_id", tenant.as_str()),
+            ("integration_id", &integration),
+            ("reason", "It has leaked."),
+        ];
+        let preview = visitor.post(PREVIEW, &filled).await;
+        assert!(preview.text.contains(&format!("digite o nome do cliente: {name}")), "{}", preview.text);
+        let key = preview.hidden("idempotency_key").to_owned();
+        let mut sent: Vec<(&str, &str)> = filled.into_iter().chain([("idempotency_key", key.as_str())]).collect();
+        for wrong in [None, Some("another")] {
+            let mut sent = sent.clone();
+            sent.extend(wrong.map(|wrong| ("typed", wrong)));
+            let answer = visitor.post(OPERATIONS, &sent).await;
+            assert_eq!(answer.status, 400, "{}", answer.text);
+            assert!(answer.text.contains("não confere"));
+        }
+        assert_eq!(commands(stack).await, 0);
+        sent.push(("typed", &name));
+        assert_eq!(visitor.post(OPERATIONS, &sent).await.status, 303);
+        assert_eq!(commands(stack).await, 1);
+        // What changes nothing asks for no reason.
+        let health = visitor.post(PREVIEW, &[("command_type", "HEALTH_CHECK")]).await;
+        assert_eq!(health.status, 200, "{}", health.text);
+    });
+}
+
+#[test]
+fn what_is_wrong_is_named_and_what_was_typed_stays() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let tenant = stack.example.tenant.to_string();
+        let foreign = uuid::Uuid::new_v4().to_string();
+        let of = |fields: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+            fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+        };
+        let restart = [("command_type", "RESTART_AGENT"), ("tenant_id", tenant.as_str())];
+        let rows = [
+            (of(&[restart[0], restart[1], ("reason", "kept <b>")]), "field-agent_id"),
+            (of(&[restart[0], restart[1], ("agent_id", "x"), ("reason", "kept <b>")]), "field-agent_id"),
+            (of(&[restart[0], restart[1], ("agent_id", &foreign)]), "field-reason"),
+            (
+                of(&[
+                    ("command_type", "REPROCESS_QUEUE"),
+                    ("queue_name", "painel.health-check"),
+                    ("message_count", "many"),
+                    ("reason", "kept <b>"),
+                ]),
+                "field-message_count",
+            ),
+        ];
+        for (fields, named) in rows {
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let answer = visitor.post(PREVIEW, &fields).await;
+            assert_eq!(answer.status, 400, "{fields:?}: {}", answer.text);
+            assert!(answer.text.contains(&format!("href=\"#{named}\"")), "{fields:?}: {}", answer.text);
+            assert!(answer.text.contains("<title>Erro: "), "{fields:?}");
+            let kept = fields.iter().any(|(name, _)| *name == "reason");
+            assert_eq!(answer.text.contains("kept &#60;b&#62;"), kept, "{fields:?}: {}", answer.text);
+        }
+        assert_eq!(commands(stack).await, 0);
+    });
+}
+
+#[test]
+fn a_form_is_taken_from_a_page_of_the_panel_alone() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let form = [("command_type", "HEALTH_CHECK"), ("idempotency_key", "key")];
+        let from = |headers: &[(&str, &str)]| -> RequestBuilder {
+            headers.iter().fold(visitor.form(OPERATIONS, &form), |form, (name, value)| form.header(*name, *value))
+        };
+        let elsewhere = [
+            from(&[]),
+            from(&[("Sec-Fetch-Site", "same-site")]),
+            from(&[("Sec-Fetch-Site", "cross-site")]),
+            from(&[("Sec-Fetch-Site", "none")]),
+            from(&[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")]),
+            from(&[("Sec-Fetch-Site", "cross-site"), ("Origin", &url)]),
+            from(&[("Origin", "null")]),
+            from(&[("Origin", "https://other.example")]),
+            from(&[("Origin", "http://127.0.0.1:1")]),
+            from(&[("Origin", &url), ("Origin", "https://other.example")]),
+        ];
+        let here = [from(&[("Sec-Fetch-Site", "same-origin")]), from(&[("Origin", &url)])];
+        for request in elsewhere {
+            let described = format!("{request:?}");
+            assert_eq!(visitor.send(request).await.status, 403, "{described}");
+        }
+        assert_eq!(commands(stack).await, 0);
+        for request in here {
+            assert_eq!(visitor.send(request).await.status, 303);
+        }
+        assert_eq!(commands(stack).await, 1, "both bear the same key");
+    });
+}
+
+#[test]
+fn preferences_hold_for_the_next_page() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let chosen = [("language", "en"), ("zone", "UTC"), ("theme", "dark"), ("dense", "on")];
+        let saved = visitor.post("/app/settings", &chosen).await;
+        assert_eq!(saved.location(), "/app/settings?saved=1");
+        let page = visitor.get(saved.location()).await.text;
+        assert!(page.contains("<html lang=\"en\" data-theme=\"dark\" data-density=\"dense\">"), "{page}");
+        assert!(page.contains("Your preferences are saved.") && page.contains("Times in UTC"));
+        assert!(page.contains("data-shortcuts=\"false\"") && page.contains("data-live=\"false\""));
+        assert_eq!(visitor.post("/app/settings", &[("language", "tlh")]).await.status, 400);
+    });
+}

@@ -1,0 +1,231 @@
+//! Signing in and out, and what a session is.
+
+use std::time::Duration;
+
+use painel_tests::{
+    panel::{Visitor, Who},
+    stack::with_stack,
+    wait::eventually,
+};
+
+const SESSION: &str = "__Host-painel";
+const ATTEMPT: &str = "__Host-painel-login";
+/// Two keys for sessions: thirty-two bytes of zero, and of one.
+const KEYS: [&str; 2] =
+    ["old:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="];
+
+#[test]
+fn whoever_signs_in_comes_to_the_page_that_they_wanted() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::new(&url);
+        let wanted = "/app/company/tenants?search=Padaria";
+        let away = visitor.get(wanted).await;
+        assert_eq!(away.location(), "/app/login?return=%2Fapp%2Fcompany%2Ftenants%3Fsearch%3DPadaria");
+        let arrived = visitor.sign_in(Who::Admin, wanted).await;
+        assert_eq!((arrived.status.as_u16(), arrived.location()), (303, wanted));
+        assert!(visitor.cookies.contains_key(SESSION) && !visitor.cookies.contains_key(ATTEMPT));
+        assert_eq!(visitor.get(wanted).await.status, 200);
+    });
+}
+
+#[test]
+fn nobody_is_sent_elsewhere_after_signing_in() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        for foreign in [
+            "https://other.example/app/",
+            "//other.example",
+            "/app//other.example",
+            "/app/\\other.example",
+            "/app/..//other.example",
+            "/internal/tenants",
+            "/apple",
+            "app/company",
+            "/app/logout",
+            "/app/callback?code=x",
+        ] {
+            let mut visitor = Visitor::new(&url);
+            assert_eq!(visitor.sign_in(Who::Admin, foreign).await.location(), "/app", "{foreign}");
+        }
+    });
+}
+
+#[test]
+fn what_does_not_belong_to_an_attempt_signs_nobody_in() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::new(&url);
+        let back = visitor.until_back(Who::Admin, "/app").await;
+        let with_attempt = visitor.clone();
+
+        let other_state = back.replacen("state=", "state=x", 1);
+        let no_code = back.split("&code=").next().unwrap().to_owned();
+        for (what, path, status) in [
+            ("another state", other_state.as_str(), 400),
+            ("no state", "/app/callback?code=x", 400),
+            ("no code", no_code.as_str(), 403),
+            ("an error of the login site", &format!("{no_code}&error=access_denied"), 403),
+        ] {
+            let page = with_attempt.clone().get(path).await;
+            assert_eq!(page.status, status, "{what}: {}", page.text);
+            assert!(page.text.contains("href=\"/app\""), "{what}: there is a way on");
+            assert!(!page.headers.contains_key("set-cookie"), "{what}");
+        }
+
+        let mut stranger = Visitor::new(&url);
+        assert_eq!(stranger.get(&back).await.status, 400, "somebody else's way back");
+        stranger.until_back(Who::Support, "/app").await;
+        assert_eq!(stranger.get(&back).await.status, 400, "of another attempt");
+
+        assert_eq!(visitor.get(&back).await.status, 303);
+        assert_eq!(visitor.get(&back).await.status, 400, "once more");
+        assert_eq!(with_attempt.clone().get(&back).await.status, 400, "a code that was redeemed");
+    });
+}
+
+#[test]
+fn a_token_of_another_attempt_signs_nobody_in() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        // The verifier and the nonce are of the first attempt, the code of the second.
+        let mut first = Visitor::new(&url);
+        let way = first.until_back(Who::Admin, "/app").await;
+        let mut second = Visitor::new(&url);
+        let other = second.until_back(Who::Admin, "/app").await;
+        let code = other.split("code=").nth(1).unwrap();
+        let mixed = format!("{}&code={code}", way.split("&code=").next().unwrap());
+        let page = first.get(&mixed).await;
+        assert_eq!(page.status, 400, "{}", page.text);
+        assert!(!first.cookies.contains_key(SESSION));
+    });
+}
+
+#[test]
+fn a_session_that_was_cut_or_altered_is_none() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let whole = visitor.cookies[SESSION].clone();
+        let flipped = |at: usize| {
+            let mut bytes = whole.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            String::from_utf8(bytes).unwrap()
+        };
+        let altered = [
+            String::new(),
+            "1".to_owned(),
+            "9".to_owned() + &whole[1..],
+            "2".to_owned() + &whole[1..],
+            whole[..whole.len() / 2].to_owned(),
+            whole[1..].to_owned(),
+            format!("{whole}A"),
+            flipped(1),
+            flipped(10),
+            flipped(whole.len() / 2),
+            whole.replace('.', ""),
+        ];
+        for value in altered {
+            let mut visitor = visitor.clone();
+            visitor.cookies.insert(SESSION.to_owned(), value.clone());
+            let page = visitor.get("/app/company").await;
+            assert_eq!(page.status, 303, "{value}");
+            assert!(page.location().starts_with("/app/login?return="), "{value}");
+            assert!(!visitor.cookies.contains_key(SESSION), "it is removed: {value}");
+        }
+        let mut attempt = visitor.clone();
+        attempt.cookies.insert(ATTEMPT.to_owned(), whole.clone());
+        assert_eq!(attempt.get("/app/callback?state=x&code=y").await.status, 400, "a session is no attempt");
+        assert_eq!(visitor.clone().get("/app/company").await.status, 200);
+    });
+}
+
+#[test]
+fn a_session_opens_at_every_replica_and_under_every_key_that_is_known() {
+    with_stack(|stack| async move {
+        let serve = async |keys: &str| {
+            let set = [("PAINEL_SESSION_KEYS", keys.to_owned())];
+            stack.serve_with(&stack.vars.clone().overridden_by(set)).await.url
+        };
+        let [old, new] = KEYS;
+        let visitor = Visitor::signed_in(&serve(old).await, Who::Admin).await;
+        for (keys, status) in [(old.to_owned(), 200), (format!("{new},{old}"), 200), (new.to_owned(), 303)] {
+            let mut there = visitor.at(serve(&keys).await);
+            assert_eq!(there.get("/app/company").await.status, status, "{keys}");
+        }
+    });
+}
+
+#[test]
+fn a_page_renews_what_is_about_to_end_and_a_poll_does_not() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        // A minute is less than what is waited for.
+        stack.login_site().set_token_age(Duration::from_secs(60));
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let sealed = visitor.cookies[SESSION].clone();
+        assert_eq!(visitor.get("/app/company/operations?fragment=live").await.status, 200);
+        assert_eq!(visitor.cookies[SESSION], sealed, "a poll renews nothing");
+        assert_eq!(visitor.get("/app/company/operations").await.status, 200);
+        assert_ne!(visitor.cookies[SESSION], sealed);
+        stack.login_site().forget_all();
+        assert_eq!(visitor.get("/app/company/operations?fragment=live").await.status, 200, "it is still good");
+        let page = visitor.get("/app/company/operations").await;
+        assert_eq!(page.status, 303, "the login site says no: {}", page.text);
+        assert!(!visitor.cookies.contains_key(SESSION));
+        assert_eq!(visitor.get("/app/company/operations?fragment=live").await.status, 401);
+    });
+}
+
+#[test]
+fn a_session_ends_after_its_time() {
+    with_stack(|stack| async move {
+        stack.login_site().set_token_age(Duration::from_secs(1));
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let alive = visitor.get("/app/alive").await;
+        let told: serde_json::Value = serde_json::from_str(&alive.text).unwrap();
+        assert!(told["ends_at"].as_i64().unwrap() <= painel_shared::time::now().timestamp() + 1, "{told}");
+        eventually("the token to have ended", Duration::from_secs(60), || {
+            let mut visitor = visitor.clone();
+            async move { (visitor.get("/app/alive?fragment=ends").await.status == 401).then_some(()) }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn an_inactive_user_is_shut_out_and_so_is_who_has_signed_out() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Of(stack.example.tenant)).await;
+        sqlx::query("UPDATE tenant_users SET status = 'inactive' WHERE tenant_id = $1")
+            .bind(stack.example.tenant.uuid())
+            .execute(&stack.stores.db.service())
+            .await
+            .unwrap();
+        // Another process has not looked for them yet.
+        let mut elsewhere = visitor.at(stack.serve().await.url);
+        assert_eq!(elsewhere.get("/app/dashboard").await.status, 403);
+        let left = visitor.post("/app/logout", &[]).await;
+        assert_eq!(left.status, 200, "{}", left.text);
+        assert!(left.headers["refresh"].to_str().unwrap().contains("/logout?client_id="));
+        assert!(!visitor.cookies.contains_key(SESSION));
+        assert_eq!(visitor.get("/app/dashboard").await.status, 303);
+    });
+}
+
+#[test]
+fn a_panel_that_is_not_configured_says_what_is_missing_and_the_api_runs() {
+    with_stack(|stack| async move {
+        let vars = stack.vars.clone().overridden_by([("PAINEL_OAUTH_URL", String::new())]);
+        let client = stack.serve_with(&vars).await;
+        assert_eq!(client.get("/internal/tenants").await.status, 200);
+        for path in ["/app", "/app/company", "/app/login"] {
+            let page = Visitor::new(&client.url).get(path).await;
+            assert_eq!(page.status, 503, "{path}: {}", page.text);
+            assert!(page.text.contains("<code>PAINEL_OAUTH_URL</code>"), "{path}: {}", page.text);
+            assert!(!page.text.contains("PAINEL_SESSION_KEYS"), "{path}");
+        }
+    });
+}

@@ -1,0 +1,263 @@
+//! Every page, looked at by everybody.
+
+use std::collections::BTreeSet;
+
+use painel_shared::commands::HealthCheck;
+use painel_tests::{
+    panel::{Page, Visitor, Who},
+    stack::{Stack, with_stack},
+};
+use reqwest::Method;
+use serde_json::json;
+
+use super::{name_of, other_tenant};
+
+/// The pages of a tenant's account.
+const ACCOUNT: [&str; 6] = ["", "/agents", "/fibonacci", "/integrations", "/usage", "/support"];
+
+/// Every page, and what each is answered: a tenant's user, support, an administrator.
+async fn pages(stack: &Stack) -> Vec<(String, [u16; 3])> {
+    let tenant = stack.example.tenant;
+    let command = stack.send::<HealthCheck>(None, json!({})).await.id();
+    let mut pages: Vec<(String, [u16; 3])> = [
+        ("/app".to_owned(), [303, 303, 303]),
+        ("/app/alive".to_owned(), [200, 200, 200]),
+        ("/app/settings".to_owned(), [200, 200, 200]),
+        ("/app/company".to_owned(), [403, 200, 200]),
+        ("/app/company/tenants".to_owned(), [403, 200, 200]),
+        (format!("/app/company/tenants/{tenant}"), [403, 200, 200]),
+        ("/app/company/operations".to_owned(), [403, 200, 200]),
+        ("/app/company/operations/new".to_owned(), [403, 200, 200]),
+        (format!("/app/company/operations/{command}"), [403, 200, 200]),
+        ("/app/company/operations/aggregations".to_owned(), [403, 200, 200]),
+        ("/app/company/billing".to_owned(), [403, 403, 200]),
+        ("/app/company/audit".to_owned(), [403, 200, 200]),
+        ("/app/nowhere".to_owned(), [404, 404, 404]),
+    ]
+    .into();
+    for page in ACCOUNT {
+        pages.push((format!("/app/dashboard{page}"), [200, 303, 303]));
+        pages.push((format!("/app/dashboard{page}?tenant_id={tenant}"), [200, 200, 200]));
+    }
+    for tab in ["users", "agents", "integrations", "incidents", "commands", "audit"] {
+        pages.push((format!("/app/company/tenants/{tenant}?tab={tab}"), [403, 200, 200]));
+    }
+    pages
+}
+
+async fn visitors(stack: &Stack, url: &str) -> [Visitor; 3] {
+    [
+        Visitor::signed_in(url, Who::Of(stack.example.tenant)).await,
+        Visitor::signed_in(url, Who::Support).await,
+        Visitor::signed_in(url, Who::Admin).await,
+    ]
+}
+
+/// What must hold for every page, whatever it says.
+fn check(path: &str, page: &Page) {
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+    assert_eq!(page.headers["referrer-policy"], "same-origin", "{path}");
+    if page.status == 303 || path == "/app/alive" {
+        return;
+    }
+    assert_eq!(page.headers["cache-control"], "no-store", "{path}");
+    assert_eq!(page.text.matches("<h1>").count(), 1, "{path}: {}", page.text);
+    assert!(page.text.contains("<html lang=\"pt-BR\""), "{path}");
+    assert!(page.text.contains(" - Painel</title>"), "{path}");
+    for inline in ["<style", " style=", "onclick=", "javascript:"] {
+        assert!(!page.text.contains(inline), "{path} holds {inline}");
+    }
+}
+
+#[test]
+fn every_page_answers_each_role_as_it_should() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitors = visitors(stack, &url).await;
+        let mut stranger = Visitor::new(&url);
+        for (path, expected) in pages(stack).await {
+            for (visitor, status) in visitors.iter_mut().zip(expected) {
+                let page = visitor.get(&path).await;
+                assert_eq!(page.status, status, "{path}: {}", page.text);
+                check(&path, &page);
+            }
+            let of_tenant = visitors[0].get(&path).await.text;
+            assert!(!of_tenant.contains("/app/company"), "{path}: a menu of operators");
+            let of_support = visitors[1].get(&path).await.text;
+            assert!(!of_support.contains("/app/company/billing\""), "{path}: money in the menu of support");
+            let turned_away = stranger.get(&path).await;
+            assert_eq!(turned_away.status, 303, "{path}");
+            assert!(turned_away.location().starts_with("/app/login?return="), "{path}: {}", turned_away.location());
+        }
+        let billing = visitors[1].get("/app/company").await;
+        assert!(!billing.text.contains("R$"), "support sees no money");
+        assert!(visitors[2].get("/app/company").await.text.contains("R$"));
+    });
+}
+
+#[test]
+fn every_link_of_every_page_leads_somewhere() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let starts = [vec!["/app/dashboard"], vec!["/app/company"], vec!["/app/company", "/app/company/tenants"]];
+        for (visitor, starts) in visitors(stack, &url).await.iter_mut().zip(starts) {
+            let mut seen: BTreeSet<String> = starts.into_iter().map(str::to_owned).collect();
+            let mut open: Vec<String> = seen.iter().cloned().collect();
+            while let Some(path) = open.pop() {
+                let page = visitor.get(&path).await;
+                assert!(matches!(page.status.as_u16(), 200 | 303), "{path}: {} {}", page.status, page.text);
+                for link in page.links() {
+                    if seen.len() < 300 && seen.insert(link.clone()) {
+                        open.push(link);
+                    }
+                }
+            }
+            assert!(seen.len() > 20, "{seen:?}");
+        }
+    });
+}
+
+#[test]
+fn a_tenants_pages_hold_nothing_of_another_tenant() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let other = other_tenant(stack).await;
+        let (own, foreign) = (name_of(stack, stack.example.tenant.uuid()).await, name_of(stack, other).await);
+        let mut visitor = Visitor::signed_in(&url, Who::Of(stack.example.tenant)).await;
+        for page in ACCOUNT {
+            let path = format!("/app/dashboard{page}");
+            let text = visitor.get(&path).await.text;
+            assert!(!text.contains(&foreign) && !text.contains(&other.to_string()), "{path}");
+            let named = visitor.get(&format!("{path}?tenant_id={other}")).await;
+            assert!(matches!(named.status.as_u16(), 200 | 403), "{path}: {}", named.status);
+            assert!(!named.text.contains(&foreign), "{path} about {foreign}");
+        }
+        let mut operator = Visitor::signed_in(&url, Who::Support).await;
+        let looked_at = operator.get(&format!("/app/dashboard?tenant_id={}", stack.example.tenant)).await.text;
+        assert!(looked_at.contains(&format!("Você está vendo a conta de {own} (somente leitura)")), "{looked_at}");
+        let looks: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM operational_events WHERE event_type = 'account.viewed' AND tenant_id = $1",
+        )
+        .bind(stack.example.tenant.uuid())
+        .fetch_one(&stack.stores.db.service())
+        .await
+        .unwrap();
+        assert_eq!(looks, 1, "an operator's look is recorded, a tenant's own is not");
+    });
+}
+
+#[test]
+fn a_cookie_opens_no_endpoint_and_a_token_no_page() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let mut visitor = Visitor::signed_in(&client.url, Who::Admin).await;
+        for path in ["/internal/tenants", "/internal/operations/commands", "/tenant/me"] {
+            assert_eq!(visitor.get(path).await.status, 401, "{path}");
+        }
+        let page = client.request(Method::GET, "/app/company").send().await.unwrap();
+        assert!(page.url().path().starts_with("/oauth2/authorize") || page.status() == 303, "{}", page.url());
+    });
+}
+
+#[test]
+fn a_page_shows_what_the_endpoint_answers() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let mut visitor = Visitor::signed_in(&client.url, Who::Admin).await;
+        let tenants = client.get("/internal/tenants").await.body;
+        let page = visitor.get("/app/company/tenants").await.text;
+        let listed = tenants["tenants"].as_array().unwrap();
+        assert!(page.contains(&format!("1 a {} de {}", listed.len(), tenants["total"])), "{page}");
+        for tenant in listed {
+            assert!(page.contains(&format!("/app/company/tenants/{}", tenant["id"].as_str().unwrap())), "{tenant}");
+        }
+        let sorted = visitor.get("/app/company/tenants?sort_by=name&sort_order=desc").await.text;
+        let place = |text: &str, tenant: usize| text.find(listed[tenant]["id"].as_str().unwrap()).unwrap();
+        assert!(place(&page, 0) < place(&page, 1) && place(&sorted, 0) > place(&sorted, 1));
+        assert!(sorted.contains("aria-sort=\"descending\""));
+    });
+}
+
+#[test]
+fn a_wrong_filter_is_named_at_its_field_and_what_was_typed_stays() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let page = visitor.get("/app/company/operations?tenant_id=not-one&status=").await;
+        assert_eq!(page.status, 400);
+        assert!(page.text.contains("<title>Erro: "), "{}", page.text);
+        assert!(
+            page.text.contains("id=\"error-tenant_id\"") && page.text.contains("value=\"not-one\""),
+            "{}",
+            page.text
+        );
+        let nothing = visitor.get("/app/company/tenants?search=nobody-is-called-so").await;
+        assert_eq!(nothing.status, 200);
+        assert!(nothing.text.contains("Nada com esses filtros.") && nothing.text.contains("Limpar filtros"));
+    });
+}
+
+#[test]
+fn what_the_data_says_is_text() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let script = "<script>alert(1)</script>\"'";
+        for statement in [
+            "UPDATE tenants SET name = $1 || name",
+            "UPDATE agents SET name = $1 || name",
+            "UPDATE tenant_integrations SET name = $1 || name, last_error = $1",
+            "UPDATE incidents SET title = $1, description = $1",
+            "UPDATE tenant_users SET full_name = $1",
+        ] {
+            sqlx::query(statement).bind(script).execute(&stack.stores.db.service()).await.unwrap();
+        }
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        for (path, _) in pages(stack).await {
+            let text = visitor.get(&path).await.text;
+            assert!(!text.contains("<script>alert"), "{path}: {text}");
+        }
+    });
+}
+
+#[test]
+fn with_postgresql_away_the_console_still_lists_commands_and_says_what_is_missing() {
+    with_stack(|stack| async move {
+        let command = stack.send::<HealthCheck>(None, json!({})).await.id();
+        let cut_off = stack.vars.clone().overridden_by([
+            ("PAINEL_DATABASE_URL", "postgres://painel@127.0.0.1:9/painel".to_owned()),
+            ("PAINEL_DATABASE_TIMEOUT_MS", "300".to_owned()),
+        ]);
+        let url = stack.serve_with(&cut_off).await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let console = visitor.get("/app/company/operations").await;
+        assert_eq!(console.status, 200);
+        assert!(console.text.contains(&command.to_string()), "{}", console.text);
+        let page = visitor.get(&format!("/app/company/operations/{command}")).await;
+        assert!(page.text.contains("O registro de auditoria não respondeu"), "{}", page.text);
+        let company = visitor.get("/app/company").await;
+        assert_eq!(company.status, 200, "the rest of the page stands");
+        assert!(company.text.contains("Serviço indisponível") && company.text.contains("Tentar de novo"));
+        assert_eq!(visitor.get("/app/company/tenants").await.status, 503);
+    });
+}
+
+#[test]
+fn what_is_live_is_answered_only_where_it_has_changed() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let mut visitor = Visitor::signed_in(&client.url, Who::Support).await;
+        let path = "/app/company/operations?fragment=live";
+        let first = visitor.get(path).await;
+        assert_eq!(first.status, 200);
+        assert!(first.text.trim_start().starts_with("<div id=\"live\""), "{}", first.text);
+        let etag = first.headers["etag"].to_str().unwrap().to_owned();
+        let again = visitor.request(Method::GET, path).header("If-None-Match", &etag);
+        assert_eq!(visitor.send(again).await.status, 304);
+        client.post(&json!({"command_type": "HEALTH_CHECK"})).await;
+        let changed = visitor.request(Method::GET, path).header("If-None-Match", &etag);
+        let changed = visitor.send(changed).await;
+        assert_eq!(changed.status, 200);
+        assert!(changed.text.contains("Pendente") && changed.text.contains("data-live-millis=\"1000\""));
+    });
+}
