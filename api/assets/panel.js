@@ -419,7 +419,7 @@
     async function findTenants(typed) {
       asking = new AbortController();
       try {
-        const answer = await ask('/app/palette?q=' + encodeURIComponent(typed), { signal: asking.signal });
+        const answer = await ask('/app/palette?fragment=palette&q=' + encodeURIComponent(typed), { signal: asking.signal });
         if (!answer.ok) return;
         const found = await answer.json();
         if (input.value.trim() !== typed) return;

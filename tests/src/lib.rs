@@ -20,4 +20,5 @@ pub mod random;
 pub mod stack;
 pub mod storm;
 pub mod wait;
+pub mod window;
 mod wire;

@@ -25,7 +25,7 @@ use crate::{
 const PAGE: u32 = 50;
 /// No plan's or segment's name is longer.
 const LONGEST_WORD: usize = 100;
-const LONGEST_SEARCH: usize = 200;
+pub(crate) const LONGEST_SEARCH: usize = 200;
 
 /// A page of tenants.
 #[derive(Debug, Serialize, ToSchema)]

@@ -74,6 +74,7 @@ pub fn configure(app: &mut ServiceConfig) {
             .service(resource("/logout").route(post().to(login::leave)))
             .service(resource("/signed-out").route(get().to(login::left)))
             .service(resource("/assets/{hash}/{name}").route(get().to(assets::show)))
+            .service(resource("/palette").route(get().to(tenants::palette)))
             .service(resource("/alive").route(get().to(alive)))
             .service(resource("/dashboard").route(get().to(dashboard::show)))
             .service(resource("/dashboard/agents").route(get().to(agents::show)))

@@ -1,6 +1,7 @@
 //! `/app/company/tenants`: the customers, searched, narrowed and sorted.
 
 use actix_web::HttpResponse;
+use serde::Serialize;
 
 use super::{
     filter::{FilterField, options},
@@ -14,8 +15,9 @@ use super::{
     words,
 };
 use crate::{
-    internal::tenants::{Tenant, Tenants, TenantsQuery},
+    internal::tenants::{LONGEST_SEARCH, Tenant, Tenants, TenantsQuery},
     problem::ApiError,
+    query::QueryFields,
 };
 
 /// The page.
@@ -24,6 +26,31 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     let page =
         ListPage::of(&visit, Section::Tenants, filters(visit.t()), found, |here, found| table(&visit, here, found));
     page?.respond()
+}
+
+/// How many customers the palette offers.
+const OFFERED: &str = "8";
+
+/// Where a palette leads.
+#[derive(Serialize)]
+struct Entry {
+    label: String,
+    href: String,
+}
+
+/// `GET /app/palette?q=`: the customers of that name or CNPJ, for whoever types where they want to go.
+pub(super) async fn palette(visit: Visit) -> Result<HttpResponse, ApiError> {
+    let mut asked = visit.fields();
+    let search = asked.text("q", LONGEST_SEARCH);
+    asked.finish()?;
+    let search = search.as_deref().map(|search| ("search", search));
+    let fields = QueryFields::of_pairs([("status", "all"), ("limit", OFFERED)].into_iter().chain(search));
+    let found = visit.ask::<TenantsQuery>(fields).await?;
+    let entries = found.value.tenants.iter().map(|tenant| Entry {
+        label: format!("{} · {}", tenant.name, cnpj(&tenant.cnpj)),
+        href: format!("{}/{}", Section::Tenants.path(), tenant.id),
+    });
+    Ok(HttpResponse::Ok().json(entries.collect::<Vec<_>>()))
 }
 
 fn filters(t: &'static Texts) -> Vec<FilterField> {
@@ -86,7 +113,7 @@ fn row(visit: &Visit, tenant: &Tenant) -> Row {
             Cell::Link { text: tenant.name.clone(), href: format!("{}/{}", Section::Tenants.path(), tenant.id) },
             Cell::Whole(cnpj(&tenant.cnpj)),
             Cell::Text(words::segment(t, &tenant.segment)),
-            Cell::Text(words::plan(t, &tenant.plan)),
+            Cell::Whole(words::plan(t, &tenant.plan)),
             words::state(t, &tenant.status),
             Cell::Text(format.money(tenant.mrr_estimate.cents())),
             number(tenant.active_agents),

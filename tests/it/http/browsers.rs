@@ -53,7 +53,8 @@ fn a_page_of_an_allowed_origin_reads_every_answer_errors_too() {
         });
         eventually("the one place to be taken", Duration::from_secs(60), || async {
             // What is kept would take no place.
-            let asked = full.request(Method::GET, "/internal/operations/events").header("Cache-Control", "no-cache");
+            let asked =
+                full.request(Method::GET, "/internal/operations/events").header("Cache-Control", "no-cache");
             (full.send(asked).await.status == 503).then_some(())
         })
         .await;

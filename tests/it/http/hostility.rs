@@ -230,7 +230,8 @@ fn what_is_kept_takes_no_place_of_what_must_be_computed() {
             async move { client.get("/internal/tenants").await.status }
         });
         eventually("the one place to be taken", LONG, || async {
-            let asked = client.request(Method::GET, "/internal/billing/overview").header("Cache-Control", "no-cache");
+            let asked =
+                client.request(Method::GET, "/internal/billing/overview").header("Cache-Control", "no-cache");
             (client.send(asked).await.status == 503).then_some(())
         })
         .await;

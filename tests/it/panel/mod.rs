@@ -4,6 +4,7 @@ mod forms;
 mod login;
 mod pages;
 mod templates;
+mod windows;
 
 use painel_tests::stack::Stack;
 use uuid::Uuid;

@@ -1,0 +1,237 @@
+//! The panel in a real browser.
+
+use std::time::Duration;
+
+use painel_shared::commands::HealthCheck as Health;
+use painel_tests::{
+    client::COMMANDS,
+    panel::Who,
+    stack::with_stack,
+    wait::eventually,
+    window::{Scheme, Window},
+};
+use painel_workers::commands::{HealthCheck, RestartAgent};
+use serde_json::json;
+use thirtyfour::Key;
+
+const OPERATIONS: &str = "/app/company/operations";
+
+/// Looks at a page at both widths and in both schemes; what is wrong with it.
+async fn look_at(window: &Window, name: &str, path: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    window.go(path).await;
+    for width in [320, 1280] {
+        for scheme in [Scheme::Light, Scheme::Dark] {
+            window.look(width, scheme).await;
+            let what = format!("{name} at {width}, {scheme:?}");
+            window.picture(&format!("{name}_{width}_{scheme:?}")).await;
+            let found = window.violations().await;
+            wrong.extend(found.into_iter().map(|one| format!("{what}: {one}")));
+            let overflow = window.overflow().await;
+            if overflow > 0 {
+                wrong.push(format!("{what}: {overflow} pixels too wide"));
+            }
+        }
+    }
+    let complaints = window.complaints().await.into_iter().filter(|one| !one.contains("status of 40"));
+    wrong.extend(complaints.map(|complaint| format!("{name}: {complaint}")));
+    wrong
+}
+
+#[test]
+fn operators_pages_can_be_used_by_everybody() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let tenant = stack.example.tenant;
+        let command = stack.send::<Health>(None, json!({})).await.id();
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Admin).await;
+        let pages = [
+            ("company", "/app/company".to_owned()),
+            ("tenants", "/app/company/tenants".to_owned()),
+            ("tenants_none", "/app/company/tenants?search=nobody-is-called-so".to_owned()),
+            ("tenant", format!("/app/company/tenants/{tenant}")),
+            ("tenant_agents", format!("/app/company/tenants/{tenant}?tab=agents")),
+            ("operations", OPERATIONS.to_owned()),
+            ("operations_wrong", format!("{OPERATIONS}?tenant_id=x")),
+            ("command", format!("{OPERATIONS}/{command}")),
+            ("command_new", format!("{OPERATIONS}/new")),
+            ("command_tenant", format!("{OPERATIONS}/new?command_type=RESET_TOKEN")),
+            ("command_form", format!("{OPERATIONS}/new?command_type=RESTART_AGENT&tenant_id={tenant}")),
+            ("aggregations", format!("{OPERATIONS}/aggregations")),
+            ("billing", "/app/company/billing".to_owned()),
+            ("audit", "/app/company/audit".to_owned()),
+            ("settings", "/app/settings".to_owned()),
+            ("looked_at", format!("/app/dashboard?tenant_id={tenant}")),
+            ("nowhere", "/app/nowhere".to_owned()),
+        ];
+        let mut wrong = Vec::new();
+        for (name, path) in pages {
+            wrong.extend(look_at(&window, name, &path).await);
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+#[test]
+fn a_tenants_pages_can_be_used_by_everybody() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Of(stack.example.tenant)).await;
+        let mut wrong = Vec::new();
+        for name in ["dashboard", "agents", "fibonacci", "integrations", "usage", "support"] {
+            let path =
+                if name == "dashboard" { "/app/dashboard".to_owned() } else { format!("/app/dashboard/{name}") };
+            wrong.extend(look_at(&window, &format!("own_{name}"), &path).await);
+        }
+        wrong.extend(look_at(&window, "own_forbidden", "/app/company").await);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+#[test]
+fn what_is_taken_from_a_page_is_missed() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Admin).await;
+        let faults = [
+            ("the label of a field", "document.querySelector('label[for=filter-status]').remove()", "select-name"),
+            ("the language", "document.documentElement.removeAttribute('lang')", "html-has-lang"),
+            ("the title", "document.title = ''", "document-title"),
+        ];
+        for (what, fault, rule) in faults {
+            window.go("/app/company/tenants").await;
+            window.look(320, Scheme::Light).await;
+            assert_eq!(window.violations().await, Vec::<String>::new());
+            window.run(fault).await;
+            let found = window.violations().await;
+            assert!(found.iter().any(|one| one.contains(rule)), "{what}: {found:?}");
+        }
+    });
+}
+
+/// Presses Tab until that has the focus, which must be seen.
+async fn tab_to(window: &Window, selector: &str) {
+    window.find(selector).await;
+    for _ in 0..80 {
+        window.type_keys(Key::Tab).await;
+        let state = window
+            .run(&format!(
+                "const at = document.activeElement;
+                 return [at.matches(`{selector}`), getComputedStyle(at).outlineStyle !== 'none'];"
+            ))
+            .await;
+        if state[0] == true {
+            assert_eq!(state[1], true, "{selector} has the focus, and it is not seen");
+            return;
+        }
+    }
+    panic!("{selector} is not reached by Tab");
+}
+
+#[test]
+fn a_command_is_sent_by_keyboard_alone_and_its_end_is_seen_without_a_reload() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let [agent, _] = stack.example.agents;
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Support).await;
+        window.go(OPERATIONS).await;
+        window.until("the script", "return document.readyState === 'complete'").await;
+        window.type_keys("n").await;
+        window.until("the form", "return location.pathname.endsWith('/new')").await;
+        tab_to(&window, "input[value=HEALTH_CHECK]").await;
+        window.type_keys(Key::Down + Key::Down).await;
+        tab_to(&window, "main button[type=submit]").await;
+        window.type_keys(Key::Enter).await;
+        window.until("the customers", "return document.querySelector('input[name=tenant_id]') !== null").await;
+        let tenant = stack.example.tenant;
+        window
+            .go(&format!("{OPERATIONS}/new?command_type=RESTART_AGENT&tenant_id={tenant}&agent_id={agent}"))
+            .await;
+        tab_to(&window, "textarea").await;
+        window.type_keys("It answers nobody.").await;
+        tab_to(&window, "main button[type=submit]").await;
+        window.type_keys(Key::Enter).await;
+        window.until("the preview", "return document.querySelector('.preview') !== null").await;
+        tab_to(&window, "button.danger").await;
+        window.type_keys(Key::Enter).await;
+        window.until("the command", "return document.querySelector('.chip.pending') !== null").await;
+        window.run("window.neverReloaded = true").await;
+        stack.work::<RestartAgent>();
+        window
+            .until(
+                "its end",
+                "return window.neverReloaded === true && document.querySelector('.chip.success') !== null",
+            )
+            .await;
+        let said = window.run("return document.getElementById('announcer').textContent").await;
+        assert_eq!(said, "Reiniciar agente: Sucesso");
+    });
+}
+
+#[test]
+fn what_another_process_accepts_appears_in_an_open_console_and_not_in_one_that_is_paused() {
+    with_stack(|stack| async move {
+        let (own, other) = (stack.serve().await, stack.serve().await);
+        stack.work::<HealthCheck>();
+        let window = Window::open(&own.url).await;
+        window.sign_in(Who::Admin).await;
+        window.go(OPERATIONS).await;
+        window.until("an empty list", "return document.querySelector('#live .empty') !== null").await;
+        let accepted = other.post(&json!({"command_type": "HEALTH_CHECK"})).await;
+        let id = accepted.body["command_id"].as_str().unwrap().to_owned();
+        let shown = format!("return document.querySelector('tr[data-key=\"{id}\"] .chip.success') !== null");
+        window.until("the command, and its end", &shown).await;
+        // From now on new ones are told, and not pushed under the reader.
+        other.post(&json!({"command_type": "HEALTH_CHECK"})).await;
+        window.until("the news", "return document.querySelector('.news') !== null").await;
+        assert_eq!(window.run("return document.querySelectorAll('#live tbody tr').length").await, 1);
+        window.find(".news").await.click().await.unwrap();
+        window.until("both", "return document.querySelectorAll('#live tbody tr').length === 2").await;
+        window.find("[data-pause]").await.click().await.unwrap();
+        let asked =
+            "return performance.getEntriesByType('resource').filter(one => one.name.includes('fragment')).length";
+        let before = window.run(asked).await;
+        other.post(&json!({"command_type": "HEALTH_CHECK"})).await;
+        // Longer than two looks take.
+        eventually("the third to have ended", Duration::from_secs(60), || async {
+            let listed = other.get(COMMANDS).await.body;
+            (listed["total"] == 3 && !listed.to_string().contains("PENDING")).then_some(())
+        })
+        .await;
+        window.run("return 0").await;
+        assert_eq!(window.run(asked).await, before, "a paused page asks nothing");
+        window.find("[data-pause]").await.click().await.unwrap();
+        window.until("the news again", "return document.querySelector('.news') !== null").await;
+    });
+}
+
+#[test]
+fn the_palette_leads_to_pages_to_customers_and_to_a_command() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let command = stack.send::<Health>(None, json!({})).await.id();
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Support).await;
+        let ways = [
+            ("audit", "/app/company/audit".to_owned()),
+            ("padaria", format!("/app/company/tenants/{}", stack.example.tenant)),
+            (&*command.to_string(), format!("{OPERATIONS}/{command}")),
+        ];
+        for (typed, wanted) in ways {
+            window.go(OPERATIONS).await;
+            window.until("the script", "return document.readyState === 'complete'").await;
+            window.type_keys(Key::Control + "k").await;
+            window.until("the palette", "return document.querySelector('dialog.palette[open]') !== null").await;
+            window.type_keys(typed).await;
+            let offered = "const options = document.querySelectorAll('.palette [role=option]');
+                           return options.length > 0 && options.length < 4";
+            window.until(&format!("what {typed} finds"), offered).await;
+            window.type_keys(Key::Enter).await;
+            window.until(&wanted, &format!("return location.pathname === '{wanted}'")).await;
+        }
+    });
+}
