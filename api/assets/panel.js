@@ -424,7 +424,7 @@
         const found = await answer.json();
         if (input.value.trim() !== typed) return;
         tenants = found.filter(({ label, href }) => label && href && isOwn(href));
-        show(chosen);
+        show(Math.max(chosen, 0));
       } catch { /* An older question, or no network: the pages are still there. */ }
     }
 

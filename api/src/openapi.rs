@@ -37,6 +37,7 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
         internal::aggregations::create,
         internal::aggregations::list,
         internal::events::list,
+        internal::queues::list,
         health::brief,
         health::live,
         health::ready,

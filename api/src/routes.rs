@@ -39,6 +39,7 @@ pub fn configure(app: &mut ServiceConfig) {
                 .route(post().to(internal::aggregations::create))
                 .route(get().to(internal::aggregations::list)),
         )
+        .service(resource("/internal/operations/queues").route(get().to(internal::queues::list)))
         .service(resource("/internal/operations/events").route(get().to(internal::events::list)))
         .configure(panel::configure)
         .service(resource("/openapi.json").route(get().to(description)))

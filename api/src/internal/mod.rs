@@ -9,6 +9,7 @@ pub mod billing;
 pub mod command_request;
 pub mod commands;
 pub mod events;
+pub mod queues;
 pub mod tenant;
 pub mod tenant_agents;
 pub mod tenants;

@@ -9,7 +9,7 @@ use super::{
     filter::{FilterBar, FilterField},
     href::Href,
     kpi::Kpi,
-    section::{Failure, age, part},
+    part::{Failure, age, part},
     sections::Section,
     shell::{self, Shell},
     table::{Cell, Column, Empty, Pages, Row, Table},

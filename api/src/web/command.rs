@@ -7,7 +7,7 @@ use super::{
     command_words::{self, facts, status_chip},
     href::Href,
     operations::Live,
-    section::part,
+    part::part,
     sections::Section,
     shell::{self, Shell},
     table::{Chip, Stamp},

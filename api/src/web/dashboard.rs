@@ -8,7 +8,7 @@ use super::{
     chart::Chart,
     href::Href,
     kpi::Kpi,
-    section::{Failure, part},
+    part::{Failure, part},
     sections::Section,
     shell::{self, Shell},
     support,

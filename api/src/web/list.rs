@@ -8,7 +8,7 @@ use askama::Template;
 use super::{
     filter::{FilterBar, FilterField},
     href::Href,
-    section::{Failure, age, part},
+    part::{Failure, age, part},
     sections::Section,
     shell::{self, Shell},
     table::Table,

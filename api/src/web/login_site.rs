@@ -13,12 +13,15 @@ use oauth2::{
 use reqwest::{header::CONTENT_TYPE, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use url::{Url, form_urlencoded};
 
 use super::config::PanelSettings;
 
 /// How long it may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How many questions it is asked at once.
+const MOST_AT_ONCE: usize = 32;
 /// No answer of it is larger.
 const LARGEST_ANSWER: usize = 64 * 1024;
 /// Where it sends people back to.
@@ -52,6 +55,7 @@ type Client = oauth2::Client<
 pub(super) struct LoginSite {
     client: Client,
     http: reqwest::Client,
+    at_once: Semaphore,
     client_id: String,
     client_secret: Option<SecretString>,
     revocation: Url,
@@ -100,6 +104,7 @@ impl LoginSite {
         Ok(Self {
             client,
             http: http.context("no HTTP client for the login site")?,
+            at_once: Semaphore::new(MOST_AT_ONCE),
             client_id: settings.client_id.clone(),
             client_secret: settings.client_secret.clone(),
             revocation: Url::parse(&at("/oauth2/revoke"))?,
@@ -150,6 +155,8 @@ impl LoginSite {
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, SendError> {
+        // Whoever makes up codes makes the site no trouble, and keeps nobody waiting for it.
+        let _one = self.at_once.try_acquire().map_err(|_| SendError::Busy)?;
         let response = self.http.execute(request.try_into()?).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await?;
@@ -166,6 +173,8 @@ impl LoginSite {
 enum SendError {
     #[error(transparent)]
     Http(#[from] reqwest::Error),
+    #[error("too many sign in at once")]
+    Busy,
     #[error("the answer is larger than {LARGEST_ANSWER} bytes")]
     TooLarge,
 }

@@ -3,7 +3,7 @@
 //! - `visit`: a page being asked for; `present`, `same_origin`: what holds for all of them.
 //! - `login`, `login_site`, `session`: who somebody is; `config`, `panel`: where and by whom they are signed in.
 //! - `shell`, `sections`: what stands around a page; `texts`, `format`, `preferences`: in which words.
-//! - `table`, `filter`, `chart`, `section`, `href`: what pages are made of; `assets`: and beside HTML.
+//! - `list`, `part`, `table`, `filter`, `chart`, `kpi`, `href`: what pages are made of; `assets`: and beside HTML.
 
 mod account;
 mod agents;
@@ -27,11 +27,11 @@ mod login;
 mod login_site;
 mod operations;
 mod panel;
+mod part;
 mod posted;
 mod preferences;
 mod present;
 mod same_origin;
-mod section;
 mod sections;
 mod send;
 mod session;

@@ -8,7 +8,7 @@ use super::{
     command_words::{self, status_chip},
     filter::{FilterBar, FilterField},
     href::Href,
-    section::{Failure, part},
+    part::{Failure, part},
     sections::Section,
     shell::{self, Shell},
     table::{Cell, Column, Empty, Pages, Row, Table},
@@ -16,8 +16,12 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    internal::commands::{CommandView, CommandsQuery, List},
+    internal::{
+        commands::{CommandView, CommandsQuery, List},
+        queues::{Queues, QueuesQuery},
+    },
     problem::ApiError,
+    query::QueryFields,
 };
 
 /// How often the console is looked at again while nothing is unfinished, in milliseconds.
@@ -30,6 +34,7 @@ struct OperationsPage {
     views: Vec<View>,
     filter: FilterBar,
     commands: Result<Table, Failure>,
+    queues: Option<Result<Table, Failure>>,
     live: Live,
 }
 
@@ -59,7 +64,15 @@ impl Live {
 /// The page, or its live part.
 pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     let (t, here) = (visit.t(), Href::of(&visit.request));
-    let found = visit.ask::<CommandsQuery>(visit.fields()).await;
+    // What is looked at again are the commands.
+    let queues = async {
+        match visit.is_fragment {
+            true => None,
+            false => Some(visit.ask::<QueuesQuery>(QueryFields::of_pairs([])).await),
+        }
+    };
+    let (found, queues) = tokio::join!(visit.ask::<CommandsQuery>(visit.fields()), queues);
+    let queues = queues.map(|found| part(t, found)).transpose()?;
     let filter = FilterBar::new(&here, t, filters(t), found.as_ref().err());
     let found = part(t, found)?;
     let is_unfinished =
@@ -69,6 +82,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         views: views(&visit, &here),
         filter,
         commands: found.map(|list| table(&visit, &here, &list.value)),
+        queues: queues.map(|part| part.map(|found| queue_table(&visit, &found.value))),
         live: Live::of(&here, is_unfinished, CONSOLE),
     };
     if visit.is_fragment {
@@ -125,6 +139,43 @@ pub(super) fn table(visit: &Visit, here: &Href, list: &List) -> Table {
         rows: list.commands.iter().map(|command| row(visit, command)).collect(),
         pages: Pages::by_cursor(here, list.next_cursor.as_deref()),
         empty: Empty::of(here, &t.table, t.operations.none),
+    }
+}
+
+fn queue_table(visit: &Visit, found: &Queues) -> Table {
+    let (t, format) = (visit.t(), visit.format());
+    let words = &t.queues;
+    let count = |number: u64| Cell::Text(format.count(i64::try_from(number).unwrap_or(i64::MAX)));
+    let known = |number: Option<u64>| number.map_or_else(|| Cell::or_dash(None), count);
+    let form = Href::to(format!("{}/new", Section::Operations.path())).with("command_type", "REPROCESS_QUEUE");
+    let rows = found.queues.iter().map(|queue| Row {
+        key: queue.name.to_owned(),
+        cells: vec![
+            Cell::Code(queue.name.to_owned()),
+            count(queue.waiting),
+            known(queue.in_flight),
+            known(queue.consumers),
+            match queue.dead_letters {
+                0 => count(0),
+                dead => Cell::Link {
+                    text: (words.reprocess)(&format.count(i64::try_from(dead).unwrap_or(i64::MAX))),
+                    href: form.with("queue_name", queue.name).to_string(),
+                },
+            },
+        ],
+    });
+    Table {
+        caption: words.queues.to_owned(),
+        columns: vec![
+            Column::text(words.queue),
+            Column::number(words.waiting),
+            Column::number(words.in_flight).wide(),
+            Column::number(words.consumers).wide(),
+            Column::number(words.dead),
+        ],
+        rows: rows.collect(),
+        pages: Pages::default(),
+        empty: Empty { text: t.table.no_data.to_owned(), link: None },
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     panel::Panel,
     session,
     shell::{self, Stop},
-    visit::Cookies,
+    visit::{Cookies, is_fragment},
 };
 use crate::problem::ApiError;
 
@@ -84,9 +84,7 @@ fn to_sign_in(request: &actix_web::HttpRequest) -> HttpResponse {
     }
     // Whoever has a session that does not open any more needs not send it again.
     let removals = session::removals(request);
-    let mut answer = if matches!(*request.method(), Method::GET | Method::HEAD)
-        && !request.query_string().contains("fragment")
-    {
+    let mut answer = if matches!(*request.method(), Method::GET | Method::HEAD) && !is_fragment(request) {
         let wanted = request.uri().path_and_query().map_or("/app", |wanted| wanted.as_str());
         HttpResponse::SeeOther().insert_header((header::LOCATION, login::way_in(wanted))).finish()
     } else {

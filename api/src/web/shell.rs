@@ -13,8 +13,8 @@ use painel_shared::secrets::sha256_hex;
 use super::{
     assets,
     panel::Panel,
+    part::Failure,
     preferences::{Preferences, Theme},
-    section::Failure,
     sections::{MenuGroup, Section, menu},
     texts::{StopTexts, Texts},
     visit::{Viewer, Visit},

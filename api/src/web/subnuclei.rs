@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::{
     account::Account,
-    section::{Failure, age, part},
+    part::{Failure, age, part},
     sections::Section,
     shell::{self, Shell},
     table::{Cell, Column, Empty, Pages, Row, Table},

@@ -9,7 +9,7 @@ use super::{
     href::Href,
     kpi::Kpi,
     operations,
-    section::{Failure, part},
+    part::{Failure, part},
     sections::Section,
     shell::{self, Shell},
     table::{Cell, Column, Empty, Pages, Row, Table},

@@ -11,7 +11,7 @@ use super::{
     format::Format,
     href::Href,
     kpi::Kpi,
-    section::{Failure, age, part},
+    part::{Failure, age, part},
     sections::Section,
     shell::{self, Shell},
     table::{Cell, Column, Empty, Pages, Row, Table},

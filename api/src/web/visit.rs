@@ -134,7 +134,7 @@ impl FromRequest for Visit {
             let authenticator: Option<Data<Authenticator>> = request.app_data().cloned();
             let authenticator =
                 authenticator.ok_or_else(|| ApiError::Failed("nobody tells who asks".to_owned()))?;
-            let is_fragment = QueryFields::of(&request).has(FRAGMENT);
+            let is_fragment = is_fragment(&request);
             let session = session(open, &request, is_fragment).await?;
             let viewer = viewer(open, &session);
             // From here on an error is told in their words, and within their menu.
@@ -148,6 +148,11 @@ impl FromRequest for Visit {
             Ok(Self { viewer, caller, session, request, state, is_fragment, freshness })
         })
     }
+}
+
+/// Whether a part of a page is asked for, by a script.
+pub(super) fn is_fragment(request: &HttpRequest) -> bool {
+    QueryFields::of(request).has(FRAGMENT)
 }
 
 /// The session of a request: asked anew at the login site shortly before what is known is no longer good. Only a page renews

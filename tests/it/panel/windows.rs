@@ -188,9 +188,9 @@ fn what_another_process_accepts_appears_in_an_open_console_and_not_in_one_that_i
         // From now on new ones are told, and not pushed under the reader.
         other.post(&json!({"command_type": "HEALTH_CHECK"})).await;
         window.until("the news", "return document.querySelector('.news') !== null").await;
-        assert_eq!(window.run("return document.querySelectorAll('#live tbody tr').length").await, 1);
+        assert_eq!(window.run("return document.querySelectorAll('#live tr[data-key^=\"01\"]').length").await, 1);
         window.find(".news").await.click().await.unwrap();
-        window.until("both", "return document.querySelectorAll('#live tbody tr').length === 2").await;
+        window.until("both", "return document.querySelectorAll('#live tr[data-key^=\"01\"]').length === 2").await;
         window.find("[data-pause]").await.click().await.unwrap();
         let asked =
             "return performance.getEntriesByType('resource').filter(one => one.name.includes('fragment')).length";

@@ -2,9 +2,9 @@
 
 use super::{
     AgentsTexts, AggregationsTexts, AuditTexts, BillingTexts, CommandTexts, CompanyTexts, DashboardTexts,
-    ErrorTexts, FaultTexts, IntegrationsTexts, KindTexts, MenuTexts, OperationsTexts, SendTexts, SettingsTexts,
-    ShellTexts, StatesTexts, StatusTexts, StopTexts, SubnucleiTexts, SupportTexts, TableTexts, TenantsTexts, Texts,
-    UsageTexts,
+    ErrorTexts, FaultTexts, IntegrationsTexts, KindTexts, MenuTexts, OperationsTexts, QueueTexts, SendTexts,
+    SettingsTexts, ShellTexts, StatesTexts, StatusTexts, StopTexts, SubnucleiTexts, SupportTexts, TableTexts,
+    TenantsTexts, Texts, UsageTexts,
 };
 
 pub(super) const TEXTS: Texts = Texts {
@@ -166,6 +166,15 @@ pub(super) const TEXTS: Texts = Texts {
         created_by: "Sent by",
         duration: "Duration",
         none: "No command has been sent yet.",
+    },
+    queues: QueueTexts {
+        queues: "Queues",
+        queue: "Queue",
+        waiting: "Waiting",
+        in_flight: "In flight",
+        consumers: "Consumers",
+        dead: "Dead letters",
+        reprocess: |dead| format!("{dead} · Reprocess"),
     },
     states: StatesTexts {
         state: "Status",

@@ -60,6 +60,7 @@ pub(super) struct Texts {
     pub(super) status: StatusTexts,
     pub(super) commands: [KindTexts; 4],
     pub(super) operations: OperationsTexts,
+    pub(super) queues: QueueTexts,
     pub(super) states: StatesTexts,
     pub(super) tenants: TenantsTexts,
     pub(super) audit: AuditTexts,
@@ -246,6 +247,17 @@ pub(super) struct KindTexts {
     pub(super) name: &'static str,
     /// What it does, in a sentence.
     pub(super) does: &'static str,
+}
+
+/// The queues.
+pub(super) struct QueueTexts {
+    pub(super) queues: &'static str,
+    pub(super) queue: &'static str,
+    pub(super) waiting: &'static str,
+    pub(super) in_flight: &'static str,
+    pub(super) consumers: &'static str,
+    pub(super) dead: &'static str,
+    pub(super) reprocess: fn(&str) -> String,
 }
 
 /// The commands' page.

@@ -2,9 +2,9 @@
 
 use super::{
     AgentsTexts, AggregationsTexts, AuditTexts, BillingTexts, CommandTexts, CompanyTexts, DashboardTexts,
-    ErrorTexts, FaultTexts, IntegrationsTexts, KindTexts, MenuTexts, OperationsTexts, SendTexts, SettingsTexts,
-    ShellTexts, StatesTexts, StatusTexts, StopTexts, SubnucleiTexts, SupportTexts, TableTexts, TenantsTexts, Texts,
-    UsageTexts,
+    ErrorTexts, FaultTexts, IntegrationsTexts, KindTexts, MenuTexts, OperationsTexts, QueueTexts, SendTexts,
+    SettingsTexts, ShellTexts, StatesTexts, StatusTexts, StopTexts, SubnucleiTexts, SupportTexts, TableTexts,
+    TenantsTexts, Texts, UsageTexts,
 };
 
 pub(super) const TEXTS: Texts = Texts {
@@ -163,6 +163,15 @@ pub(super) const TEXTS: Texts = Texts {
         created_by: "Enviado por",
         duration: "Duração",
         none: "Nenhum comando foi enviado ainda.",
+    },
+    queues: QueueTexts {
+        queues: "Filas",
+        queue: "Fila",
+        waiting: "Esperando",
+        in_flight: "Em execução",
+        consumers: "Executores",
+        dead: "Mortas",
+        reprocess: |dead| format!("{dead} · Reprocessar"),
     },
     states: StatesTexts {
         state: "Situação",

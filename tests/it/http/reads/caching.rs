@@ -31,7 +31,9 @@ fn max_age(path: &str) -> &'static str {
         path if path.contains("/incidents") || path.contains("/events") => "private, max-age=60",
         path if path.contains("/usage/overview") => "private, max-age=600",
         path if path.contains("/billing/") => "private, max-age=900",
-        path if path.ends_with("/commands") || path.ends_with("/aggregations") => "private, no-cache",
+        path if ["/commands", "/aggregations", "/queues"].iter().any(|end| path.ends_with(end)) => {
+            "private, no-cache"
+        }
         _ => "private, max-age=300",
     }
 }

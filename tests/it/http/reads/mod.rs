@@ -28,6 +28,7 @@ pub(super) fn reads(tenant: TenantId) -> Vec<String> {
         "/internal/operations/commands".to_owned(),
         "/internal/operations/aggregations".to_owned(),
         "/internal/operations/events".to_owned(),
+        "/internal/operations/queues".to_owned(),
     ]);
     all
 }

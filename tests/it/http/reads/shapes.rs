@@ -220,6 +220,12 @@ fn of_operators(tenant: &str) -> Vec<(String, Value)> {
             }),
         ),
         ("/internal/operations/events".to_owned(), json!({"events": [event()], "next_cursor": "text?"})),
+        (
+            "/internal/operations/queues".to_owned(),
+            json!({"queues": [{
+                "name": "text", "waiting": "int", "in_flight": "int?", "dead_letters": "int", "consumers": "int?",
+            }]}),
+        ),
     ]
 }
 
