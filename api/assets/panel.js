@@ -614,6 +614,12 @@
   }
 
   function onClick(event) {
+    // A reload, unlike a link to the same page, takes nothing that was kept.
+    if (near(event, '[data-reload]')) {
+      event.preventDefault();
+      location.reload();
+      return;
+    }
     if (near(event, '[data-pause]')) togglePause();
     const button = near(event, '[data-copy]');
     if (!button) return;

@@ -68,6 +68,12 @@ impl QueryFields {
         self
     }
 
+    /// The same with another value of a parameter.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.values.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// The value of a parameter, whatever it is.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.values.remove(name)

@@ -120,6 +120,23 @@ impl Event {
         }
     }
 
+    /// An operator took a list away, narrowed so.
+    pub fn exported(list: &str, query: &str, user_id: &str, user_email: Option<&str>, origin: Origin) -> Self {
+        Self {
+            key: format!("list.exported:{}", Uuid::now_v7()),
+            event_type: "list.exported",
+            tenant_id: None,
+            user_id: user_id.to_owned(),
+            user_email: user_email.map(str::to_owned),
+            resource_type: "list",
+            resource_id: list.to_owned(),
+            action: "export",
+            status: Status::Success.as_str(),
+            details: Map::from_iter([("query".to_owned(), json!(query))]),
+            origin,
+        }
+    }
+
     fn of(command: &Command, event_type: &'static str, status: Status, fence: u64, details: Value) -> Self {
         let details = match details {
             Value::Object(map) => map,

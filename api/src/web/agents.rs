@@ -53,7 +53,7 @@ fn columns(visit: &Visit) -> Vec<Column> {
 }
 
 fn row(visit: &Visit, agent: &Agent, usage: &Href) -> Row {
-    let (t, format) = (visit.t(), visit.format());
+    let t = visit.t();
     let of = &agent.usage_last_30_days;
     let id = agent.id.to_string();
     Row {
@@ -62,9 +62,9 @@ fn row(visit: &Visit, agent: &Agent, usage: &Href) -> Row {
             Cell::Text(words::segment(t, &agent.segment)),
             words::state(t, &agent.status),
             Cell::Time(visit.stamp(agent.activated_at)),
-            Cell::Text(format.count(of.total_requests)),
-            Cell::Text(format.percent(of.success_rate)),
-            Cell::Text(format.duration(of.avg_response_time_ms)),
+            Cell::Count(of.total_requests),
+            Cell::Percent(of.success_rate),
+            Cell::Millis(of.avg_response_time_ms),
         ],
         key: id,
     }

@@ -8,6 +8,7 @@ use super::{
     list::ListPage,
     sections::Section,
     table::{Cell, Column, Empty, Pages, Row, Table},
+    usage::float,
     visit::Visit,
     words,
 };
@@ -48,16 +49,14 @@ fn table(visit: &Visit, here: &Href, found: &Runs) -> Table {
 fn row(visit: &Visit, run: &RunView) -> Row {
     let (t, format) = (visit.t(), visit.format());
     let count = |number: Option<i64>| Cell::or_dash(number.map(|number| format.count(number)).as_deref());
-    let took =
-        run.duration_ms.and_then(|millis| u64::try_from(millis).ok()).map(|millis| format.duration_of(millis));
     Row {
         key: run.run_id.to_string(),
         cells: vec![
-            Cell::Text(format.day(run.day)),
+            Cell::Day(run.day),
             words::run_state(t, &run.state),
             count(run.rows_read),
             count(run.groups_written),
-            Cell::or_dash(took.as_deref()),
+            run.duration_ms.map_or(Cell::Nothing, |millis| Cell::Millis(float(millis))),
             Cell::time_or_dash(run.finished_at.map(|at| visit.stamp(at))),
             Cell::or_dash(run.error.as_deref()),
         ],

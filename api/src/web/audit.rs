@@ -1,8 +1,11 @@
 //! `/app/company/audit`: who did what, on what, and what came of it.
 
+use std::rc::Rc;
+
 use actix_web::HttpResponse;
 
 use super::{
+    csv,
     filter::FilterField,
     href::Href,
     list::ListPage,
@@ -18,12 +21,28 @@ use crate::{
 
 /// The page.
 pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
+    if csv::is_wanted(&visit) {
+        let columns = columns(&visit);
+        return csv::file(visit, "audit", columns, part).await;
+    }
     let found = visit.ask::<EventsQuery>(visit.fields()).await;
     let page = ListPage::of(&visit, Section::Audit, filters(visit.t()), found, |here, found| {
         let pages = Pages::by_cursor(here, found.next_cursor.as_deref());
         table(&visit, here, &found.events, pages)
     });
-    page?.respond()
+    page?.with_file(&visit).respond()
+}
+
+/// A part of the list, for its file.
+async fn part(visit: Rc<Visit>, cursor: Option<String>) -> Result<csv::Part, ApiError> {
+    let fields = visit.fields().with("limit", csv::PART);
+    let fields = match cursor {
+        Some(cursor) => fields.with("cursor", &cursor),
+        None => fields.without("cursor"),
+    };
+    let found = &visit.ask::<EventsQuery>(fields).await?.value;
+    let rows = found.events.iter().map(|event| row(&visit, event)).collect();
+    Ok(csv::Part { rows, next: found.next_cursor.clone() })
 }
 
 fn filters(t: &'static Texts) -> Vec<FilterField> {
@@ -39,18 +58,23 @@ pub(super) fn table(visit: &Visit, here: &Href, events: &[EventView], pages: Pag
     let t = visit.t();
     Table {
         caption: (t.audit.shown)(events.len()),
-        columns: vec![
-            Column::text(t.audit.event),
-            Column::text(t.audit.when),
-            Column::text(t.audit.who).wide(),
-            Column::text(t.audit.what).wide(),
-            Column::text(t.audit.outcome).wide(),
-            Column::text(t.audit.from).wide(),
-        ],
+        columns: columns(visit),
         rows: events.iter().map(|event| row(visit, event)).collect(),
         pages,
         empty: Empty::of(here, &t.table, t.audit.none),
     }
+}
+
+fn columns(visit: &Visit) -> Vec<Column> {
+    let words = &visit.t().audit;
+    vec![
+        Column::text(words.event),
+        Column::text(words.when),
+        Column::text(words.who).wide(),
+        Column::text(words.what).wide(),
+        Column::text(words.outcome).wide(),
+        Column::text(words.from).wide(),
+    ]
 }
 
 fn row(visit: &Visit, event: &EventView) -> Row {

@@ -93,7 +93,7 @@ fn kpis(visit: &Visit, billing: &Billing) -> Vec<Kpi> {
 fn movements(visit: &Visit, billing: &Billing) -> Table {
     let (t, format) = (visit.t(), visit.format());
     let words = &t.billing;
-    let money = |reais: Reais| Cell::Text(format.money(reais.cents()));
+    let money = |reais: Reais| Cell::Money(reais.cents());
     Table {
         caption: words.movements.to_owned(),
         columns: vec![

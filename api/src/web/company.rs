@@ -138,10 +138,10 @@ pub(super) fn revenue(visit: &Visit, billing: &Billing) -> Chart {
             .map(|day| Row {
                 key: day.date.to_string(),
                 cells: vec![
-                    Cell::Text(format.day(day.date)),
-                    Cell::Text(format.money(day.mrr.cents())),
-                    Cell::Text(format.count(day.new_tenants)),
-                    Cell::Text(format.count(day.churned_tenants)),
+                    Cell::Day(day.date),
+                    Cell::Money(day.mrr.cents()),
+                    Cell::Count(day.new_tenants),
+                    Cell::Count(day.churned_tenants),
                 ],
             })
             .collect(),
@@ -174,10 +174,10 @@ fn trend(visit: &Visit, trends: &[DayTrend]) -> Chart {
             .map(|day| Row {
                 key: day.date.to_string(),
                 cells: vec![
-                    Cell::Text(format.day(day.date)),
-                    Cell::Text(format.count(day.total_requests)),
-                    Cell::Text(format.percent(day.success_rate)),
-                    Cell::Text(format.count(day.active_tenants)),
+                    Cell::Day(day.date),
+                    Cell::Count(day.total_requests),
+                    Cell::Percent(day.success_rate),
+                    Cell::Count(day.active_tenants),
                 ],
             })
             .collect(),

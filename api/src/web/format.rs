@@ -46,6 +46,14 @@ impl Format {
         if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}{point}{fraction}") }
     }
 
+    /// A number for programs: without marks between its digits, and no more decimals than it has.
+    pub fn plain(self, value: f64, decimals: usize) -> String {
+        let (_, point) = self.marks();
+        let text = format!("{value:.decimals$}");
+        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+        text.replace('.', &point.to_string())
+    }
+
     /// An amount of money, in cents: R$ 1.234,50.
     pub fn money(self, cents: i64) -> String {
         let (_, point) = self.marks();

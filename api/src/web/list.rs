@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 
 use super::{
+    csv,
     filter::{FilterBar, FilterField},
     href::Href,
     part::{Failure, age, part},
@@ -25,6 +26,8 @@ pub(super) struct ListPage {
     pub(super) intro: Option<String>,
     pub(super) filter: Option<FilterBar>,
     pub(super) age: Option<String>,
+    /// Where the list is to be had as a file.
+    pub(super) file: Option<String>,
     pub(super) table: Result<Table, Failure>,
 }
 
@@ -46,6 +49,7 @@ impl ListPage {
             intro: None,
             filter,
             age: found.as_ref().ok().map(|found| age(visit, found)),
+            file: None,
             table: found.map(|found| table(&here, &found.value)),
         })
     }
@@ -53,6 +57,13 @@ impl ListPage {
     /// The same with what is to be known beforehand.
     pub(super) fn with_intro(self, intro: impl Into<String>) -> Self {
         Self { intro: Some(intro.into()), ..self }
+    }
+
+    /// The same, to be had as a file.
+    pub(super) fn with_file(self, visit: &Visit) -> Self {
+        let file =
+            Href::of(&visit.request).without("offset").without("cursor").with(csv::FORMAT, "csv").to_string();
+        Self { file: Some(file), ..self }
     }
 
     /// The same with another shell.

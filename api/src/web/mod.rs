@@ -3,7 +3,7 @@
 //! - `visit`: a page being asked for; `present`, `same_origin`: what holds for all of them.
 //! - `login`, `login_site`, `session`: who somebody is; `config`, `panel`: where and by whom they are signed in.
 //! - `shell`, `sections`: what stands around a page; `texts`, `format`, `preferences`: in which words.
-//! - `list`, `part`, `table`, `filter`, `chart`, `kpi`, `href`: what pages are made of; `assets`: and beside HTML.
+//! - `list`, `part`, `table`, `csv`, `filter`, `chart`, `kpi`, `href`: what pages are made of; `assets`: and beside HTML.
 
 mod account;
 mod agents;
@@ -16,6 +16,7 @@ mod command;
 mod command_words;
 mod company;
 mod config;
+mod csv;
 mod dashboard;
 mod filter;
 pub mod format;

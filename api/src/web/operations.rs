@@ -145,8 +145,8 @@ pub(super) fn table(visit: &Visit, here: &Href, list: &List) -> Table {
 fn queue_table(visit: &Visit, found: &Queues) -> Table {
     let (t, format) = (visit.t(), visit.format());
     let words = &t.queues;
-    let count = |number: u64| Cell::Text(format.count(i64::try_from(number).unwrap_or(i64::MAX)));
-    let known = |number: Option<u64>| number.map_or_else(|| Cell::or_dash(None), count);
+    let count = |number: u64| Cell::Count(i64::try_from(number).unwrap_or(i64::MAX));
+    let known = |number: Option<u64>| number.map_or(Cell::Nothing, count);
     let form = Href::to(format!("{}/new", Section::Operations.path())).with("command_type", "REPROCESS_QUEUE");
     let rows = found.queues.iter().map(|queue| Row {
         key: queue.name.to_owned(),
@@ -180,7 +180,7 @@ fn queue_table(visit: &Visit, found: &Queues) -> Table {
 }
 
 fn row(visit: &Visit, command: &CommandView) -> Row {
-    let (t, format) = (visit.t(), visit.format());
+    let t = visit.t();
     let id = command.command_id.to_string();
     Row {
         cells: vec![
@@ -191,7 +191,7 @@ fn row(visit: &Visit, command: &CommandView) -> Row {
             Cell::Chip(status_chip(t, command.status)),
             Cell::or_dash(command.tenant_name.as_deref()),
             Cell::Time(visit.stamp(command.created_at)),
-            Cell::or_dash(command.duration_ms.map(|millis| format.duration_of(millis)).as_deref()),
+            command.duration_ms.map_or(Cell::Nothing, Cell::millis),
             Cell::or_dash(command.created_by_email.as_deref().or(Some(&command.created_by))),
         ],
         key: id,

@@ -83,8 +83,8 @@ fn subnucleus(visit: &Visit, segment: &str, agents: &[&Agent]) -> Subnucleus {
                     cells: vec![
                         Cell::Text(agent.name.clone()),
                         words::state(t, &agent.status),
-                        Cell::Text(format.count(agent.usage_last_30_days.total_requests)),
-                        Cell::Text(format.percent(agent.usage_last_30_days.success_rate)),
+                        Cell::Count(agent.usage_last_30_days.total_requests),
+                        Cell::Percent(agent.usage_last_30_days.success_rate),
                     ],
                 })
                 .collect(),

@@ -1,6 +1,11 @@
 //! A table as a page shows it and a file holds it: what a page finds is put into one, and one template shows them all.
 
+use std::time::Duration;
+
+use chrono::NaiveDate;
+
 use super::{
+    format::Format,
     href::Href,
     texts::{TableTexts, Texts},
 };
@@ -93,18 +98,80 @@ pub(super) enum Cell {
     Code(String),
     /// What stays on one line.
     Whole(String),
+    /// How many.
+    Count(i64),
+    /// Money, in cents.
+    Money(i64),
+    /// Per cent.
+    Percent(f64),
+    /// A duration.
+    Millis(f64),
+    /// A day, in UTC.
+    Day(NaiveDate),
+    /// Shown as a dash.
+    Nothing,
 }
 
 impl Cell {
-    /// Words, or a dash where there are none.
+    /// Words, or nothing.
     pub(super) fn or_dash(text: Option<&str>) -> Self {
-        Self::Text(text.unwrap_or("—").to_owned())
+        text.map_or(Self::Nothing, |text| Self::Text(text.to_owned()))
     }
 
-    /// An instant, or a dash.
+    /// An instant, or nothing.
     pub(super) fn time_or_dash(at: Option<Stamp>) -> Self {
-        at.map_or_else(|| Self::or_dash(None), Self::Time)
+        at.map_or(Self::Nothing, Self::Time)
     }
+
+    /// A duration in whole milliseconds.
+    pub(super) fn millis(millis: u64) -> Self {
+        Self::Millis(Duration::from_millis(millis).as_secs_f64() * 1000.0)
+    }
+
+    /// As people read it.
+    pub(super) fn shown(&self, format: Format) -> String {
+        match self {
+            Self::Text(text) | Self::Whole(text) | Self::Code(text) | Self::Link { text, .. } => text.clone(),
+            Self::Chip(chip) => chip.word.to_owned(),
+            Self::Time(stamp) => stamp.text.clone(),
+            Self::Count(number) => format.count(*number),
+            Self::Money(cents) => format.money(*cents),
+            Self::Percent(value) => format.percent(*value),
+            Self::Millis(value) => format.duration(*value),
+            Self::Day(day) => format.day(*day),
+            Self::Nothing => "—".to_owned(),
+        }
+    }
+
+    /// As programs read it: a figure without its unit, an instant and a day by ISO 8601.
+    pub(super) fn plain(&self, format: Format) -> String {
+        match self {
+            Self::Time(stamp) => stamp.iso.clone(),
+            Self::Count(number) => number.to_string(),
+            Self::Money(cents) => format.plain(reais(*cents), 2),
+            Self::Percent(value) | Self::Millis(value) => format.plain(*value, 2),
+            Self::Day(day) => day.to_string(),
+            Self::Nothing => String::new(),
+            words => words.shown(format),
+        }
+    }
+
+    /// The unit of such cells, where the cell itself does not say it.
+    pub(super) fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Time(_) | Self::Day(_) => Some("UTC"),
+            Self::Money(_) => Some("R$"),
+            Self::Percent(_) => Some("%"),
+            Self::Millis(_) => Some("ms"),
+            _ => None,
+        }
+    }
+}
+
+/// Exact up to 2^53 cents.
+#[expect(clippy::cast_precision_loss, reason = "amounts stay far below 2^53 cents")]
+fn reais(cents: i64) -> f64 {
+    cents as f64 / 100.0
 }
 
 /// A state: a shape, a word and a colour.

@@ -192,7 +192,7 @@ fn users(visit: &Visit, tenant: &Tenant) -> Table {
 }
 
 fn agents(visit: &Visit, here: &Href, found: &TenantAgents, tenant: &str) -> Table {
-    let (t, format) = (visit.t(), visit.format());
+    let t = visit.t();
     let restart = |agent: &str| {
         let form = Href::to(format!("{}/new", Section::Operations.path()));
         form.with("command_type", "RESTART_AGENT").with("tenant_id", tenant).with("agent_id", agent).to_string()
@@ -217,8 +217,8 @@ fn agents(visit: &Visit, here: &Href, found: &TenantAgents, tenant: &str) -> Tab
                     Cell::Text(agent.name.clone()),
                     words::state(t, &agent.status),
                     Cell::Time(visit.stamp(agent.activated_at)),
-                    Cell::Text(format.count(agent.usage_stats.total_requests)),
-                    Cell::Text(format.percent(agent.usage_stats.success_rate)),
+                    Cell::Count(agent.usage_stats.total_requests),
+                    Cell::Percent(agent.usage_stats.success_rate),
                     Cell::time_or_dash(agent.usage_stats.last_request_at.map(|at| visit.stamp(at))),
                     Cell::Link { text: t.agents.restart.to_owned(), href: restart(&agent.id.to_string()) },
                 ],

@@ -1,5 +1,7 @@
 //! `/app/dashboard/usage`: what the tenant used in a period, by day and by agent.
 
+use std::rc::Rc;
+
 use actix_web::HttpResponse;
 use askama::Template;
 use chrono::NaiveDate;
@@ -7,6 +9,7 @@ use chrono::NaiveDate;
 use super::{
     account::Account,
     chart::{Chart, Plot, Ranked, Series, ranked, summary},
+    csv,
     filter::{FilterBar, FilterField, options},
     format::Format,
     href::Href,
@@ -29,6 +32,7 @@ use crate::{
 struct UsagePage {
     shell: Shell,
     filter: FilterBar,
+    file: String,
     found: Result<Found, Failure>,
 }
 
@@ -47,6 +51,10 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         Ok(account) => account,
         Err(elsewhere) => return Ok(elsewhere),
     };
+    if csv::is_wanted(&account.visit) {
+        let columns = day_columns(account.visit.t());
+        return csv::file(account.visit, "usage", columns, days).await;
+    }
     let (visit, here) = (&account.visit, Href::of(&account.visit.request));
     let t = visit.t();
     let found = visit.ask::<UsageQuery>(visit.fields()).await;
@@ -69,7 +77,12 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             agents: agents_table(visit, usage),
         }
     });
-    let page = UsagePage { shell: account.shell.with_errors(filter.has_errors()), filter, found };
+    let page = UsagePage {
+        shell: account.shell.with_errors(filter.has_errors()),
+        filter,
+        file: here.with(csv::FORMAT, "csv").to_string(),
+        found,
+    };
     shell::page_with(&page, page.found.as_ref().err())
 }
 
@@ -132,36 +145,48 @@ fn times(visit: &Visit, usage: &[DayUsage]) -> Chart {
 }
 
 fn day_table(visit: &Visit, usage: &[DayUsage]) -> Table {
-    let (t, format) = (visit.t(), visit.format());
+    let t = visit.t();
     let words = &t.usage;
-    let time = |millis: Option<f64>| Cell::or_dash(millis.map(|millis| format.duration(millis)).as_deref());
     Table {
         caption: words.by_day.to_owned(),
-        columns: vec![
-            Column::text(words.day),
-            Column::number(words.requests),
-            Column::number(words.failed).wide(),
-            Column::number(words.p50).wide(),
-            Column::number(words.p95).wide(),
-            Column::number(words.tokens).wide(),
-        ],
-        rows: usage
-            .iter()
-            .map(|day| Row {
-                key: day.date.to_string(),
-                cells: vec![
-                    Cell::Text(format.day(day.date)),
-                    Cell::Text(format.count(day.total_requests)),
-                    Cell::Text(format.count(day.failed_requests)),
-                    time(day.percentiles.p50_response_time_ms),
-                    time(day.percentiles.p95_response_time_ms),
-                    Cell::Text(format.count(day.total_tokens_used)),
-                ],
-            })
-            .collect(),
+        columns: day_columns(t),
+        rows: usage.iter().map(day_row).collect(),
         pages: Pages::default(),
         empty: Empty { text: t.table.no_data.to_owned(), link: None },
     }
+}
+
+fn day_columns(t: &'static Texts) -> Vec<Column> {
+    let words = &t.usage;
+    vec![
+        Column::text(words.day),
+        Column::number(words.requests),
+        Column::number(words.failed).wide(),
+        Column::number(words.p50).wide(),
+        Column::number(words.p95).wide(),
+        Column::number(words.tokens).wide(),
+    ]
+}
+
+fn day_row(day: &DayUsage) -> Row {
+    let time = |millis: Option<f64>| millis.map_or(Cell::Nothing, Cell::Millis);
+    Row {
+        key: day.date.to_string(),
+        cells: vec![
+            Cell::Day(day.date),
+            Cell::Count(day.total_requests),
+            Cell::Count(day.failed_requests),
+            time(day.percentiles.p50_response_time_ms),
+            time(day.percentiles.p95_response_time_ms),
+            Cell::Count(day.total_tokens_used),
+        ],
+    }
+}
+
+/// All of it, for its file: a row a day.
+async fn days(visit: Rc<Visit>, _: Option<String>) -> Result<csv::Part, ApiError> {
+    let found = visit.ask::<UsageQuery>(visit.fields()).await?;
+    Ok(csv::Part { rows: found.value.daily_data.iter().map(day_row).collect(), next: None })
 }
 
 fn by_agent(visit: &Visit, account: &Account, usage: &Usage) -> Vec<Ranked> {
@@ -174,9 +199,9 @@ fn by_agent(visit: &Visit, account: &Account, usage: &Usage) -> Vec<Ranked> {
 }
 
 fn agents_table(visit: &Visit, usage: &Usage) -> Table {
-    let (t, format) = (visit.t(), visit.format());
+    let t = visit.t();
     let words = &t.usage;
-    let time = |millis: Option<f64>| Cell::or_dash(millis.map(|millis| format.duration(millis)).as_deref());
+    let time = |millis: Option<f64>| millis.map_or(Cell::Nothing, Cell::Millis);
     Table {
         caption: words.by_agent.to_owned(),
         columns: vec![
@@ -195,12 +220,12 @@ fn agents_table(visit: &Visit, usage: &Usage) -> Table {
                 key: agent.agent_id.to_string(),
                 cells: vec![
                     Cell::Text(agent.agent_name.clone()),
-                    Cell::Text(format.count(agent.total_requests)),
-                    Cell::Text(format.percent(agent.success_rate)),
+                    Cell::Count(agent.total_requests),
+                    Cell::Percent(agent.success_rate),
                     time(agent.percentiles.p50_response_time_ms),
                     time(agent.percentiles.p95_response_time_ms),
                     time(agent.percentiles.p99_response_time_ms),
-                    Cell::Text(format.count(agent.total_tokens_used)),
+                    Cell::Count(agent.total_tokens_used),
                 ],
             })
             .collect(),

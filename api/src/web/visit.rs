@@ -14,6 +14,7 @@ use painel_shared::{
 };
 
 use super::{
+    csv::FORMAT,
     format::Format,
     login,
     panel::{Open, Panel},
@@ -72,7 +73,7 @@ pub(super) struct Visit {
 impl Visit {
     /// The query string, without what is the page's own.
     pub(super) fn fields(&self) -> QueryFields {
-        QueryFields::of(&self.request).without(FRAGMENT).without_empty()
+        QueryFields::of(&self.request).without(FRAGMENT).without(FORMAT).without_empty()
     }
 
     /// The words of whoever looks.

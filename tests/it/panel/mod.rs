@@ -1,5 +1,6 @@
 //! The panel as people see it.
 
+mod files;
 mod forms;
 mod login;
 mod pages;

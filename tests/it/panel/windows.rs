@@ -235,3 +235,23 @@ fn the_palette_leads_to_pages_to_customers_and_to_a_command() {
         }
     });
 }
+
+#[test]
+fn what_is_refreshed_is_computed_anew() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Admin).await;
+        window.go("/app/company/tenants").await;
+        sqlx::query("UPDATE tenants SET name = 'Renamed beside the log' WHERE id = $1")
+            .bind(stack.example.tenant.uuid())
+            .execute(&stack.stores.db.service())
+            .await
+            .unwrap();
+        let shown = "return document.body.textContent.includes('Renamed beside the log')";
+        window.go("/app/company/tenants").await;
+        assert_eq!(window.run(shown).await, false, "what is kept is shown");
+        window.find("[data-reload]").await.click().await.unwrap();
+        window.until("what has changed", shown).await;
+    });
+}

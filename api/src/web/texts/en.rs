@@ -121,6 +121,8 @@ pub(super) const TEXTS: Texts = Texts {
         next: "Next",
         as_of: |time| format!("As of {time}"),
         refresh: "Refresh",
+        file: "Download CSV",
+        cut_off: "There are more rows; this file stops at 100,000.",
         show_data: "See the data as a table",
         no_data: "No data in the period.",
         utc_days: "Days in UTC.",

@@ -227,6 +227,9 @@ pub(super) struct TableTexts {
     pub(super) next: &'static str,
     pub(super) as_of: fn(&str) -> String,
     pub(super) refresh: &'static str,
+    pub(super) file: &'static str,
+    /// At the end of a file that does not hold all.
+    pub(super) cut_off: &'static str,
     pub(super) show_data: &'static str,
     pub(super) no_data: &'static str,
     pub(super) utc_days: &'static str,

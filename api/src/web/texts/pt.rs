@@ -118,6 +118,8 @@ pub(super) const TEXTS: Texts = Texts {
         next: "Próxima",
         as_of: |time| format!("Dados de {time}"),
         refresh: "Atualizar",
+        file: "Baixar CSV",
+        cut_off: "Há mais linhas; este arquivo para em 100.000.",
         show_data: "Ver dados em tabela",
         no_data: "Sem dados no período.",
         utc_days: "Dias em UTC.",
