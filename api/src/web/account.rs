@@ -34,13 +34,11 @@ impl Account {
             return Ok(Err(super::see_other(Section::Tenants.path())));
         };
         let found = visit.ask_of_tenant::<MeQuery>(&[]).await?;
-        if !visit.is_fragment {
-            let (caller, origin) = (&visit.caller, observe::origin(&visit.request));
-            let path = visit.request.path();
-            let event = Event::account_viewed(tenant, &caller.sub, caller.email.as_deref(), path, origin);
-            // What is not recorded is not shown.
-            record(&visit.state.stores.db, &[event]).await?;
-        }
+        let (caller, origin) = (&visit.caller, observe::origin(&visit.request));
+        let path = visit.request.path();
+        let event = Event::account_viewed(tenant, &caller.sub, caller.email.as_deref(), path, origin);
+        // What is not recorded is not shown.
+        record(&visit.state.stores.db, &[event]).await?;
         let Me { id, name, .. } = &found.value;
         let looked_at = LookedAt { id: id.to_string(), name: name.clone() };
         let tenant_id = Some(looked_at.id.clone());

@@ -52,12 +52,13 @@ pub(super) fn url(name: &str) -> String {
 /// `GET /app/assets/{hash}/{name}`.
 pub(super) async fn show(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let named = |part: &str| request.match_info().get(part).unwrap_or_default();
-    let asset = ASSETS.get(named("name")).filter(|asset| asset.hash == named("hash"));
-    let asset = asset.ok_or(ApiError::NotFound(None))?;
+    let asset = ASSETS.get(named("name")).ok_or(ApiError::NotFound(None))?;
+    // While replicas are replaced, a page of one asks another for what it holds in another version: better that one than none.
+    let kept = if asset.hash == named("hash") { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CONTENT_TYPE, asset.kind))
-        .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
+        .insert_header((header::CACHE_CONTROL, kept))
         .insert_header((header::VARY, "Accept-Encoding"));
     Ok(match takes_gzip(&request) {
         true => response.insert_header((header::CONTENT_ENCODING, "gzip")).body(asset.gzip.clone()),

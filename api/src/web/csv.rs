@@ -1,11 +1,14 @@
 //! A list as a file: all of it, part by part, as the reader's spreadsheet takes it (RFC 4180; in Portuguese with semicolons,
 //! decimal commas and a byte order mark).
 
-use std::{future::Future, rc::Rc};
+use std::{future::Future, rc::Rc, time::Duration};
 
 use actix_web::{
     HttpResponse,
-    http::header::{ContentDisposition, ContentType, DispositionParam, DispositionType},
+    http::{
+        Method,
+        header::{ContentDisposition, ContentType, DispositionParam, DispositionType},
+    },
     web::Bytes,
 };
 use csv::WriterBuilder;
@@ -25,6 +28,9 @@ use crate::{observe, problem::ApiError};
 const MOST: usize = 100_000;
 /// So many rows are asked for at once: as many as an endpoint gives.
 pub(super) const PART: &str = "100";
+/// How often a part is asked for again where there was no turn for it, and after how long.
+const TRIES: u32 = 60;
+const AGAIN: Duration = Duration::from_millis(250);
 /// By this parameter a page is asked for as a file.
 pub(super) const FORMAT: &str = "format";
 
@@ -36,7 +42,8 @@ pub(super) struct Part {
 
 /// Whether a page is asked for as a file.
 pub(super) fn is_wanted(visit: &Visit) -> bool {
-    Href::of(&visit.request).get(FORMAT) == Some("csv")
+    // Whoever asks for the head alone is given the page's: no file is made for nobody.
+    visit.request.method() != Method::HEAD && Href::of(&visit.request).get(FORMAT) == Some("csv")
 }
 
 /// How far a file has been written.
@@ -65,6 +72,11 @@ where
         let event = Event::exported(name, query, &caller.sub, caller.email.as_deref(), origin);
         record(&visit.state.stores.db, &[event]).await?;
     }
+    let named = DispositionParam::Filename(format!("{name}.csv"));
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header(ContentType("text/csv; charset=utf-8".parse().map_err(|_| failed("no media type"))?))
+        .insert_header(ContentDisposition { disposition: DispositionType::Attachment, parameters: vec![named] });
     let columns = Rc::new(columns);
     let lines = try_unfold(State::Begun(first), move |state| {
         let (visit, columns) = (Rc::clone(&visit), Rc::clone(&columns));
@@ -75,7 +87,7 @@ where
                     let head = heading(format, &columns, &part)?;
                     (part, 0, head)
                 }
-                State::Written { next, rows } => (find(Rc::clone(&visit), Some(next)).await?, rows, Vec::new()),
+                State::Written { next, rows } => (patiently(&visit, &next, find).await?, rows, Vec::new()),
                 State::Ended => return Ok::<_, ApiError>(None),
             };
             let plain =
@@ -93,11 +105,28 @@ where
             Ok(Some((Bytes::from(text), state)))
         }
     });
-    let named = DispositionParam::Filename(format!("{name}.csv"));
-    Ok(HttpResponse::Ok()
-        .insert_header(ContentType("text/csv; charset=utf-8".parse().map_err(|_| failed("no media type"))?))
-        .insert_header(ContentDisposition { disposition: DispositionType::Attachment, parameters: vec![named] })
-        .streaming(Box::pin(lines)))
+    Ok(response.streaming(Box::pin(lines)))
+}
+
+/// A later part: a file that has begun waits for its turn, and is not cut short where others ask much.
+async fn patiently<Found>(
+    visit: &Rc<Visit>,
+    next: &str,
+    find: fn(Rc<Visit>, Option<String>) -> Found,
+) -> Result<Part, ApiError>
+where
+    Found: Future<Output = Result<Part, ApiError>>,
+{
+    let mut tries = 0;
+    loop {
+        match find(Rc::clone(visit), Some(next.to_owned())).await {
+            Err(ApiError::Overloaded | ApiError::RateLimited(_) | ApiError::TooManyAtOnce(_)) if tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(AGAIN).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// The columns' names, with their units.

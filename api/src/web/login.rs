@@ -10,6 +10,7 @@ use painel_shared::{
     time::now,
 };
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::{
     login_site::{RedeemError, Tokens},
@@ -52,12 +53,16 @@ pub(super) async fn arrive(request: HttpRequest) -> Result<HttpResponse, ApiErro
     let mut fields = QueryFields::of(&request);
     let mut given = |name: &str| fields.text(name, LONGEST_ANSWER);
     let (state, code, error) = (given("state"), given("code"), given("error"));
-    let Some(attempt) = open.sessions.attempt(&request) else {
-        return Ok(shell::stop(&request, Stop::AttemptOver));
+    let attempt = open.sessions.attempt(&request).filter(|attempt| state.as_ref() == Some(&attempt.state));
+    let Some(attempt) = attempt else {
+        // Of several pages that went to sign in at once, the others have come back.
+        let is_signed_in = open.sessions.of(&request).is_some();
+        return Ok(if is_signed_in {
+            redirect(HOME, Vec::new())
+        } else {
+            shell::stop(&request, Stop::AttemptOver)
+        });
     };
-    if state.as_ref() != Some(&attempt.state) {
-        return Ok(shell::stop(&request, Stop::AttemptOver));
-    }
     let Some(code) = code else {
         tracing::info!(error, "the login site sent somebody back without a code");
         return Ok(shell::stop(&request, Stop::Declined));
@@ -150,7 +155,10 @@ async fn session_of(
 /// Whether somebody may be sent there: to a page of the panel, on this host, that is no part of signing in.
 fn is_page(path: &str) -> bool {
     let own = ["/app/login", "/app/callback", "/app/logout", "/app/signed-out"];
-    path.strip_prefix("/app").is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+    // A browser goes where the path leads when its dots are resolved.
+    let leads_to = Url::parse("http://panel.invalid").and_then(|host| host.join(path));
+    leads_to.is_ok_and(|url| path.split(['?', '#']).next() == Some(url.path()))
+        && path.strip_prefix("/app").is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         && !path.contains("//")
         && !path.contains('\\')
         && !path.contains(char::is_control)

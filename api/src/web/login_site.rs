@@ -8,12 +8,18 @@ use oauth2::{
     AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet, ExtraTokenFields,
     HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
     Scope, StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
-    basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType},
+    basic::{
+        BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+        BasicTokenType,
+    },
 };
 use reqwest::{header::CONTENT_TYPE, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use url::{Url, form_urlencoded};
 
 use super::config::PanelSettings;
@@ -55,7 +61,10 @@ type Client = oauth2::Client<
 pub(super) struct LoginSite {
     client: Client,
     http: reqwest::Client,
-    at_once: Semaphore,
+    /// Who comes back with a code, whoever they are.
+    comers: Semaphore,
+    /// Who has a session: strangers take none of these places.
+    members: Semaphore,
     client_id: String,
     client_secret: Option<SecretString>,
     revocation: Url,
@@ -104,7 +113,8 @@ impl LoginSite {
         Ok(Self {
             client,
             http: http.context("no HTTP client for the login site")?,
-            at_once: Semaphore::new(MOST_AT_ONCE),
+            comers: Semaphore::new(MOST_AT_ONCE),
+            members: Semaphore::new(MOST_AT_ONCE),
             client_id: settings.client_id.clone(),
             client_secret: settings.client_secret.clone(),
             revocation: Url::parse(&at("/oauth2/revoke"))?,
@@ -125,18 +135,19 @@ impl LoginSite {
     pub(super) async fn redeem(&self, code: String, verifier: String) -> Result<Tokens, RedeemError> {
         let asked = self.client.exchange_code(AuthorizationCode::new(code));
         let asked = asked.set_pkce_verifier(PkceCodeVerifier::new(verifier));
-        asked.request_async(&|request| self.send(request)).await.map(tokens).map_err(refusal)
+        asked.request_async(&|request| self.send(request, &self.comers)).await.map(tokens).map_err(refusal)
     }
 
     /// Asks anew for what is said of somebody.
     pub(super) async fn refresh(&self, refresh_token: String) -> Result<Tokens, RedeemError> {
         let token = RefreshToken::new(refresh_token);
-        let answer = self.client.exchange_refresh_token(&token).request_async(&|request| self.send(request)).await;
-        answer.map(tokens).map_err(refusal)
+        let asked = self.client.exchange_refresh_token(&token);
+        asked.request_async(&|request| self.send(request, &self.members)).await.map(tokens).map_err(refusal)
     }
 
     /// Has a refresh token forgotten (RFC 7009). The library's own way asks for TLS also on loopback.
     pub(super) async fn revoke(&self, refresh_token: &str) -> anyhow::Result<()> {
+        let _one = place(&self.members).await?;
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("token", refresh_token).append_pair("client_id", &self.client_id);
         let asked =
@@ -154,19 +165,27 @@ impl LoginSite {
         &self.logout
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, SendError> {
-        // Whoever makes up codes makes the site no trouble, and keeps nobody waiting for it.
-        let _one = self.at_once.try_acquire().map_err(|_| SendError::Busy)?;
-        let response = self.http.execute(request.try_into()?).await?;
+    async fn send(&self, request: HttpRequest, places: &Semaphore) -> Result<HttpResponse, SendError> {
+        let _one = place(places).await?;
+        let mut response = self.http.execute(request.try_into()?).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await?;
-        if body.len() > LARGEST_ANSWER {
-            return Err(SendError::TooLarge);
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await? {
+            body.extend_from_slice(&part);
+            if body.len() > LARGEST_ANSWER {
+                return Err(SendError::TooLarge);
+            }
         }
-        let mut answer = HttpResponse::new(body.to_vec());
+        let mut answer = HttpResponse::new(body);
         (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
         Ok(answer)
     }
+}
+
+/// A place among those who ask the site at once: soon, or not at all.
+async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, SendError> {
+    let place = timeout(LIMIT, places.acquire()).await;
+    place.ok().and_then(Result::ok).ok_or(SendError::Busy)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +205,10 @@ fn tokens(answer: Answer) -> Tokens {
 
 fn refusal(error: RequestTokenError<SendError, BasicErrorResponse>) -> RedeemError {
     match error {
-        RequestTokenError::ServerResponse(refused) => RedeemError::Refused(refused.to_string()),
+        // Any other error (RFC 6749, 5.2) says something of the site, or of how it is asked, and nothing of the person.
+        RequestTokenError::ServerResponse(refused) if *refused.error() == BasicErrorResponseType::InvalidGrant => {
+            RedeemError::Refused(refused.to_string())
+        }
         error => RedeemError::Unavailable(error.to_string()),
     }
 }

@@ -79,11 +79,11 @@ fn bare(status: StatusCode) -> Option<ApiError> {
 }
 
 fn to_sign_in(request: &actix_web::HttpRequest) -> HttpResponse {
-    if Panel::of(request).is_ok_and(|panel| panel.open().is_none()) {
-        return shell::stop(request, Stop::Missing);
-    }
-    // Whoever has a session that does not open any more needs not send it again.
-    let removals = session::removals(request);
+    let Ok(panel) = Panel::of(request) else { return shell::stop(request, Stop::Missing) };
+    let Some(open) = panel.open() else { return shell::stop(request, Stop::Missing) };
+    // A session that does not open any more needs not be sent again. One that opens, and could not be used, is left alone:
+    // another page may have renewed it meanwhile, or will.
+    let removals = if open.sessions.of(request).is_none() { session::removals(request) } else { Vec::new() };
     let mut answer = if matches!(*request.method(), Method::GET | Method::HEAD) && !is_fragment(request) {
         let wanted = request.uri().path_and_query().map_or("/app", |wanted| wanted.as_str());
         HttpResponse::SeeOther().insert_header((header::LOCATION, login::way_in(wanted))).finish()

@@ -1,10 +1,13 @@
-//! What changes something is asked by a page of the panel itself.
+//! What changes something is asked by a page of the panel itself, and what scripts read, too.
 
 use actix_web::{
     Error, HttpResponse,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, header},
+    http::{
+        Method,
+        header::{self, HeaderMap},
+    },
     middleware::Next,
 };
 
@@ -13,11 +16,15 @@ use crate::problem::ApiError;
 
 /// The middleware that refuses an unsafe method from elsewhere: from another site, from another port of the same host, or
 /// from a program that does not say where it comes from. Browsers say so by `Sec-Fetch-Site`, older ones by `Origin`.
+///
+/// Another origin's script is refused whatever it asks: those that may read the JSON routes read them by a token, and no page
+/// by somebody's cookie.
 pub(super) async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    if is_safe(request.method()) || comes_from_here(&request) {
+    let is_harmless = is_safe(request.method()) && !is_read_by_a_script(request.headers());
+    if is_harmless || comes_from_here(&request) {
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
     let (request, _) = request.into_parts();
@@ -26,6 +33,14 @@ pub(super) async fn check(
 
 fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether a script may read the answer: a link, or an image of another site's page, is no such request.
+fn is_read_by_a_script(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-mode") {
+        Some(mode) => mode == "cors",
+        None => headers.contains_key(header::ORIGIN),
+    }
 }
 
 fn comes_from_here(request: &ServiceRequest) -> bool {

@@ -5,7 +5,8 @@
 use actix_web::HttpResponse;
 use askama::Template;
 use painel_shared::{
-    commands::{CommandType, FieldError, TenantRule},
+    command::NewCommand,
+    commands::{CommandType, Fault, FieldError, HealthCheck, TenantRule},
     ids::TenantId,
     secrets::random_token,
     work_queue::WorkQueue,
@@ -39,6 +40,9 @@ use crate::{
 const OFFERED: &str = "20";
 /// Beyond so many dead letters the number is to be typed.
 const MANY: u64 = 100;
+
+/// What is the form's own, and no part of the command.
+const OWN: [&str; 3] = ["idempotency_key", "typed", "counted"];
 
 /// A choice: what is sent, and what it is called.
 type Choice = (String, String);
@@ -77,8 +81,8 @@ struct PreviewPage {
     facts: Vec<(&'static str, String)>,
     /// What is sent again with the deed.
     hidden: Vec<(String, String)>,
-    /// What must be typed, and what that is called.
-    typed: Option<(String, String)>,
+    /// How what must be typed is asked for.
+    typed: Option<String>,
     is_wrong: bool,
     /// The deed's name.
     deed: String,
@@ -188,6 +192,7 @@ impl Filled {
             "reason",
             "idempotency_key",
             "typed",
+            "counted",
         ];
         let values = names.into_iter().filter_map(|name| Some((name.to_owned(), fields.take(name)?)));
         Self { values: values.collect() }
@@ -204,7 +209,7 @@ impl Filled {
         for (name, value) in &self.values {
             match name.as_str() {
                 "command_type" | "tenant_id" | "reason" => drop(body.insert(name.clone(), json!(value))),
-                "idempotency_key" | "typed" => {}
+                name if OWN.contains(&name) => {}
                 // What is no number is refused there, and named.
                 "message_count" => {
                     let count = value.parse::<u32>().map_or_else(|_| json!(value), |count| json!(count));
@@ -220,7 +225,7 @@ impl Filled {
     /// The form again, filled in so.
     fn form(&self) -> Href {
         let form = Href::to(format!("{}/new", Section::Operations.path()));
-        let kept = self.values.iter().filter(|(name, _)| !matches!(name.as_str(), "idempotency_key" | "typed"));
+        let kept = self.values.iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
         kept.fold(form, |form, (name, value)| form.with(name, value))
     }
 }
@@ -242,13 +247,13 @@ pub(super) async fn send(posted: Posted) -> Result<HttpResponse, ApiError> {
     let filled = Filled::read(&mut fields);
     fields.finish()?;
     let key = filled.get("idempotency_key").unwrap_or_default().to_owned();
-    let new = match read_command(&visit.request, filled.body(), &visit.caller) {
+    let new = match demanded(&visit, &filled) {
         Ok(new) => new,
         Err(ApiError::Validation(faults)) => return again(&visit, &filled, &faults).await,
         Err(error) => return Err(error),
     };
-    if let Some((wanted, _)) = to_be_typed(&visit, &filled).await?
-        && filled.get("typed").map(str::trim) != Some(&*wanted)
+    if let Some(wanted) = to_be_typed(&visit, &filled).await?
+        && !wanted.is_met_by(&filled)
     {
         return looked_at(&visit, &filled, &key, true).await;
     }
@@ -269,20 +274,31 @@ async fn again(visit: &Visit, filled: &Filled, faults: &[FieldError]) -> Result<
     shell::render(actix_web::http::StatusCode::BAD_REQUEST, &page)
 }
 
+/// The command as it was filled in. What changes something is asked with a reason.
+fn demanded(visit: &Visit, filled: &Filled) -> Result<NewCommand, ApiError> {
+    let new = read_command(&visit.request, filled.body(), &visit.caller)?;
+    let has_reason = new.reason.as_deref().is_some_and(|reason| !reason.trim().is_empty());
+    if new.command_type != CommandType::of::<HealthCheck>() && !has_reason {
+        return Err(ApiError::field("reason", Fault::Required { expected: "" }));
+    }
+    Ok(new)
+}
+
 async fn looked_at(visit: &Visit, filled: &Filled, key: &str, is_wrong: bool) -> Result<HttpResponse, ApiError> {
     let t = visit.t();
-    let new = match read_command(&visit.request, filled.body(), &visit.caller) {
+    let new = match demanded(visit, filled) {
         Ok(new) => new,
         Err(ApiError::Validation(faults)) => return again(visit, filled, &faults).await,
         Err(error) => return Err(error),
     };
-    let needs_reason = new.command_type.name() != "HEALTH_CHECK";
-    if needs_reason && new.reason.is_none() {
-        let fault = FieldError::new("reason", painel_shared::commands::Fault::Required { expected: "" });
-        return again(visit, filled, &[fault]).await;
-    }
     let words = t.commands.iter().find(|words| words.command_type == new.command_type.name());
     let target = target_name(visit, filled).await?;
+    // One of another customer's, or none at all, has no name here.
+    let named = ["agent_id", "integration_id"].into_iter().find(|name| filled.get(name).is_some());
+    if let (Some(name), None) = (named, &target) {
+        let what = if name == "agent_id" { "agent" } else { "integration" };
+        return again(visit, filled, &[FieldError::new(name, Fault::NotFound { what })]).await;
+    }
     let mut facts = vec![(t.operations.command, command_words::name(t, new.command_type.name()))];
     if let Some(tenant) = filled.get("tenant_id") {
         facts.push((t.operations.tenant, tenant_name(visit, tenant).await?));
@@ -296,19 +312,19 @@ async fn looked_at(visit: &Visit, filled: &Filled, key: &str, is_wrong: bool) ->
         facts.push((t.send.open, visit.format().count(open)));
     }
     facts.extend(new.reason.clone().map(|reason| (t.command.reason, reason)));
-    let mut hidden: Vec<(String, String)> = filled
-        .values
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "idempotency_key" | "typed"))
-        .cloned()
-        .collect();
+    let mut hidden: Vec<(String, String)> =
+        filled.values.iter().filter(|(name, _)| !OWN.contains(&name.as_str())).cloned().collect();
     hidden.push(("idempotency_key".to_owned(), key.to_owned()));
+    let typed = to_be_typed(visit, filled).await?;
+    if let Some(ToBeTyped { what: Typed::Number(number), .. }) = &typed {
+        hidden.push(("counted".to_owned(), number.to_string()));
+    }
     let page = PreviewPage {
         shell: Shell::of(visit, Section::Operations).titled(t.send.preview_title).with_errors(is_wrong),
         does: words.map_or("", |words| words.does),
         facts,
         hidden,
-        typed: to_be_typed(visit, filled).await?,
+        typed: typed.map(|typed| typed.label),
         is_wrong,
         deed: deed(t, new.command_type.name(), target.as_deref()),
         back: filled.form().to_string(),
@@ -333,20 +349,45 @@ async fn target_name(visit: &Visit, filled: &Filled) -> Result<Option<String>, A
     Ok(choices.into_iter().find(|(id, _)| id == chosen).map(|(_, name)| name))
 }
 
-/// What must be typed before the deed: the customer's name where a token is renewed, the number where many messages move.
-async fn to_be_typed(visit: &Visit, filled: &Filled) -> Result<Option<(String, String)>, ApiError> {
+/// What must be typed before the deed, and how it is asked for.
+struct ToBeTyped {
+    what: Typed,
+    label: String,
+}
+
+enum Typed {
+    Name(String),
+    Number(u64),
+}
+
+impl ToBeTyped {
+    fn is_met_by(&self, filled: &Filled) -> bool {
+        let typed = filled.get("typed").map(str::trim);
+        match &self.what {
+            Typed::Name(name) => typed == Some(name),
+            // Fewer than were shown may be left: some have moved meanwhile, or this very form was sent before.
+            Typed::Number(now) => {
+                let shown = filled.get("counted");
+                typed == shown
+                    && shown.and_then(|shown| shown.parse::<u64>().ok()).is_some_and(|shown| shown >= *now)
+            }
+        }
+    }
+}
+
+/// The customer's name where a token is renewed, the number where many messages move.
+async fn to_be_typed(visit: &Visit, filled: &Filled) -> Result<Option<ToBeTyped>, ApiError> {
     let t = visit.t();
     match (filled.get("command_type"), filled.get("tenant_id")) {
         (Some("RESET_TOKEN"), Some(tenant)) => {
             let name = tenant_name(visit, tenant).await?;
-            let label = (t.send.type_name)(&name);
-            Ok(Some((name, label)))
+            Ok(Some(ToBeTyped { label: (t.send.type_name)(&name), what: Typed::Name(name) }))
         }
         (Some("REPROCESS_QUEUE"), _) => {
             let asked = filled.get("message_count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(1_000);
             let dead = dead_letters(visit, filled).await?.unwrap_or(0).min(asked);
-            let number = dead.to_string();
-            Ok((dead > MANY).then(|| (number.clone(), (t.send.type_number)(&number))))
+            let label = (t.send.type_number)(&dead.to_string());
+            Ok((dead > MANY).then_some(ToBeTyped { what: Typed::Number(dead), label }))
         }
         _ => Ok(None),
     }

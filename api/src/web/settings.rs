@@ -1,6 +1,6 @@
 //! `/app/settings`: who one is, and how one reads the panel.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpMessage, HttpResponse};
 use askama::Template;
 use painel_shared::commands::Fault;
 
@@ -13,7 +13,7 @@ use super::{
     see_other,
     shell::{self, Shell},
     texts::Language,
-    visit::Visit,
+    visit::{Cookies, Visit},
 };
 use crate::problem::ApiError;
 
@@ -81,9 +81,7 @@ pub(super) async fn save(posted: Posted) -> Result<HttpResponse, ApiError> {
     let open = panel.open().ok_or(ApiError::Unauthorized)?;
     let mut session = visit.session;
     session.preferences = preferences;
-    let mut response = see_other(&Href::to(Section::Settings.path()).with("saved", "1").to_string());
-    for cookie in open.sessions.seal(&session)? {
-        response.add_cookie(&cookie).map_err(|error| ApiError::Failed(error.to_string()))?;
-    }
-    Ok(response)
+    // In place of what the visit itself may have sealed, as before.
+    visit.request.extensions_mut().insert(Cookies(open.sessions.seal(&session)?));
+    Ok(see_other(&Href::to(Section::Settings.path()).with("saved", "1").to_string()))
 }

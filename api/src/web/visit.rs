@@ -167,8 +167,10 @@ async fn session(open: &Open, request: &HttpRequest, is_fragment: bool) -> Resul
     let is_old = left < RENEWED_BEFORE;
     if is_old {
         session = match login::renew(open, &session).await {
-            Ok(renewed) => renewed.ok_or(ApiError::Unauthorized)?,
-            // What is known is still good.
+            Ok(Some(renewed)) => renewed,
+            // What is known is good until its end; the page beside this one may just have redeemed the token.
+            Ok(None) if left > 0 => session,
+            Ok(None) => return Err(ApiError::Unauthorized),
             Err(error) if left > 0 => {
                 tracing::warn!(%error, "a session was not renewed yet");
                 session

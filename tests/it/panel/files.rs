@@ -62,13 +62,15 @@ fn a_file_holds_what_the_endpoint_answers_beyond_a_page_and_nothing_that_a_sprea
             let harmless = row.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r']));
             assert!(harmless, "{row:?}");
         }
+        let head = visitor.request(reqwest::Method::HEAD, "/app/company/tenants?format=csv");
+        assert_eq!(visitor.send(head).await.status, 200);
         let recorded: Vec<Value> = sqlx::query_scalar(
             "SELECT to_jsonb(e) FROM operational_events e WHERE event_type = 'list.exported' AND resource_id = 'tenants'",
         )
         .fetch_all(&pool)
         .await
         .unwrap();
-        assert_eq!(recorded.len(), 1);
+        assert_eq!(recorded.len(), 1, "and none for who asks for the head alone");
         assert_eq!(recorded[0]["user_id"], "development-support");
         let mut tenant = Visitor::signed_in(&client.url, Who::Of(stack.example.tenant)).await;
         assert_eq!(tenant.get("/app/company/tenants?format=csv").await.status, 403);

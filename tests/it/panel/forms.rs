@@ -1,5 +1,8 @@
 //! What pages send, and from where it is taken.
 
+use std::time::Duration;
+
+use painel_shared::queue::{Side, WorkQueue};
 use painel_tests::{
     panel::{Visitor, Who},
     stack::{Stack, with_stack},
@@ -89,12 +92,45 @@ fn what_harms_more_asks_for_more() {
 }
 
 #[test]
+fn many_messages_are_confirmed_by_their_number_also_where_some_have_moved_since() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let queue = WorkQueue::named("painel.health-check").unwrap();
+        for number in 0..102 {
+            stack.stores.queue.publish_raw(queue, &number.to_string()).await.unwrap();
+            stack.next(queue).await.dead_letter("for a test").await.unwrap();
+        }
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let filled =
+            [("command_type", "REPROCESS_QUEUE"), ("queue_name", queue.name()), ("reason", "They can live again.")];
+        let preview = visitor.post(PREVIEW, &filled).await;
+        let (key, counted) = (preview.hidden("idempotency_key").to_owned(), preview.hidden("counted").to_owned());
+        assert_eq!(counted, "102");
+        let sent = |typed: &'static str| -> Vec<(&str, &str)> {
+            let own = [("idempotency_key", key.as_str()), ("counted", counted.as_str()), ("typed", typed)];
+            filled.into_iter().chain(own).collect()
+        };
+        assert_eq!(visitor.post(OPERATIONS, &sent("101")).await.status, 400);
+        assert_eq!(commands(stack).await, 0);
+        let first = visitor.post(OPERATIONS, &sent("102")).await;
+        assert_eq!(first.status, 303, "{}", first.text);
+        // One fewer, and still many.
+        let mut letters = stack.receiver(queue, Side::DeadLetters).await;
+        let letter = letters.receive(1, Duration::from_secs(20)).await.unwrap().pop().expect("a letter");
+        letter.acknowledge().await.unwrap();
+        let again = visitor.post(OPERATIONS, &sent("102")).await;
+        assert_eq!((again.status.as_u16(), again.location()), (303, first.location()));
+        assert_eq!(commands(stack).await, 1);
+    });
+}
+
+#[test]
 fn what_is_wrong_is_named_and_what_was_typed_stays() {
     with_stack(|stack| async move {
         let url = stack.serve().await.url;
         let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
         let tenant = stack.example.tenant.to_string();
-        let foreign = uuid::Uuid::new_v4().to_string();
+        let (foreign, own) = (uuid::Uuid::new_v4().to_string(), stack.example.agents[0].to_string());
         let of = |fields: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
             fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
         };
@@ -102,7 +138,8 @@ fn what_is_wrong_is_named_and_what_was_typed_stays() {
         let rows = [
             (of(&[restart[0], restart[1], ("reason", "kept <b>")]), "field-agent_id"),
             (of(&[restart[0], restart[1], ("agent_id", "x"), ("reason", "kept <b>")]), "field-agent_id"),
-            (of(&[restart[0], restart[1], ("agent_id", &foreign)]), "field-reason"),
+            (of(&[restart[0], restart[1], ("agent_id", &own)]), "field-reason"),
+            (of(&[restart[0], restart[1], ("agent_id", &foreign), ("reason", "kept <b>")]), "field-agent_id"),
             (
                 of(&[
                     ("command_type", "REPROCESS_QUEUE"),
@@ -115,12 +152,22 @@ fn what_is_wrong_is_named_and_what_was_typed_stays() {
         ];
         for (fields, named) in rows {
             let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let answer = visitor.post(PREVIEW, &fields).await;
-            assert_eq!(answer.status, 400, "{fields:?}: {}", answer.text);
-            assert!(answer.text.contains(&format!("href=\"#{named}\"")), "{fields:?}: {}", answer.text);
-            assert!(answer.text.contains("<title>Erro: "), "{fields:?}");
             let kept = fields.iter().any(|(name, _)| *name == "reason");
-            assert_eq!(answer.text.contains("kept &#60;b&#62;"), kept, "{fields:?}: {}", answer.text);
+            // The deed is held to all that the preview is held to.
+            let deed: Vec<(&str, &str)> = fields.iter().copied().chain([("idempotency_key", "a-key")]).collect();
+            for (path, fields) in [(PREVIEW, fields), (OPERATIONS, deed)] {
+                let answer = visitor.post(path, &fields).await;
+                assert_eq!(answer.status, 400, "{fields:?}: {}", answer.text);
+                assert!(answer.text.contains(&format!("href=\"#{named}\"")), "{fields:?}: {}", answer.text);
+                assert!(answer.text.contains("<title>Erro: "), "{fields:?}");
+                assert_eq!(answer.text.contains("kept &#60;b&#62;"), kept, "{fields:?}: {}", answer.text);
+            }
+        }
+        let blank =
+            [restart[0], restart[1], ("agent_id", own.as_str()), ("reason", "  "), ("idempotency_key", "b")];
+        for path in [PREVIEW, OPERATIONS] {
+            let answer = visitor.post(path, &blank).await;
+            assert!(answer.status == 400 && answer.text.contains("href=\"#field-reason\""), "{}", answer.text);
         }
         assert_eq!(commands(stack).await, 0);
     });
@@ -147,12 +194,32 @@ fn a_form_is_taken_from_a_page_of_the_panel_alone() {
             from(&[("Origin", "http://127.0.0.1:1")]),
             from(&[("Origin", &url), ("Origin", "https://other.example")]),
         ];
+        let read = |headers: &[(&str, &str)]| {
+            let request = visitor.request(reqwest::Method::GET, OPERATIONS);
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+        };
+        let scripts = [
+            read(&[("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors")]),
+            read(&[("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "cors")]),
+            read(&[("Origin", "https://other.example")]),
+        ];
+        let own = [
+            read(&[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "cors")]),
+            read(&[("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")]),
+            read(&[]),
+        ];
         let here = [from(&[("Sec-Fetch-Site", "same-origin")]), from(&[("Origin", &url)])];
         for request in elsewhere {
             let described = format!("{request:?}");
             assert_eq!(visitor.send(request).await.status, 403, "{described}");
         }
         assert_eq!(commands(stack).await, 0);
+        for (requests, status) in [(Vec::from(scripts), 403), (own.into(), 200)] {
+            for request in requests {
+                let described = format!("{request:?}");
+                assert_eq!(visitor.send(request).await.status, status, "{described}");
+            }
+        }
         for request in here {
             assert_eq!(visitor.send(request).await.status, 303);
         }

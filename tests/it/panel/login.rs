@@ -7,6 +7,7 @@ use painel_tests::{
     stack::with_stack,
     wait::eventually,
 };
+use tokio::sync::Mutex;
 
 const SESSION: &str = "__Host-painel";
 const ATTEMPT: &str = "__Host-painel-login";
@@ -39,6 +40,10 @@ fn nobody_is_sent_elsewhere_after_signing_in() {
             "/app//other.example",
             "/app/\\other.example",
             "/app/..//other.example",
+            "/app/../internal/tenants",
+            "/app/%2e%2e/internal/tenants",
+            "/app/./logout",
+            "/app/%2E/callback",
             "/internal/tenants",
             "/apple",
             "app/company",
@@ -79,7 +84,14 @@ fn what_does_not_belong_to_an_attempt_signs_nobody_in() {
         assert_eq!(stranger.get(&back).await.status, 400, "of another attempt");
 
         assert_eq!(visitor.get(&back).await.status, 303);
-        assert_eq!(visitor.get(&back).await.status, 400, "once more");
+        let sealed = visitor.cookies[SESSION].clone();
+        let again = visitor.get(&back).await;
+        assert_eq!(
+            (again.status.as_u16(), again.location()),
+            (303, "/app"),
+            "once more, by who is signed in already"
+        );
+        assert_eq!(visitor.cookies[SESSION], sealed);
         assert_eq!(with_attempt.clone().get(&back).await.status, 400, "a code that was redeemed");
     });
 }
@@ -134,6 +146,7 @@ fn a_session_that_was_cut_or_altered_is_none() {
             assert!(!visitor.cookies.contains_key(SESSION), "it is removed: {value}");
         }
         let mut attempt = visitor.clone();
+        attempt.cookies.remove(SESSION);
         attempt.cookies.insert(ATTEMPT.to_owned(), whole.clone());
         assert_eq!(attempt.get("/app/callback?state=x&code=y").await.status, 400, "a session is no attempt");
         assert_eq!(visitor.clone().get("/app/company").await.status, 200);
@@ -168,12 +181,53 @@ fn a_page_renews_what_is_about_to_end_and_a_poll_does_not() {
         assert_eq!(visitor.cookies[SESSION], sealed, "a poll renews nothing");
         assert_eq!(visitor.get("/app/company/operations").await.status, 200);
         assert_ne!(visitor.cookies[SESSION], sealed);
+        // What is known is good until its end, and no longer.
+        stack.login_site().set_token_age(Duration::from_secs(2));
+        assert_eq!(visitor.get("/app/company/operations").await.status, 200);
         stack.login_site().forget_all();
-        assert_eq!(visitor.get("/app/company/operations?fragment=live").await.status, 200, "it is still good");
-        let page = visitor.get("/app/company/operations").await;
-        assert_eq!(page.status, 303, "the login site says no: {}", page.text);
-        assert!(!visitor.cookies.contains_key(SESSION));
+        eventually("the login site's no to count", Duration::from_secs(60), || {
+            let mut visitor = visitor.clone();
+            async move { (visitor.get("/app/company/operations").await.status == 303).then_some(()) }
+        })
+        .await;
         assert_eq!(visitor.get("/app/company/operations?fragment=live").await.status, 401);
+    });
+}
+
+#[test]
+fn a_poll_ends_no_session_that_a_page_can_renew() {
+    with_stack(|stack| async move {
+        stack.login_site().set_token_age(Duration::from_secs(1));
+        let url = stack.serve().await.url;
+        let visitor = Mutex::new(Visitor::signed_in(&url, Who::Admin).await);
+        eventually("a poll to find that the token has ended", Duration::from_secs(60), || async {
+            let poll = visitor.lock().await.get("/app/company/operations?fragment=live").await;
+            (poll.status == 401).then_some(())
+        })
+        .await;
+        stack.login_site().set_token_age(Duration::from_secs(3_600));
+        let mut visitor = visitor.into_inner();
+        let page = visitor.get("/app/company/operations").await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        assert_eq!(visitor.get("/app/company/operations?fragment=live").await.status, 200);
+    });
+}
+
+#[test]
+fn what_was_chosen_holds_also_where_the_form_renewed_the_session() {
+    with_stack(|stack| async move {
+        stack.login_site().set_token_age(Duration::from_secs(60));
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let saved = visitor.post("/app/settings", &[("language", "en")]).await;
+        assert_eq!(saved.status, 303, "{}", saved.text);
+        let sessions = saved
+            .headers
+            .get_all("set-cookie")
+            .iter()
+            .filter(|line| line.as_bytes().starts_with(b"__Host-painel="));
+        assert_eq!(sessions.count(), 1);
+        assert!(visitor.get("/app/settings").await.text.contains("<html lang=\"en\""));
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use painel_shared::commands::HealthCheck;
+use painel_shared::{command_store::Filter, commands::HealthCheck};
 use painel_tests::{
     panel::{Page, Visitor, Who},
     stack::{Stack, with_stack},
@@ -98,6 +98,33 @@ fn every_page_answers_each_role_as_it_should() {
 }
 
 #[test]
+fn a_form_of_operators_is_taken_from_nobody_else() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let form = [("command_type", "HEALTH_CHECK"), ("idempotency_key", "a-key")];
+        let operations = "/app/company/operations";
+        for (path, expected) in [
+            (format!("{operations}/preview"), [403, 200, 200]),
+            (operations.to_owned(), [403, 303, 303]),
+            ("/app/settings".to_owned(), [400, 400, 400]),
+        ] {
+            let mut stranger = Visitor::new(&url);
+            assert_eq!(stranger.post(&path, &form).await.status, 401, "{path}");
+            for (mut visitor, status) in visitors(stack, &url).await.into_iter().zip(expected) {
+                let stands = stored(stack).await;
+                let answer = visitor.post(&path, &form).await;
+                assert_eq!(answer.status, status, "{path}: {}", answer.text);
+                assert_eq!(stored(stack).await - stands, u64::from(status == 303), "{path}");
+            }
+        }
+    });
+}
+
+async fn stored(stack: &Stack) -> u64 {
+    stack.stores.commands.count(&Filter::default()).await.unwrap().total
+}
+
+#[test]
 fn every_link_of_every_page_leads_somewhere() {
     with_stack(|stack| async move {
         let url = stack.serve().await.url;
@@ -132,10 +159,15 @@ fn a_tenants_pages_hold_nothing_of_another_tenant() {
             assert!(!text.contains(&foreign) && !text.contains(&other.to_string()), "{path}");
             let named = visitor.get(&format!("{path}?tenant_id={other}")).await;
             assert!(matches!(named.status.as_u16(), 200 | 403), "{path}: {}", named.status);
+            assert!(!named.text.contains(&other.to_string()), "{path} about {other}");
             assert!(!named.text.contains(&foreign), "{path} about {foreign}");
         }
         let mut operator = Visitor::signed_in(&url, Who::Support).await;
         let looked_at = operator.get(&format!("/app/dashboard?tenant_id={}", stack.example.tenant)).await.text;
+        // However it is asked for.
+        let part =
+            operator.get(&format!("/app/dashboard/agents?tenant_id={}&fragment=live", stack.example.tenant)).await;
+        assert_eq!(part.status, 200, "{}", part.text);
         assert!(looked_at.contains(&format!("Você está vendo a conta de {own} (somente leitura)")), "{looked_at}");
         let looks: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM operational_events WHERE event_type = 'account.viewed' AND tenant_id = $1",
@@ -144,7 +176,7 @@ fn a_tenants_pages_hold_nothing_of_another_tenant() {
         .fetch_one(&stack.stores.db.service())
         .await
         .unwrap();
-        assert_eq!(looks, 1, "an operator's look is recorded, a tenant's own is not");
+        assert_eq!(looks, 2, "an operator's look is recorded, a tenant's own is not");
     });
 }
 
