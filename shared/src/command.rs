@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use crate::attempt::{Attempt, AttemptOutcome, CommandError};
 use crate::{
+    attempt::ATTEMPTS_KEPT,
     commands::CommandType,
     ids::{CommandId, LeaseOwner, TenantId},
     time::{Timestamp, millis},
@@ -81,30 +83,9 @@ pub struct CommandKey {
     pub created_at: Timestamp,
 }
 
-/// The most characters of an error's message that are kept: 16 KB at the most.
-const MESSAGE_CHARS: usize = 4_000;
-
 impl fmt::Display for CommandKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.command_id.fmt(f)
-    }
-}
-
-/// Why a command ended in ERROR, or why its last attempt failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommandError {
-    /// A stable code, such as `lease_lost`.
-    pub code: String,
-    /// For people.
-    pub message: String,
-    /// Whether another attempt could have helped.
-    pub retryable: bool,
-}
-
-impl CommandError {
-    /// An error with that stable code; a message that is too long is cut.
-    pub fn new(code: &str, message: &str, retryable: bool) -> Self {
-        Self { code: code.to_owned(), message: message.chars().take(MESSAGE_CHARS).collect(), retryable }
     }
 }
 
@@ -229,6 +210,9 @@ pub struct Command {
     /// Why it ended in ERROR, or why its last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<CommandError>,
+    /// Its latest attempts, the oldest first; one that has no end and is not the one that runs has lost its lease.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
     /// Whether its message belongs in the dead-letter queue.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dead_letter: bool,
@@ -359,6 +343,7 @@ impl Command {
             duration_ms: None,
             result: None,
             error: None,
+            attempts: Vec::new(),
             dead_letter: false,
             owes_event: false,
             traceparent: new.traceparent,
@@ -419,6 +404,7 @@ impl Command {
             started_at: Some(now),
             next_publish_at: None,
             republished: 0,
+            attempts: self.attempts.iter().cloned().chain([Attempt::begun(now)]).collect(),
             ..self.clone()
         })
     }
@@ -447,13 +433,15 @@ impl Command {
         if self.attempt >= self.max_attempts {
             return Err(RetryRefused::NoAttemptsLeft);
         }
-        Ok(Self { error: Some(error), ..self.pending(now + delay) })
+        let attempts = self.attempts_after(now, AttemptOutcome::Retry, Some(&error));
+        Ok(Self { error: Some(error), attempts, ..self.pending(now + delay) })
     }
 
     /// **release**: a holder that drains gives it back; the attempt does not count.
     pub fn release(&self, holder: Holder, now: Timestamp) -> Result<Self, LeaseLost> {
         self.held_by(holder)?;
-        Ok(Self { attempt: self.attempt.saturating_sub(1), ..self.pending(now) })
+        let attempts = self.attempts_after(now, AttemptOutcome::Released, None);
+        Ok(Self { attempt: self.attempt.saturating_sub(1), attempts, ..self.pending(now) })
     }
 
     /// **expire**: the lease of the last attempt has passed; it ends as `verdict` says.
@@ -517,6 +505,32 @@ impl Command {
         Ok(Self { next_publish_at: Some(now + PUBLISH_PATIENCE_CAP), ..self.clone() })
     }
 
+    /// Its latest attempts, as they are told: each that has ended says how.
+    pub fn told_attempts(&self) -> Vec<Attempt> {
+        let runs =
+            |attempt: &Attempt| self.status == Status::Running && Some(attempt.started_at) == self.started_at;
+        let told = self.attempts.iter().map(|attempt| match attempt.outcome {
+            None if !runs(attempt) => Attempt { outcome: Some(AttemptOutcome::LeaseLost), ..attempt.clone() },
+            _ => attempt.clone(),
+        });
+        told.skip(self.attempts.len().saturating_sub(ATTEMPTS_KEPT)).collect()
+    }
+
+    /// Its latest attempts once the one that runs has ended so. A worker of an older build has not noted its beginning.
+    fn attempts_after(
+        &self,
+        now: Timestamp,
+        outcome: AttemptOutcome,
+        error: Option<&CommandError>,
+    ) -> Vec<Attempt> {
+        let started_at = self.started_at.unwrap_or(now);
+        let mut attempts = self.attempts.clone();
+        attempts.pop_if(|last| last.outcome.is_none() && last.started_at == started_at);
+        attempts.push(Attempt::begun(started_at).ended(now, outcome, error));
+        attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
+        attempts
+    }
+
     /// The same command, waiting for a worker from `not_before` on.
     fn pending(&self, not_before: Timestamp) -> Self {
         Self {
@@ -543,7 +557,9 @@ impl Command {
             Verdict::Success(result) | Verdict::Unaudited(result) => (Status::Success, Some(result), None, false),
             Verdict::Error { error, dead_letter } => (Status::Error, None, Some(error), dead_letter),
         };
+        let outcome = if status == Status::Success { AttemptOutcome::Success } else { AttemptOutcome::Error };
         Self {
+            attempts: self.attempts_after(now, outcome, error.as_ref()),
             status,
             result,
             error,

@@ -6,11 +6,13 @@
 //! - [`job`], [`work_queue`], [`retry`]: the envelope on the queue, the queue's name, and which attempt comes when; pure.
 //! - [`command_store`], [`queue`], [`db`], [`events`], [`secrets`]: the edges.
 //! - [`rollup`]: rollup runs and their states; [`changes`]: what has been recorded since a moment.
+//! - [`attempt`]: an attempt at a command, and why one failed.
 //! - [`dispatch`]: record, then publish: the only way new work enters.
 //! - [`planted`]: bugs on purpose, for the tests; none in a normal build.
 //! - [`histogram`]: response times in a form that adds up.
 //! - [`config`], [`telemetry`], [`stores`], [`process`]: how a process is set up.
 
+pub mod attempt;
 pub mod changes;
 pub mod command;
 pub mod command_store;

@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{HttpResponse, http::header::LOCATION};
 use painel_shared::{
-    command::{Command, CommandError, Status},
+    command::{Attempt, AttemptOutcome, Command, CommandError, Status},
     command_store::{Cursor, Filter, MAX_OFFSET},
     commands::{CommandType, Fault},
     db::Database,
@@ -72,12 +72,21 @@ pub struct CommandView {
     pub(crate) reason: Option<String>,
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
+    /// When it is tried again; null where it does not wait for that.
+    pub(crate) next_attempt_at: Option<Time>,
+    /// Whether its message has died, and can be reprocessed.
+    pub(crate) dead_letter: bool,
+    /// The trace of the request that made it, as logs show it.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    pub(crate) trace_id: String,
 }
 
 impl CommandView {
     fn of(command: Command, names: &HashMap<TenantId, String>) -> Self {
         // A retry keeps the error of the attempt before it; only a command that ended in ERROR has failed.
         let error = command.error.filter(|_| command.status == Status::Error);
+        let is_retried = command.status == Status::Pending && command.attempt > 0;
+        let next_attempt_at = is_retried.then(|| command.not_before.into());
         Self {
             command_id: command.key.command_id,
             command_type: command.command_type,
@@ -98,6 +107,9 @@ impl CommandView {
             reason: command.reason,
             attempt: command.attempt,
             max_attempts: command.max_attempts,
+            next_attempt_at,
+            dead_letter: command.dead_letter,
+            trace_id: command.traceparent.trace_id(),
         }
     }
 }
@@ -282,7 +294,8 @@ impl Query for CommandQuery {
         if let Err(error) = &events {
             tracing::warn!(%error, "the events are left out: PostgreSQL did not answer");
         }
-        Ok(Shown { command: CommandView::of(command, &names), events: events.ok() })
+        let attempts = command.told_attempts().into_iter().map(AttemptView::of).collect();
+        Ok(Shown { command: CommandView::of(command, &names), attempts, events: events.ok() })
     }
 }
 
@@ -292,8 +305,39 @@ impl Query for CommandQuery {
 pub struct Shown {
     #[serde(flatten)]
     pub(crate) command: CommandView,
+    /// The latest 20, the oldest first, those before it was reprocessed among them.
+    pub(crate) attempts: Vec<AttemptView>,
     /// Null where PostgreSQL did not answer: the command itself can be seen all the same.
     pub(crate) events: Option<Vec<EventView>>,
+}
+
+/// An attempt at a command.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+pub struct AttemptView {
+    pub(crate) started_at: Time,
+    /// Null where it runs, or its worker was not heard of any more.
+    pub(crate) ended_at: Option<Time>,
+    pub(crate) duration_ms: Option<u64>,
+    /// `SUCCESS`, `ERROR`, `RETRY` (it failed, and another one follows), `RELEASED` (its worker was stopped) or
+    /// `LEASE_LOST` (its worker was not heard of any more); null where it runs.
+    #[schema(value_type = Option<String>, example = "SUCCESS")]
+    pub(crate) outcome: Option<AttemptOutcome>,
+    #[schema(value_type = Option<Object>)]
+    pub(crate) error: Option<CommandError>,
+}
+
+impl AttemptView {
+    fn of(attempt: Attempt) -> Self {
+        let took = attempt.ended_at.map(|at| (at - attempt.started_at).num_milliseconds().max(0).unsigned_abs());
+        Self {
+            started_at: attempt.started_at.into(),
+            ended_at: attempt.ended_at.map(Time::from),
+            duration_ms: took,
+            outcome: attempt.outcome,
+            error: attempt.error,
+        }
+    }
 }
 
 #[derive(FromRow)]

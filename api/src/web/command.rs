@@ -2,9 +2,10 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
+use painel_shared::command::AttemptOutcome;
 
 use super::{
-    command_words::{self, facts, status_chip},
+    command_words::{self, chip_of, facts},
     href::Href,
     operations::Live,
     part::part,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     internal::{
-        commands::{CommandQuery, CommandView, Shown},
+        commands::{AttemptView, CommandQuery, CommandView, Shown},
         events::EventView,
     },
     problem::ApiError,
@@ -34,8 +35,9 @@ struct CommandPage {
     /// What a screen reader is told once it has ended.
     announcement: Option<String>,
     facts: Vec<(&'static str, String)>,
-    /// None where PostgreSQL did not answer.
-    timeline: Option<Vec<Moment>>,
+    timeline: Vec<Moment>,
+    /// Whether PostgreSQL did not answer.
+    lacks_events: bool,
     result: Vec<(String, String)>,
     error: Option<(String, String)>,
     parameters: Vec<(String, String)>,
@@ -58,9 +60,9 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         Ok(shown) => shown,
         Err(_) => return Err(ApiError::Unavailable("the command store did not answer".to_owned())),
     };
-    let Shown { command, events } = &shown.value;
+    let Shown { command, attempts, events } = &shown.value;
     let name = command_words::name(t, command.command_type.name());
-    let chip = status_chip(t, command.status);
+    let chip = chip_of(t, command);
     let is_final = command.status.is_final();
     let notice = Href::of(&visit.request).has("sent").then(|| t.command.sent.to_owned());
     let page = CommandPage {
@@ -69,7 +71,8 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         announcement: is_final.then(|| format!("{name}: {}", chip.word)),
         chip,
         facts: head(&visit, command),
-        timeline: events.as_ref().map(|events| events.iter().map(|event| moment(&visit, event)).collect()),
+        timeline: timeline(&visit, attempts, events.as_deref().unwrap_or_default()),
+        lacks_events: events.is_none(),
         result: command.result.as_ref().map(facts).unwrap_or_default(),
         error: command.error.as_ref().map(|error| (error.code.clone(), error.message.clone())),
         parameters: facts(&command.parameters),
@@ -98,7 +101,39 @@ fn head(visit: &Visit, command: &CommandView) -> Vec<(&'static str, String)> {
     facts.extend(command.started_at.map(|at| (t.command.started_at, format.exact_time(at.instant()))));
     facts.extend(command.completed_at.map(|at| (t.command.completed_at, format.exact_time(at.instant()))));
     facts.extend(command.duration_ms.map(|millis| (words.duration, format.duration_of(millis))));
+    facts.extend(command.next_attempt_at.map(|at| (t.command.next_attempt_at, format.exact_time(at.instant()))));
+    facts.push((t.command.trace_id, command.trace_id.clone()));
     facts
+}
+
+/// What the audit log says of it and the attempts, as they followed each other.
+fn timeline(visit: &Visit, attempts: &[AttemptView], events: &[EventView]) -> Vec<Moment> {
+    let events = events.iter().map(|event| (event.created_at.instant(), moment(visit, event)));
+    let attempts = attempts.iter().map(|attempt| (attempt.started_at.instant(), tried(visit, attempt)));
+    let mut moments: Vec<_> = events.chain(attempts).collect();
+    moments.sort_by_key(|(at, _)| *at);
+    moments.into_iter().map(|(_, moment)| moment).collect()
+}
+
+fn tried(visit: &Visit, attempt: &AttemptView) -> Moment {
+    let (words, format) = (&visit.t().command, visit.format());
+    let outcome = match attempt.outcome {
+        None => words.running,
+        Some(AttemptOutcome::Success) => words.attempt_succeeded,
+        Some(AttemptOutcome::Error) => words.attempt_failed,
+        Some(AttemptOutcome::Retry) => words.attempt_retried,
+        Some(AttemptOutcome::Released) => words.attempt_released,
+        Some(AttemptOutcome::LeaseLost) => words.attempt_lost,
+    };
+    let took = attempt.duration_ms.map(|millis| format.duration_of(millis));
+    let why = attempt.error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
+    let detail: Vec<String> = took.into_iter().chain(why).collect();
+    let at = attempt.started_at.instant();
+    Moment {
+        at: Stamp { iso: painel_shared::time::to_text(at), text: format.exact_time(at) },
+        what: format!("{}: {outcome}", words.attempts),
+        detail: (!detail.is_empty()).then(|| detail.join(" · ")),
+    }
 }
 
 fn moment(visit: &Visit, event: &EventView) -> Moment {

@@ -4,6 +4,7 @@ use painel_shared::command::Status;
 use serde_json::{Map, Value};
 
 use super::{table::Chip, texts::Texts};
+use crate::internal::commands::CommandView;
 
 /// What a type is called; one that this build does not know, as it is stored.
 pub(super) fn name(t: &'static Texts, command_type: &str) -> String {
@@ -12,6 +13,11 @@ pub(super) fn name(t: &'static Texts, command_type: &str) -> String {
 }
 
 /// A state as it is shown.
+pub(super) fn chip_of(t: &'static Texts, command: &CommandView) -> Chip {
+    if command.dead_letter { Chip { kind: "error", word: t.status.dead } } else { status_chip(t, command.status) }
+}
+
+/// A status as it is shown.
 pub(super) fn status_chip(t: &'static Texts, status: Status) -> Chip {
     match status {
         Status::Pending => Chip { kind: "pending", word: t.status.pending },

@@ -5,7 +5,7 @@ use askama::Template;
 use painel_shared::{command::Status, commands::CommandType};
 
 use super::{
-    command_words::{self, status_chip},
+    command_words::{self, chip_of, status_chip},
     filter::{FilterBar, FilterField},
     href::Href,
     part::{Failure, part},
@@ -188,7 +188,7 @@ fn row(visit: &Visit, command: &CommandView) -> Row {
                 text: command_words::name(t, command.command_type.name()),
                 href: format!("{}/{id}", Section::Operations.path()),
             },
-            Cell::Chip(status_chip(t, command.status)),
+            Cell::Chip(chip_of(t, command)),
             Cell::or_dash(command.tenant_name.as_deref()),
             Cell::Time(visit.stamp(command.created_at)),
             command.duration_ms.map_or(Cell::Nothing, Cell::millis),

@@ -14,7 +14,7 @@ use super::{
     transitions::Expression,
 };
 use crate::{
-    command::{CLAIMABLE, ClaimCondition, ClaimRefused, Command, CommandKey, DueKind, Holder, Status},
+    command::{Attempt, CLAIMABLE, ClaimCondition, ClaimRefused, Command, CommandKey, DueKind, Holder, Status},
     commands::CommandType,
     ids::LeaseOwner,
     planted::{Bug, planted},
@@ -52,7 +52,7 @@ impl CommandStore {
         let mut expression = Expression::default();
         let condition = expression.claimable(expected, now);
         let lease = Lease { owner, from: now, until: now + self.lease };
-        let update = expression.claimed(key, &lease, &id);
+        let update = expression.claimed(key, &lease, &id)?;
         let answer = self
             .client
             .update_item()
@@ -149,7 +149,7 @@ impl Expression {
     }
 
     /// What [`Command::claim`] makes of it.
-    fn claimed(&mut self, key: CommandKey, lease: &Lease, id: &AttributeValue) -> String {
+    fn claimed(&mut self, key: CommandKey, lease: &Lease, id: &AttributeValue) -> Result<String, StoreError> {
         let (from, until) = (self.time("now", lease.from), self.time("until", lease.until));
         let (zero, one) = (AttributeValue::N("0".to_owned()), AttributeValue::N("1".to_owned()));
         let (zero, one) = (self.value("count", "zero", &zero), self.value("count", "one", &one));
@@ -163,11 +163,15 @@ impl Expression {
             format!("{} = {from}", self.name("started_at")),
             format!("{} = {zero}", self.name("republished")),
         ];
+        let begun = serde_dynamo::to_attribute_value([Attempt::begun(lease.from)])?;
+        let (begun, none) = (self.value("next", "begun", &begun), AttributeValue::L(Vec::new()));
+        let (attempts, none) = (self.name("attempts"), self.value("next", "none", &none));
+        set.push(format!("{attempts} = list_append(if_not_exists({attempts}, {none}), {begun})"));
         for counted in ["attempt", "fence"] {
             let name = self.name(counted);
             set.push(format!("{name} = if_not_exists({name}, {zero}) + {one}"));
         }
-        format!("SET {} REMOVE {}", set.join(", "), self.name("next_publish_at"))
+        Ok(format!("SET {} REMOVE {}", set.join(", "), self.name("next_publish_at")))
     }
 
     /// The attribute has that value, or is given it.

@@ -52,6 +52,7 @@ const MUTABLE: &[&str] = &[
     "duration_ms",
     "result",
     "error",
+    "attempts",
     "dead_letter",
     "owes_event",
     DUE_SHARD,

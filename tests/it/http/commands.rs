@@ -89,6 +89,9 @@ fn the_answer_to_a_post_is_as_clients_know_it() {
             "reason": "the customer asked",
             "attempt": 0,
             "max_attempts": 5,
+            "next_attempt_at": null,
+            "dead_letter": false,
+            "trace_id": answer.body["trace_id"],
             "message": "The command was accepted and will be executed.",
         });
         assert_eq!(answer.body, expected);

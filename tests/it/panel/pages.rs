@@ -1,8 +1,12 @@
 //! Every page, looked at by everybody.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use painel_shared::{command_store::Filter, commands::HealthCheck};
+use painel_shared::{
+    command::{CommandError, Verdict},
+    command_store::{Claim, Filter},
+    commands::HealthCheck,
+};
 use painel_tests::{
     panel::{Page, Visitor, Who},
     stack::{Stack, with_stack},
@@ -122,6 +126,50 @@ fn a_form_of_operators_is_taken_from_nobody_else() {
 
 async fn stored(stack: &Stack) -> u64 {
     stack.stores.commands.count(&Filter::default()).await.unwrap().total
+}
+
+#[test]
+fn a_command_tells_of_each_attempt_and_of_its_death() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let url = client.url.clone();
+        let store = &stack.stores.commands;
+        let command = stack.send::<HealthCheck>(None, json!({})).await;
+        let claim = async || match store.claim(command.key, command.command_type).await.unwrap() {
+            Claim::Held(held, holder) => (held, holder),
+            refused => panic!("{refused:?}"),
+        };
+        let error = CommandError::new("busy", "<script>", true);
+        let (held, holder) = claim().await;
+        store.retry(&held, holder, error.clone(), Duration::ZERO).await.unwrap();
+        let (held, holder) = claim().await;
+        store.release(&held, holder).await.unwrap();
+        let (held, holder) = claim().await;
+        store.retry(&held, holder, error.clone(), Duration::from_secs(3_600)).await.unwrap();
+
+        let told = client.command(&command.id().to_string()).await;
+        let outcomes: Vec<&str> =
+            told["attempts"].as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect();
+        assert_eq!(outcomes, ["RETRY", "RELEASED", "RETRY"], "{told}");
+        assert_eq!(told["attempts"][0]["error"]["code"], "busy");
+        assert!(told["next_attempt_at"].is_string() && told["dead_letter"] == false, "{told}");
+        assert_eq!(told["trace_id"], command.traceparent.trace_id());
+
+        let path = format!("/app/company/operations/{}", command.id());
+        let mut visitor = Visitor::signed_in(&url, Who::Support).await;
+        let page = visitor.get(&path).await.text;
+        assert_eq!(page.matches("falhou, e será repetida").count(), 2, "{page}");
+        assert!(page.contains("devolvida, porque o worker foi encerrado"), "{page}");
+        assert!(page.contains("Próxima tentativa em") && page.contains("busy: &#60;script&#62;"), "{page}");
+
+        let dead = stack.send::<HealthCheck>(None, json!({})).await;
+        let Claim::Held(held, holder) = store.claim(dead.key, dead.command_type).await.unwrap() else { panic!() };
+        store.finish(&held, holder, Verdict::Error { error, dead_letter: true }).await.unwrap();
+        for path in [format!("/app/company/operations/{}", dead.id()), "/app/company/operations".to_owned()] {
+            let page = visitor.get(&path).await.text;
+            assert!(page.contains("Morto"), "{path}: {page}");
+        }
+    });
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use painel_shared::{
-    command::{Command, CommandError, Holder, Status, Verdict},
+    attempt::ATTEMPTS_KEPT,
+    command::{AttemptOutcome, Command, CommandError, Holder, Status, Verdict},
     ids::LeaseOwner,
     time::Timestamp,
 };
@@ -119,6 +120,17 @@ fn lawful(from: Status, to: Status, step: &Step) -> bool {
     )
 }
 
+/// How a step that ends an attempt ends it.
+fn outcome(step: &Step) -> Option<AttemptOutcome> {
+    match step {
+        Step::Succeed(_) => Some(AttemptOutcome::Success),
+        Step::FailForGood(_) | Step::Die(_) | Step::Expire => Some(AttemptOutcome::Error),
+        Step::Retry(..) => Some(AttemptOutcome::Retry),
+        Step::Release(_) => Some(AttemptOutcome::Released),
+        _ => None,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -127,7 +139,7 @@ proptest! {
         let stored = command();
         let now = stored.key.created_at;
         let mut world = World { stored, claims: [None, None, None], now };
-        let mut successes = 0;
+        let (mut successes, mut claims) = (0, 0);
         for step in &steps {
             let before = world.stored.clone();
             let Some(after) = world.next(step) else { continue };
@@ -152,6 +164,17 @@ proptest! {
             successes += u32::from(after.status == Status::Success);
             prop_assert!(successes <= 1, "two effective outcomes");
             prop_assert_eq!(after.status.is_final(), after.completed_at.is_some());
+            claims += usize::from(matches!(step, Step::Claim(_)));
+            let told = after.told_attempts();
+            prop_assert_eq!(told.len(), claims.min(ATTEMPTS_KEPT), "an attempt is missing, or there is one too many");
+            prop_assert!(told.is_sorted_by_key(|attempt| attempt.started_at));
+            let running = told.iter().filter(|attempt| attempt.outcome.is_none()).count();
+            prop_assert_eq!(running, usize::from(after.status == Status::Running));
+            if let Some(outcome) = outcome(step) {
+                let last = told.last().expect("it has been claimed");
+                prop_assert_eq!((last.outcome, last.ended_at), (Some(outcome), Some(world.now)));
+                prop_assert_eq!(last.error.is_some(), matches!(outcome, AttemptOutcome::Error | AttemptOutcome::Retry));
+            }
             world.stored = after;
         }
     }
@@ -176,6 +199,32 @@ proptest! {
             prop_assert!(claimed.is_ok() != expired.is_ok(), "either a claim or an expiry, never both");
         }
     }
+}
+
+#[test]
+fn an_attempt_that_was_not_heard_of_any_more_says_so() {
+    let fresh = command();
+    let (now, later) = (fresh.key.created_at, fresh.key.created_at + LEASE);
+    let lost = fresh.claim(LeaseOwner::fresh(), LEASE, now).unwrap();
+    assert_eq!(lost.told_attempts()[0].outcome, None, "it runs");
+    let taken_over = lost.claim(LeaseOwner::fresh(), LEASE, later).unwrap().told_attempts();
+    let outcomes: Vec<_> = taken_over.iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!(outcomes, [Some(AttemptOutcome::LeaseLost), None]);
+}
+
+#[test]
+fn of_many_long_errors_little_is_kept() {
+    let mut command = command();
+    let now = command.key.created_at;
+    let error = CommandError::new("test", &"\u{1f980}".repeat(10_000), true);
+    for _ in 0..30 {
+        let owner = LeaseOwner::fresh();
+        let held = command.claim(owner, LEASE, now).unwrap();
+        let retried = held.retry(held.holder().unwrap(), error.clone(), Duration::ZERO, now).unwrap();
+        command = Command { attempt: 0, ..retried };
+    }
+    let size = serde_json::to_vec(&command).unwrap().len();
+    assert!(size < 100_000, "an item of DynamoDB holds 400 KB: {size}");
 }
 
 #[test]

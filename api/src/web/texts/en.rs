@@ -130,7 +130,13 @@ pub(super) const TEXTS: Texts = Texts {
             format!("Least {least} ({least_day}), most {most} ({most_day}), last {last}.")
         },
     },
-    status: StatusTexts { pending: "Pending", running: "Running", success: "Success", error: "Error" },
+    status: StatusTexts {
+        pending: "Pending",
+        running: "Running",
+        success: "Success",
+        error: "Error",
+        dead: "Dead",
+    },
     commands: [
         KindTexts {
             command_type: "HEALTH_CHECK",
@@ -365,6 +371,14 @@ pub(super) const TEXTS: Texts = Texts {
         succeeded: "Succeeded",
         failed: "Failed",
         reprocessed: "Reprocessed",
+        running: "running",
+        attempt_succeeded: "succeeded",
+        attempt_failed: "failed",
+        attempt_retried: "failed, to be tried again",
+        attempt_released: "given back, as its worker was stopped",
+        attempt_lost: "cut off, as its worker was not heard of any more",
+        next_attempt_at: "Next attempt at",
+        trace_id: "Trace id",
         attempt_of: |attempt, most| format!("{attempt} of {most}"),
     },
     send: SendTexts {

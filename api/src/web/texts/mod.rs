@@ -242,6 +242,8 @@ pub(super) struct StatusTexts {
     pub(super) running: &'static str,
     pub(super) success: &'static str,
     pub(super) error: &'static str,
+    /// Its message has died.
+    pub(super) dead: &'static str,
 }
 
 /// A type of commands.
@@ -479,6 +481,14 @@ pub(super) struct CommandTexts {
     pub(super) succeeded: &'static str,
     pub(super) failed: &'static str,
     pub(super) reprocessed: &'static str,
+    pub(super) running: &'static str,
+    pub(super) attempt_succeeded: &'static str,
+    pub(super) attempt_failed: &'static str,
+    pub(super) attempt_retried: &'static str,
+    pub(super) attempt_released: &'static str,
+    pub(super) attempt_lost: &'static str,
+    pub(super) next_attempt_at: &'static str,
+    pub(super) trace_id: &'static str,
     pub(super) attempt_of: fn(u32, u32) -> String,
 }
 

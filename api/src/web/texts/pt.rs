@@ -127,7 +127,13 @@ pub(super) const TEXTS: Texts = Texts {
             format!("Mínimo {least} ({least_day}), máximo {most} ({most_day}), último {last}.")
         },
     },
-    status: StatusTexts { pending: "Pendente", running: "Executando", success: "Sucesso", error: "Erro" },
+    status: StatusTexts {
+        pending: "Pendente",
+        running: "Executando",
+        success: "Sucesso",
+        error: "Erro",
+        dead: "Morto",
+    },
     commands: [
         KindTexts {
             command_type: "HEALTH_CHECK",
@@ -362,6 +368,14 @@ pub(super) const TEXTS: Texts = Texts {
         succeeded: "Concluído com sucesso",
         failed: "Terminou em erro",
         reprocessed: "Devolvido à fila",
+        running: "em execução",
+        attempt_succeeded: "concluída com sucesso",
+        attempt_failed: "falhou",
+        attempt_retried: "falhou, e será repetida",
+        attempt_released: "devolvida, porque o worker foi encerrado",
+        attempt_lost: "interrompida, porque o worker parou de responder",
+        next_attempt_at: "Próxima tentativa em",
+        trace_id: "Trace id",
         attempt_of: |attempt, most| format!("{attempt} de {most}"),
     },
     send: SendTexts {

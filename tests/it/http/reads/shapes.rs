@@ -70,7 +70,7 @@ fn command() -> Value {
         "created_by": "text", "created_by_email": "text?", "created_at": "time", "started_at": "time?",
         "completed_at": "time?", "duration_ms": "int?", "output": "text?", "error_message": "text?",
         "result": "object?", "error": "object?", "parameters": "object", "reason": "text?", "attempt": "int",
-        "max_attempts": "int",
+        "max_attempts": "int", "next_attempt_at": "time?", "dead_letter": "bool", "trace_id": "text",
     })
 }
 
@@ -247,6 +247,9 @@ fn every_answer_has_its_shape() {
         }
         let mut shown = command();
         shown["events"] = json!([event()]);
+        shown["attempts"] = json!([{
+            "started_at": "time", "ended_at": "time?", "duration_ms": "int?", "outcome": "text?", "error": "object?",
+        }]);
         assert_shape(&client.command(&id).await, &shown, "a command");
         let mut accepted = command();
         accepted["message"] = json!("text");
