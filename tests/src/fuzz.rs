@@ -49,8 +49,8 @@ fn cursor(bytes: &[u8]) {
     let (all, mine) =
         (Filter::default(), Filter { tenant_id: Some(uuid::Uuid::nil().into()), ..Filter::default() });
     let read = [all, mine].map(|filter| Cursor::decode(text, &filter).map(|cursor| (cursor, filter)));
-    if let Some((cursor, filter)) = read.into_iter().flatten().next() {
-        assert!(Cursor::decode(&cursor.encode(&filter), &filter).is_ok_and(|again| again == cursor));
+    if let Some((cursor, filter)) = read.iter().flatten().next() {
+        assert!(Cursor::decode(&cursor.encode(filter), filter).is_ok_and(|again| again == *cursor));
     }
     assert!(read.iter().filter(|read| read.is_ok()).count() < 2, "{text}");
 }

@@ -38,6 +38,8 @@ use crate::{
 /// How long a page is good on which every command has ended, and another one.
 const SETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(60));
 const UNSETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(1));
+/// No `sub` is longer (OpenID Connect Core, 2).
+const LONGEST_SUB: usize = 255;
 const PATH: &str = "/internal/operations/commands";
 
 /// A command on the wire.
@@ -185,6 +187,9 @@ pub struct List {
         ("status" = Option<CommandStatusFilter>, Query, description = "By default all."),
         ("command_type" = Option<CommandTypeName>, Query, description = "Only of this type."),
         ("tenant_id" = Option<Uuid>, Query, description = "Only of this tenant."),
+        ("created_by" = Option<String>, Query, min_length = 1, max_length = 255, pattern = r"^\P{Cc}+$",
+            description = "Only those that this user has sent, by the `sub` of their token."),
+        ("dead_letter" = Option<bool>, Query, description = "Only those whose message has died, or only the others."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
         ("offset" = Option<u32>, Query, minimum = 0, maximum = 1000, description = "By default 0; beyond 1,000 follow next_cursor."),
         ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer to the same filter."),
@@ -218,6 +223,8 @@ impl Query for CommandsQuery {
             status: status.flatten(),
             command_type: fields.optional("command_type", unknown_type, CommandType::named),
             tenant_id: fields.uuid("tenant_id").map(TenantId::from),
+            created_by: fields.text("created_by", LONGEST_SUB),
+            dead_letter: fields.word("dead_letter", &[("true", true), ("false", false)]),
         };
         let limit = fields.number("limit", 1..=100, 50);
         let offset = fields.number("offset", 0..=MAX_OFFSET, 0);

@@ -99,6 +99,8 @@ fn views(visit: &Visit, here: &Href) -> Vec<View> {
         (t.pending, all.with("status", Status::Pending.as_str())),
         (t.running, all.with("status", Status::Running.as_str())),
         (t.failed, all.with("status", Status::Error.as_str())),
+        (t.dead, all.with("dead_letter", "true")),
+        (t.mine, all.with("created_by", &visit.caller.sub)),
     ];
     ready
         .into_iter()
@@ -118,6 +120,16 @@ fn filters(t: &'static Texts) -> Vec<FilterField> {
         FilterField::select("status", t.operations.status, std::iter::once(all()).chain(statuses).collect()),
         FilterField::select("command_type", t.operations.command, std::iter::once(all()).chain(types).collect()),
         FilterField::text("tenant_id", t.operations.tenant_id),
+        FilterField::text("created_by", t.operations.created_by_id),
+        FilterField::select(
+            "dead_letter",
+            t.status.dead,
+            vec![
+                all(),
+                ("true".to_owned(), t.operations.dead.to_owned()),
+                ("false".to_owned(), t.operations.living.to_owned()),
+            ],
+        ),
     ]
 }
 

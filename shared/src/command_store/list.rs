@@ -32,7 +32,7 @@ const EXAMINED_AT_MOST: usize = 2_000;
 const BESIDES: usize = 8;
 
 /// Which commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Only those that stand there.
     pub status: Option<Status>,
@@ -40,6 +40,10 @@ pub struct Filter {
     pub command_type: Option<CommandType>,
     /// Only those of that tenant.
     pub tenant_id: Option<TenantId>,
+    /// Only those that this `sub` has sent.
+    pub created_by: Option<String>,
+    /// Only those whose message has died; or only the others.
+    pub dead_letter: Option<bool>,
 }
 
 impl Filter {
@@ -47,16 +51,25 @@ impl Filter {
         self.status.is_none_or(|status| command.status == status)
             && self.command_type.is_none_or(|kind| command.command_type == kind)
             && self.tenant_id.is_none_or(|tenant| command.tenant_id == Some(tenant))
+            && self.created_by.as_ref().is_none_or(|sub| command.created_by == *sub)
+            && self.dead_letter.is_none_or(|dead| command.dead_letter == dead)
     }
 
     /// Tells filters apart, to bind a cursor to its own.
     fn fingerprint(&self) -> String {
-        let text = format!(
+        let mut text = format!(
             "{}|{}|{}",
             self.status.map_or("", Status::as_str),
             self.command_type.map_or("", CommandType::name),
             self.tenant_id.map(|tenant| tenant.to_string()).unwrap_or_default(),
         );
+        // What is not asked for changes nothing, so that cursors of older builds lead on.
+        if let Some(sub) = &self.created_by {
+            text.push_str(&format!("|by {sub}"));
+        }
+        if let Some(dead) = self.dead_letter {
+            text.push_str(&format!("|dead {dead}"));
+        }
         sha256_hex(text.as_bytes()).chars().take(16).collect()
     }
 
@@ -68,6 +81,7 @@ impl Filter {
         }
         match self.status {
             Some(status) => vec![Partition::of(status)],
+            None if self.dead_letter == Some(true) => vec![Partition::of(Status::Error)],
             None => Status::ALL.into_iter().map(Partition::of).collect(),
         }
     }
@@ -209,7 +223,10 @@ impl CommandStore {
         let (mut found, mut examined): (Vec<Command>, usize) = (Vec::new(), 0);
         let mut from: Option<Item> = None;
         // Where a filter expression narrows what a query has read, little may be left of it.
-        let narrowed = filter.command_type.is_some() || (filter.status.is_some() && partition.key != "status");
+        let narrowed = filter.command_type.is_some()
+            || filter.created_by.is_some()
+            || filter.dead_letter.is_some()
+            || (filter.status.is_some() && partition.key != "status");
         let read = if narrowed { READ_AT_MOST } else { (wanted + BESIDES).min(READ_AT_MOST) };
         let read = i32::try_from(read).unwrap_or(i32::MAX);
         let span = after.map_or(Span::All, |Cursor(key)| Span::UpTo(key.created_at));
@@ -270,6 +287,15 @@ impl CommandStore {
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":status", AttributeValue::S(status.as_str().to_owned()));
         }
+        if let Some(sub) = &filter.created_by {
+            admits.push_str(" AND created_by = :by");
+            query = query.expression_attribute_values(":by", AttributeValue::S(sub.clone()));
+        }
+        if let Some(dead) = filter.dead_letter {
+            // It is stored of those alone that are.
+            admits.push_str(if dead { " AND dead_letter = :dead" } else { " AND NOT dead_letter = :dead" });
+            query = query.expression_attribute_values(":dead", AttributeValue::Bool(true));
+        }
         query.key_condition_expression(keys).filter_expression(admits)
     }
 
@@ -279,7 +305,7 @@ impl CommandStore {
         found: &mut HashMap<CommandId, Command>,
         filter: &Filter,
     ) -> Result<(), StoreError> {
-        let might_fit = Filter { status: None, ..*filter };
+        let might_fit = Filter { status: None, dead_letter: None, ..filter.clone() };
         let recent = self.recent.unindexed().into_iter().filter(|recent| might_fit.admits(recent));
         let unseen: Vec<CommandKey> =
             recent.map(|recent| recent.key).filter(|key| !found.contains_key(&key.command_id)).collect();

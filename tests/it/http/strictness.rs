@@ -166,6 +166,8 @@ fn queries() {
             ("/internal/operations/commands?limit=5.0", "limit"),
             ("/internal/operations/commands?tenant_id=00000000000000000000000000000000", "tenant_id"),
             ("/internal/operations/commands?Status=PENDING", "Status"),
+            ("/internal/operations/commands?dead_letter=yes", "dead_letter"),
+            ("/internal/operations/commands?created_by=a%7Fb", "created_by"),
             ("/internal/operations/events?event_type=a%7Fb", "event_type"),
         ];
         for (path, field) in rows {

@@ -167,8 +167,21 @@ fn a_command_tells_of_each_attempt_and_of_its_death() {
         store.finish(&held, holder, Verdict::Error { error, dead_letter: true }).await.unwrap();
         for path in [format!("/app/company/operations/{}", dead.id()), "/app/company/operations".to_owned()] {
             let page = visitor.get(&path).await.text;
-            assert!(page.contains("Morto"), "{path}: {page}");
+            assert!(page.contains(">Morto<"), "{path}: {page}");
         }
+        // The ready views find what they name, and that alone.
+        let console = "/app/company/operations";
+        for (view, finds, not) in [
+            (format!("{console}?dead_letter=true"), dead.id(), Some(command.id())),
+            (format!("{console}?dead_letter=false"), command.id(), Some(dead.id())),
+            (format!("{console}?created_by={}", dead.created_by), dead.id(), None),
+        ] {
+            let page = visitor.get(&view).await.text;
+            assert!(page.contains(&finds.to_string()), "{view}: {page}");
+            assert!(not.is_none_or(|not| !page.contains(&not.to_string())), "{view}: {page}");
+        }
+        let mine = visitor.get(&format!("{console}?created_by=development-support")).await.text;
+        assert!(mine.contains("Nada com esses filtros.") && !mine.contains(&dead.id().to_string()), "{mine}");
     });
 }
 

@@ -4,6 +4,7 @@ mod cache;
 mod client_address;
 mod command_machine;
 mod config;
+mod documents;
 mod format;
 mod group;
 mod histogram;

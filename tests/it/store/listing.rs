@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use painel_shared::{
-    command::{Command, NewCommand, Status, Verdict},
+    command::{Command, CommandError, NewCommand, Status, Verdict},
     command_store::{Claim, Cursor, CursorError, Filter, IdempotencyKey},
     commands::{CommandType, HealthCheck, RestartAgent},
     ids::CommandId,
@@ -29,22 +29,30 @@ async fn fill(stack: &Stack) -> Vec<Command> {
             tenant_id: (n % 2 == 0).then_some(stack.example.tenant),
             parameters: Map::new(),
             reason: None,
-            created_by: "tester".to_owned(),
+            created_by: if n % 5 == 0 { "another".to_owned() } else { "tester".to_owned() },
             created_by_email: None,
             traceparent: TraceContext::root(),
         };
         let command = Command::accept(new, base + chrono::TimeDelta::milliseconds(n / 7));
         stack.stores.commands.create(&command, None).await.unwrap();
-        if n % 4 == 0
+        if (n % 4 == 0 || n % 7 == 3)
             && let Claim::Held(held, holder) =
                 stack.stores.commands.claim(command.key, command.command_type).await.unwrap()
-            && n % 8 == 0
+            && n % 8 != 4
         {
-            stack.stores.commands.finish(&held, holder, Verdict::Success(Map::new())).await.unwrap();
+            stack.stores.commands.finish(&held, holder, verdict(n)).await.unwrap();
         }
         all.push(stack.stored(&command).await);
     }
     all
+}
+
+/// A success of some, a death of others, an end without effect of the rest.
+fn verdict(n: i64) -> Verdict {
+    match n % 8 {
+        0 => Verdict::Success(Map::new()),
+        n => Verdict::Error { error: CommandError::new("test", "for a test", true), dead_letter: n % 2 == 0 },
+    }
 }
 
 fn ids(commands: &[Command]) -> Vec<CommandId> {
@@ -63,7 +71,18 @@ fn pages_by_cursor_and_by_offset_show_each_command_once_in_order() {
             Filter { status: Some(Status::Success), tenant_id, ..Filter::default() },
             Filter { command_type: restarts, ..Filter::default() },
             Filter { tenant_id, ..Filter::default() },
-            Filter { status: Some(Status::Running), command_type: restarts, tenant_id },
+            Filter { status: Some(Status::Running), command_type: restarts, tenant_id, ..Filter::default() },
+            Filter { created_by: Some("another".to_owned()), ..Filter::default() },
+            Filter { created_by: Some("another".to_owned()), tenant_id, ..Filter::default() },
+            Filter { dead_letter: Some(true), ..Filter::default() },
+            Filter { dead_letter: Some(false), ..Filter::default() },
+            Filter { dead_letter: Some(false), status: Some(Status::Error), ..Filter::default() },
+            Filter {
+                dead_letter: Some(true),
+                tenant_id,
+                created_by: Some("tester".to_owned()),
+                ..Filter::default()
+            },
         ];
         for filter in filters {
             let mut expected: Vec<&Command> = all
@@ -71,6 +90,8 @@ fn pages_by_cursor_and_by_offset_show_each_command_once_in_order() {
                 .filter(|command| filter.status.is_none_or(|status| status == command.status))
                 .filter(|command| filter.command_type.is_none_or(|kind| kind == command.command_type))
                 .filter(|command| filter.tenant_id.is_none_or(|tenant| Some(tenant) == command.tenant_id))
+                .filter(|command| filter.created_by.as_ref().is_none_or(|sub| *sub == command.created_by))
+                .filter(|command| filter.dead_letter.is_none_or(|dead| dead == command.dead_letter))
                 .collect();
             expected.sort_by_key(|command| std::cmp::Reverse((command.key.created_at, command.id())));
             let expected: Vec<CommandId> = expected.into_iter().map(Command::id).collect();
@@ -105,7 +126,7 @@ fn a_cursor_is_bound_to_its_filter() {
         let next = stack.stores.commands.list(&filter, None, 0, 5).await.unwrap().next.unwrap();
         let text = next.encode(&filter);
         assert_eq!(Cursor::decode(&text, &filter), Ok(next));
-        let other = Filter { status: Some(Status::Error), ..filter };
+        let other = Filter { status: Some(Status::Error), ..filter.clone() };
         assert_eq!(Cursor::decode(&text, &other), Err(CursorError::OtherFilter));
         for wrong in ["", "x", "e30", "!!!", &text[1..]] {
             assert_eq!(Cursor::decode(wrong, &filter), Err(CursorError::Malformed), "{wrong}");
