@@ -19,6 +19,7 @@ pub mod program;
 pub mod random;
 pub mod stack;
 pub mod storm;
+pub mod tree;
 pub mod wait;
 pub mod window;
 mod wire;

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
-use painel_shared::command::AttemptOutcome;
+use painel_shared::{command::AttemptOutcome, time::to_text};
 
 use super::{
     command_words::{self, chip_of, facts},
@@ -108,14 +108,16 @@ fn head(visit: &Visit, command: &CommandView) -> Vec<(&'static str, String)> {
 
 /// What the audit log says of it and the attempts, as they followed each other.
 fn timeline(visit: &Visit, attempts: &[AttemptView], events: &[EventView]) -> Vec<Moment> {
-    let events = events.iter().map(|event| (event.created_at.instant(), moment(visit, event)));
+    let events = events.iter().map(|event| (event.created_at.instant(), recorded(visit, event)));
     let attempts = attempts.iter().map(|attempt| (attempt.started_at.instant(), tried(visit, attempt)));
     let mut moments: Vec<_> = events.chain(attempts).collect();
     moments.sort_by_key(|(at, _)| *at);
-    moments.into_iter().map(|(_, moment)| moment).collect()
+    let stamp = |at| Stamp { iso: to_text(at), text: visit.format().exact_time(at) };
+    moments.into_iter().map(|(at, (what, detail))| Moment { at: stamp(at), what, detail }).collect()
 }
 
-fn tried(visit: &Visit, attempt: &AttemptView) -> Moment {
+/// An attempt, and more about it.
+fn tried(visit: &Visit, attempt: &AttemptView) -> (String, Option<String>) {
     let (words, format) = (&visit.t().command, visit.format());
     let outcome = match attempt.outcome {
         None => words.running,
@@ -128,15 +130,11 @@ fn tried(visit: &Visit, attempt: &AttemptView) -> Moment {
     let took = attempt.duration_ms.map(|millis| format.duration_of(millis));
     let why = attempt.error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
     let detail: Vec<String> = took.into_iter().chain(why).collect();
-    let at = attempt.started_at.instant();
-    Moment {
-        at: Stamp { iso: painel_shared::time::to_text(at), text: format.exact_time(at) },
-        what: format!("{}: {outcome}", words.attempts),
-        detail: (!detail.is_empty()).then(|| detail.join(" · ")),
-    }
+    (format!("{}: {outcome}", words.attempts), (!detail.is_empty()).then(|| detail.join(" · ")))
 }
 
-fn moment(visit: &Visit, event: &EventView) -> Moment {
+/// An event of the audit log, and more about it.
+fn recorded(visit: &Visit, event: &EventView) -> (String, Option<String>) {
     let words = &visit.t().command;
     let what = match event.event_type.as_str() {
         "command.requested" => words.requested,
@@ -145,10 +143,5 @@ fn moment(visit: &Visit, event: &EventView) -> Moment {
         "command.reprocessed" => words.reprocessed,
         other => other,
     };
-    let at = event.created_at.instant();
-    Moment {
-        at: Stamp { iso: painel_shared::time::to_text(at), text: visit.format().exact_time(at) },
-        what: what.to_owned(),
-        detail: event.details.get("message").and_then(serde_json::Value::as_str).map(str::to_owned),
-    }
+    (what.to_owned(), event.details.get("message").and_then(serde_json::Value::as_str).map(str::to_owned))
 }

@@ -72,11 +72,6 @@ where
         let event = Event::exported(name, query, &caller.sub, caller.email.as_deref(), origin);
         record(&visit.state.stores.db, &[event]).await?;
     }
-    let named = DispositionParam::Filename(format!("{name}.csv"));
-    let mut response = HttpResponse::Ok();
-    response
-        .insert_header(ContentType("text/csv; charset=utf-8".parse().map_err(|_| failed("no media type"))?))
-        .insert_header(ContentDisposition { disposition: DispositionType::Attachment, parameters: vec![named] });
     let columns = Rc::new(columns);
     let lines = try_unfold(State::Begun(first), move |state| {
         let (visit, columns) = (Rc::clone(&visit), Rc::clone(&columns));
@@ -105,7 +100,11 @@ where
             Ok(Some((Bytes::from(text), state)))
         }
     });
-    Ok(response.streaming(Box::pin(lines)))
+    let named = DispositionParam::Filename(format!("{name}.csv"));
+    Ok(HttpResponse::Ok()
+        .insert_header(ContentType("text/csv; charset=utf-8".parse().map_err(|_| failed("no media type"))?))
+        .insert_header(ContentDisposition { disposition: DispositionType::Attachment, parameters: vec![named] })
+        .streaming(Box::pin(lines)))
 }
 
 /// A later part: a file that has begun waits for its turn, and is not cut short where others ask much.

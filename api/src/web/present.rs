@@ -79,8 +79,10 @@ fn bare(status: StatusCode) -> Option<ApiError> {
 }
 
 fn to_sign_in(request: &actix_web::HttpRequest) -> HttpResponse {
-    let Ok(panel) = Panel::of(request) else { return shell::stop(request, Stop::Missing) };
-    let Some(open) = panel.open() else { return shell::stop(request, Stop::Missing) };
+    let panel = Panel::of(request).ok();
+    let Some(open) = panel.as_ref().and_then(|panel| panel.open()) else {
+        return shell::stop(request, Stop::Missing);
+    };
     // A session that does not open any more needs not be sent again. One that opens, and could not be used, is left alone:
     // another page may have renewed it meanwhile, or will.
     let removals = if open.sessions.of(request).is_none() { session::removals(request) } else { Vec::new() };

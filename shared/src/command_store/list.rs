@@ -64,11 +64,12 @@ impl Filter {
             self.tenant_id.map(|tenant| tenant.to_string()).unwrap_or_default(),
         );
         // What is not asked for changes nothing, so that cursors of older builds lead on.
-        if let Some(sub) = &self.created_by {
-            text.push_str(&format!("|by {sub}"));
-        }
         if let Some(dead) = self.dead_letter {
             text.push_str(&format!("|dead {dead}"));
+        }
+        // It may hold anything, and so comes last.
+        if let Some(sub) = &self.created_by {
+            text.push_str(&format!("|by {sub}"));
         }
         sha256_hex(text.as_bytes()).chars().take(16).collect()
     }

@@ -1,16 +1,10 @@
 //! What templates must not hold.
 
-use std::path::{Path, PathBuf};
-
-fn templates(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { templates(&path) } else { vec![path] }).collect()
-}
+use painel_tests::tree::files;
 
 #[test]
 fn nothing_is_marked_safe_and_nothing_stands_inline() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/templates");
-    let all = templates(&folder);
+    let all = files("api/templates");
     assert!(all.len() > 10, "{all:?}");
     for path in all {
         let text = std::fs::read_to_string(&path).unwrap();

@@ -1,12 +1,13 @@
 //! A wrong or missing variable is one line that names it; and the README lists every one.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use painel_api::config::{AuthConfig, HttpConfig};
 use painel_shared::config::{
     AwsConfig, CommandStoreConfig, ConfigError, CredentialsConfig, DatabaseConfig, QueueConfig, TelemetryConfig,
     Vars,
 };
+use painel_tests::tree::{files, root};
 use painel_workers::config::{AgentRuntimeConfig, ReconcilerConfig, RollupConfig, WorkerConfig};
 
 fn load_all(vars: &Vars) -> Vec<String> {
@@ -103,23 +104,10 @@ fn plain_http_is_for_this_machine_and_for_hosts_that_are_named() {
 
 #[test]
 fn the_readme_lists_every_variable() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut read = BTreeSet::new();
-    for folder in ["shared/src", "api/src", "workers/src", "compose/embedded/src"] {
-        collect(&root.join(folder), &mut read);
-    }
-    let listed: BTreeSet<String> = variables(&fs::read_to_string(root.join("README.md")).unwrap());
+    let sources = ["shared/src", "api/src", "workers/src", "compose/embedded/src"].into_iter().flat_map(files);
+    let read: BTreeSet<String> = sources.flat_map(|path| variables(&fs::read_to_string(path).unwrap())).collect();
+    let listed: BTreeSet<String> = variables(&fs::read_to_string(root().join("README.md")).unwrap());
     assert_eq!(listed, read);
-}
-
-fn collect(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => collect(&path, found),
-            false => found.extend(variables(&fs::read_to_string(&path).unwrap())),
-        }
-    }
 }
 
 fn variables(text: &str) -> BTreeSet<String> {

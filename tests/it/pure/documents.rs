@@ -1,6 +1,8 @@
 //! What the documents say is what the sources hold.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
+
+use painel_tests::tree::{files, root};
 
 /// By these an error is made; its code comes first.
 const MAKERS: [&str; 5] = [
@@ -13,27 +15,14 @@ const MAKERS: [&str; 5] = [
 
 #[test]
 fn the_page_for_trouble_names_every_code_of_an_error() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut made = BTreeSet::new();
-    for folder in ["shared/src", "workers/src"] {
-        collect(&root.join(folder), &mut made);
-    }
-    let page = fs::read_to_string(root.join("docs/pt-BR/problemas.md")).unwrap();
+    let sources = ["shared/src", "workers/src"].into_iter().flat_map(files);
+    let made: BTreeSet<String> = sources.flat_map(|path| codes_of(&fs::read_to_string(path).unwrap())).collect();
+    let page = fs::read_to_string(root().join("docs/pt-BR/problemas.md")).unwrap();
     let table = page.split("## Os códigos de erro").nth(1).and_then(|rest| rest.split("##").next()).unwrap();
     let first_cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let told: BTreeSet<String> =
         first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
     assert_eq!(told, made);
-}
-
-fn collect(folder: &Path, codes: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => collect(&path, codes),
-            false => codes.extend(codes_of(&fs::read_to_string(&path).unwrap())),
-        }
-    }
 }
 
 fn codes_of(source: &str) -> Vec<String> {
