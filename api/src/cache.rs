@@ -37,6 +37,8 @@ pub enum CacheTag {
     Commands,
     /// The rollup runs.
     Runs,
+    /// The tickets.
+    Tickets,
     /// The audit log.
     AuditLog,
 }
@@ -49,9 +51,11 @@ impl CacheTag {
             Subject::Aggregation => &[Self::Runs, Self::AuditLog],
             Subject::Run => &[Self::Runs],
             Subject::Usage => &[Self::Runs, Self::Platform],
+            Subject::Ticket => &[Self::Tickets, Self::AuditLog],
             Subject::Look | Subject::Other => &[Self::AuditLog],
         };
-        let tenant = change.tenant.filter(|_| change.subject != Subject::Look);
+        // These change nothing else of a tenant.
+        let tenant = change.tenant.filter(|_| !matches!(change.subject, Subject::Look | Subject::Ticket));
         of_subject.iter().copied().chain(tenant.map(Self::Tenant))
     }
 }

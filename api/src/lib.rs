@@ -38,6 +38,7 @@ pub mod routes;
 pub mod server;
 pub mod state;
 pub mod tenant;
+pub mod tickets;
 pub mod time;
 pub mod tls;
 pub mod turns;

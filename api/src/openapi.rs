@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use crate::{filters::StatusFilter, health, internal, period::Period, problem::ProblemView, tenant};
+use crate::{filters::StatusFilter, health, internal, period::Period, problem::ProblemView, tenant, tickets};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,12 +25,21 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
         tenant::integrations::list,
         tenant::usage::show,
         tenant::incidents::list,
+        tenant::tickets::list,
+        tenant::tickets::show,
+        tenant::tickets::open,
+        tenant::tickets::go_on,
         internal::tenants::list,
         internal::tenant::show,
         internal::tenant_agents::list,
         internal::usage::overview,
         internal::billing::overview,
-
+        internal::agents::list,
+        internal::integrations::list,
+        internal::incidents::list,
+        internal::tickets::list,
+        internal::tickets::show,
+        internal::tickets::answer,
         internal::commands::create,
         internal::commands::list,
         internal::commands::show,
@@ -48,6 +57,11 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
         Period,
         internal::tenants::SortBy,
         internal::tenants::SortOrder,
+        internal::agents::CatalogueSortBy,
+        tickets::TicketStatusFilter,
+        internal::integrations::IntegrationStatus,
+        internal::incidents::IncidentState,
+        internal::incidents::Severity,
         internal::command_request::CommandTypeName,
         internal::commands::CommandStatusFilter,
         internal::aggregations::RunStateFilter,

@@ -65,6 +65,12 @@ impl DayRange {
         Self { first: today - Days::new(count), last: today - Days::new(1) }
     }
 
+    /// As many days, up to the one before the first.
+    pub fn before(self) -> Self {
+        let count = self.iter().count() as u64;
+        Self { first: self.first - Days::new(count), last: self.first - Days::new(1) }
+    }
+
     /// Each of its days.
     pub fn iter(self) -> impl Iterator<Item = NaiveDate> {
         self.first.iter_days().take_while(move |day| *day <= self.last)

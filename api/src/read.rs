@@ -66,6 +66,17 @@ impl<'r> Asked<'r> {
         Ok((tenant, &mut self.fields))
     }
 
+    /// Who asks.
+    pub fn caller(&self) -> &'r Caller {
+        self.caller
+    }
+
+    /// What the path names.
+    pub fn named(&self, name: &'static str) -> Result<Uuid, ApiError> {
+        let text = self.request.match_info().get(name).unwrap_or_default();
+        uuid_in_path(name, text)
+    }
+
     /// By operators.
     pub fn by_operator(&mut self) -> Result<&mut QueryFields, ApiError> {
         self.caller.require_internal()?;
@@ -81,8 +92,7 @@ impl<'r> Asked<'r> {
     /// By operators, about what the path names.
     pub fn by_operator_about(&mut self, name: &'static str) -> Result<(Uuid, &mut QueryFields), ApiError> {
         self.by_operator()?;
-        let text = self.request.match_info().get(name).unwrap_or_default();
-        Ok((uuid_in_path(name, text)?, &mut self.fields))
+        Ok((self.named(name)?, &mut self.fields))
     }
 }
 
@@ -125,21 +135,26 @@ pub async fn answer<Q: Query>(
     freshness: Freshness,
     admitted: impl Future<Output = Result<(Place, Turn), ApiError>>,
 ) -> Result<Arc<Computed<Q::Answer>>, ApiError> {
-    let compute = |admission| {
+    let compute_once = |admission| {
         let (state, query) = (state.clone(), query.clone());
         async move {
             let _admission: (Place, Turn) = admission;
-            let value = match state.stores.db.watch(query.compute(&state)).await {
-                Err(ApiError::Database(error)) if state.stores.db.learn(&error) => {
-                    state.stores.db.watch(query.compute(&state)).await?
-                }
-                outcome => outcome?,
-            };
+            let value = compute(&state, &query).await?;
             let lifetime = Q::lifetime(&value);
             Computed::new(value, lifetime)
         }
     };
-    state.cache.answer(query, query.tag(), freshness, admitted, compute).await
+    state.cache.answer(query, query.tag(), freshness, admitted, compute_once).await
+}
+
+/// The answer as it is now; asked once more where a session turns out to be useless.
+pub async fn compute<Q: Query>(state: &AppState, query: &Q) -> Result<Q::Answer, ApiError> {
+    match state.stores.db.watch(query.compute(state)).await {
+        Err(ApiError::Database(error)) if state.stores.db.learn(&error) => {
+            state.stores.db.watch(query.compute(state)).await
+        }
+        outcome => outcome,
+    }
 }
 
 impl<Q: Query> FromRequest for Read<Q> {

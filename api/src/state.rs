@@ -82,7 +82,7 @@ impl AppState {
 }
 
 /// Carries through what has begun, also when the request is given up: at its time limit, or with its connection.
-async fn carry_through<T: 'static>(
+pub(crate) async fn carry_through<T: 'static>(
     work: impl Future<Output = Result<T, ApiError>> + 'static,
 ) -> Result<T, ApiError> {
     let done = actix_web::rt::spawn(work.in_current_span()).await;

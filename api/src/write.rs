@@ -8,7 +8,7 @@ use actix_web::{
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
     web::{Bytes, Data},
 };
-use painel_shared::commands::Fault;
+use painel_shared::{commands::Fault, ids::TenantId};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
 
 /// The largest body that is read.
 pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// No idempotency key is longer.
+const LONGEST_KEY: usize = 255;
 
 /// A write by an operator, as an endpoint takes it: all of it has come.
 #[derive(Debug)]
@@ -39,11 +42,44 @@ impl FromRequest for Write {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        Self::read(request, payload, Caller::require_internal)
+    }
+}
+
+/// A write by a tenant's user about their own account.
+#[derive(Debug)]
+pub struct OwnWrite {
+    /// The tenant whose user asks.
+    pub tenant: TenantId,
+    /// What was asked.
+    pub write: Write,
+}
+
+impl FromRequest for OwnWrite {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let write = Write::read(request, payload, |caller| caller.own_tenant().map(drop));
+        Box::pin(async move {
+            let write = write.await?;
+            Ok(Self { tenant: write.caller.own_tenant()?, write })
+        })
+    }
+}
+
+impl Write {
+    /// Reads one of whom `may` lets ask.
+    fn read(
+        request: &HttpRequest,
+        payload: &mut Payload,
+        may: fn(&Caller) -> Result<(), ApiError>,
+    ) -> Pin<Box<dyn Future<Output = Result<Self, ApiError>>>> {
         let caller = Caller::from_request(request, payload);
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let caller = caller.await?;
-            caller.require_internal()?;
+            may(&caller)?;
             let state = AppState::of(&request)?;
             let share = state.in_flight.join(&caller)?;
             // A write takes no parameters.
@@ -54,6 +90,25 @@ impl FromRequest for Write {
             let object = json_object(&body)?;
             Ok(Self { caller, object, request, state, place })
         })
+    }
+}
+
+/// The `Idempotency-Key` as it was sent.
+pub(crate) fn key(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
+    let mut values = request.headers().get_all("idempotency-key");
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ApiError::field("Idempotency-Key", Fault::Duplicate));
+    }
+    Ok(Some(value.to_str().unwrap_or_default()))
+}
+
+/// Whether that can be a key.
+pub(crate) fn check_key(key: &str) -> Result<(), ApiError> {
+    let fits = (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    match fits {
+        true => Ok(()),
+        false => Err(ApiError::field("Idempotency-Key", Fault::NotVisibleAscii { max: LONGEST_KEY })),
     }
 }
 

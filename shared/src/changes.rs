@@ -18,6 +18,9 @@ use crate::{
 /// The resource type of the event that an operator looked at an account.
 pub(crate) const LOOK: &str = "account";
 
+/// The resource type of the events of tickets.
+pub(crate) const TICKET: &str = "ticket";
+
 /// What was visible at a moment, as PostgreSQL writes it: `xmin:xmax:xip,..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot(Arc<str>);
@@ -66,6 +69,8 @@ pub enum Subject {
     Run,
     /// A rollup run has changed what was used.
     Usage,
+    /// A ticket was opened, answered or closed.
+    Ticket,
     /// An operator looked at a tenant's account, which changed nothing of it.
     Look,
     /// Something else was recorded.
@@ -105,6 +110,7 @@ pub async fn since(db: &Database, seen: Option<&Snapshot>) -> Result<(Snapshot, 
             "aggregation" => Subject::Aggregation,
             "run" => Subject::Run,
             "usage" => Subject::Usage,
+            TICKET => Subject::Ticket,
             LOOK => Subject::Look,
             _ => Subject::Other,
         };

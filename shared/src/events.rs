@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
-    changes::LOOK,
+    changes::{LOOK, TICKET},
     command::{Command, Status},
     db::{Database, Session},
     ids::{CommandId, TenantId},
@@ -116,6 +116,31 @@ impl Event {
             action: "view",
             status: Status::Success.as_str(),
             details: Map::from_iter([("path".to_owned(), json!(path))]),
+            origin,
+        }
+    }
+
+    /// Something was written to a ticket. What it says stands there alone.
+    pub fn of_ticket(
+        event_type: &'static str,
+        action: &'static str,
+        ticket: Uuid,
+        user_id: &str,
+        user_email: Option<&str>,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            key: format!("{event_type}:{}", Uuid::now_v7()),
+            event_type,
+            // The ticket knows.
+            tenant_id: None,
+            user_id: user_id.to_owned(),
+            user_email: user_email.map(str::to_owned),
+            resource_type: TICKET,
+            resource_id: ticket.to_string(),
+            action,
+            status: Status::Success.as_str(),
+            details: Map::new(),
             origin,
         }
     }

@@ -93,6 +93,17 @@ impl Caller {
         }
     }
 
+    /// The tenant whose user the caller is; nobody else has one.
+    pub fn own_tenant(&self) -> Result<TenantId, ApiError> {
+        let own = self.tenant_id.filter(|_| self.is_tenants() && !self.is_internal());
+        own.ok_or(ApiError::Forbidden)
+    }
+
+    /// Whether they administer their tenant's account.
+    pub fn is_tenant_admin(&self) -> bool {
+        self.groups.contains(&Group::TenantAdmin)
+    }
+
     /// Takes in what is known of the user: their tenant where the token names none. Both must agree.
     pub(super) fn join(&mut self, member: Option<Member>) -> Result<(), ApiError> {
         let Some(member) = member else { return Ok(()) };

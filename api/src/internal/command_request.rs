@@ -12,10 +12,9 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{auth::Caller, observe, problem::ApiError};
+use crate::{auth::Caller, observe, problem::ApiError, write};
 
 const LONGEST_REASON: usize = 500;
-const LONGEST_KEY: usize = 255;
 
 /// What a command is made of.
 #[derive(Debug, Serialize, ToSchema)]
@@ -140,12 +139,8 @@ pub(super) fn idempotency_key(
     caller: &Caller,
     new: &NewCommand,
 ) -> Result<Option<IdempotencyKey>, ApiError> {
-    let mut values = request.headers().get_all("idempotency-key");
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(ApiError::field("Idempotency-Key", Fault::Duplicate));
-    }
-    idempotency_key_of(value.to_str().unwrap_or_default(), caller, new).map(Some)
+    let key = write::key(request)?;
+    key.map(|key| idempotency_key_of(key, caller, new)).transpose()
 }
 
 /// The same of that text.
@@ -154,15 +149,12 @@ pub(crate) fn idempotency_key_of(
     caller: &Caller,
     new: &NewCommand,
 ) -> Result<IdempotencyKey, ApiError> {
-    let fits =
-        |key: &&str| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    let key = Some(text).filter(fits);
-    let key = key.ok_or_else(|| ApiError::field("Idempotency-Key", Fault::NotVisibleAscii { max: LONGEST_KEY }))?;
+    write::check_key(text)?;
     let asked = json!({
         "command_type": new.command_type,
         "tenant_id": new.tenant_id,
         "parameters": new.parameters,
         "reason": new.reason,
     });
-    Ok(IdempotencyKey::new(&caller.sub, key, asked.to_string().as_bytes()))
+    Ok(IdempotencyKey::new(&caller.sub, text, asked.to_string().as_bytes()))
 }

@@ -16,7 +16,7 @@ use crate::{
     openapi::ReadProblems,
     period::{DayRange, Period},
     problem::ApiError,
-    query::Page,
+    query::{Page, QueryFields},
     read::{Asked, Query, Read},
     state::AppState,
     time::Time,
@@ -24,13 +24,15 @@ use crate::{
 
 const PAGE: u32 = 50;
 /// No plan's or segment's name is longer.
-const LONGEST_WORD: usize = 100;
+pub(crate) const LONGEST_WORD: usize = 100;
 pub(crate) const LONGEST_SEARCH: usize = 200;
 
 /// A page of tenants.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tenants {
     pub(crate) tenants: Vec<Tenant>,
+    /// Every segment that a tenant is of.
+    pub(crate) segments: Vec<String>,
     /// How many there are on all pages.
     pub(crate) total: i64,
     pub(crate) limit: i64,
@@ -98,6 +100,13 @@ pub enum SortOrder {
     Desc,
 }
 
+impl SortOrder {
+    /// Reads `sort_order`, by default ascending.
+    pub fn read(fields: &mut QueryFields) -> Self {
+        fields.word("sort_order", &[("asc", Self::Asc), ("desc", Self::Desc)]).unwrap_or(Self::Asc)
+    }
+}
+
 /// All tenants.
 #[utoipa::path(
     get, path = "/internal/tenants", tag = "internal",
@@ -105,6 +114,7 @@ pub enum SortOrder {
         ("status" = Option<StatusFilter>, Query, description = "By default active."),
         ("plan" = Option<String>, Query, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Only of this plan."),
         ("segment" = Option<String>, Query, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Only of this segment."),
+        ("agent_id" = Option<Uuid>, Query, description = "Only those that use this agent."),
         ("search" = Option<String>, Query, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", description = "Part of the name or of the CNPJ."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
         ("offset" = Option<u32>, Query, minimum = 0, maximum = 1000000, description = "By default 0."),
@@ -123,6 +133,7 @@ pub struct TenantsQuery {
     status: StatusFilter,
     plan: Option<String>,
     segment: Option<String>,
+    agent: Option<Uuid>,
     search: Option<String>,
     page: Page,
     sort_by: SortBy,
@@ -145,15 +156,15 @@ impl Query for TenantsQuery {
 
     fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
         let fields = asked.by_operator()?;
-        let orders = [("asc", SortOrder::Asc), ("desc", SortOrder::Desc)];
         Ok(Self {
             status: StatusFilter::read(fields),
             plan: fields.text("plan", LONGEST_WORD),
             segment: fields.text("segment", LONGEST_WORD),
+            agent: fields.uuid("agent_id"),
             search: fields.text("search", LONGEST_SEARCH),
             page: Page::read(fields, PAGE),
             sort_by: fields.word("sort_by", &SortBy::WORDS).unwrap_or(SortBy::Name),
-            order: fields.word("sort_order", &orders).unwrap_or(SortOrder::Asc),
+            order: SortOrder::read(fields),
             days: Period::Month.days(),
         })
     }
@@ -171,14 +182,16 @@ impl Query for TenantsQuery {
             self.status.wanted().into(),
             self.plan.clone().into(),
             self.segment.clone().into(),
+            self.agent.into(),
             self.search.clone().into(),
             self.cnpj_part().into(),
         ];
-        let [status, plan, segment, search, cnpj_part] = filter.clone();
+        let [status, plan, segment, agent, search, cnpj_part] = filter.clone();
         let page = PAGE_OF.bind([
             status,
             plan,
             segment,
+            agent,
             search,
             cnpj_part,
             self.sort_by.as_str().into(),
@@ -188,7 +201,8 @@ impl Query for TenantsQuery {
             self.days.first.into(),
             self.days.last.into(),
         ]);
-        let (total, rows) = state.stores.db.ask_as_operator(&(TOTAL.bind(filter), page)).await?;
+        let batch = (TOTAL.bind(filter), SEGMENTS.bind([]), page);
+        let (total, segments, rows) = state.stores.db.ask_as_operator(&batch).await?;
         let tenants = rows.into_iter().map(|row| Tenant {
             id: row.id,
             name: row.name,
@@ -206,6 +220,7 @@ impl Query for TenantsQuery {
         });
         Ok(Tenants {
             tenants: tenants.collect(),
+            segments: segments.into_iter().map(|row| row.segment).collect(),
             total: total.first().map_or(0, |row| row.total),
             limit: self.page.limit,
             offset: self.page.offset,
@@ -219,13 +234,21 @@ struct Total {
 }
 
 statement!(
-    TOTAL: Total = r#"SELECT count(*) AS "total!" FROM matching_tenants($1, $2, $3, $4, $5)"#,
+    TOTAL: Total = r#"SELECT count(*) AS "total!" FROM matching_tenants($1, $2, $3, $4, $5, $6)"#,
     None::<String>,
     None::<String>,
     None::<String>,
+    None::<Uuid>,
     None::<String>,
     None::<String>,
 );
+
+#[derive(FromRow)]
+struct Segment {
+    segment: String,
+}
+
+statement!(SEGMENTS: Segment = "SELECT DISTINCT segment FROM tenants ORDER BY segment");
 
 #[derive(FromRow)]
 struct Row {
@@ -250,17 +273,17 @@ statement!(
     PAGE_OF: Row =
         r#"WITH page AS (
                SELECT t.*, row_number() OVER (ORDER BY
-                   CASE WHEN $6::text = 'name' AND NOT $7::boolean THEN t.name END,
-                   CASE WHEN $6 = 'name' AND $7 THEN t.name END DESC,
-                   CASE $6 WHEN 'created_at' THEN extract(epoch FROM t.created_at)
+                   CASE WHEN $7::text = 'name' AND NOT $8::boolean THEN t.name END,
+                   CASE WHEN $7 = 'name' AND $8 THEN t.name END DESC,
+                   CASE $7 WHEN 'created_at' THEN extract(epoch FROM t.created_at)
                            WHEN 'mrr_estimate' THEN t.mrr_estimate_cents
                            WHEN 'requests_last_30_days' THEN (SELECT COALESCE(sum(total_requests), 0)
-                               FROM tenant_usage_totals WHERE tenant_id = t.id AND date BETWEEN $10 AND $11)
+                               FROM tenant_usage_totals WHERE tenant_id = t.id AND date BETWEEN $11 AND $12)
                            WHEN 'active_agents' THEN (SELECT count(*)
                                FROM tenant_agents WHERE tenant_id = t.id AND status = 'active')
-                   END * CASE WHEN $7 THEN -1 ELSE 1 END,
+                   END * CASE WHEN $8 THEN -1 ELSE 1 END,
                    t.name, t.id) AS place
-               FROM matching_tenants($1, $2, $3, $4, $5) t ORDER BY place LIMIT $8 OFFSET $9
+               FROM matching_tenants($1, $2, $3, $4, $5, $6) t ORDER BY place LIMIT $9 OFFSET $10
            )
            SELECT t.id AS "id!", t.name AS "name!", t.cnpj AS "cnpj!", t.segment AS "segment!", t.plan AS "plan!",
                   t.status AS "status!", t.mrr_estimate_cents AS "mrr_estimate!: Reais",
@@ -273,12 +296,13 @@ statement!(
            FROM page t, LATERAL (
                SELECT COALESCE(sum(total_requests), 0)::bigint AS total,
                       COALESCE(sum(successful_requests), 0)::bigint AS successful
-               FROM tenant_usage_totals WHERE tenant_id = t.id AND date BETWEEN $10 AND $11
+               FROM tenant_usage_totals WHERE tenant_id = t.id AND date BETWEEN $11 AND $12
            ) u
            ORDER BY t.place"#,
     None::<String>,
     None::<String>,
     None::<String>,
+    None::<Uuid>,
     None::<String>,
     None::<String>,
     "",

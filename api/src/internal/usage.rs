@@ -32,6 +32,8 @@ const TOP: i64 = 10;
 pub struct Overview {
     pub(crate) period: &'static str,
     pub(crate) global_stats: GlobalStats,
+    /// What was done on as many days before them; null where no request was made on them.
+    pub(crate) previous: Option<PeriodStats>,
     /// The ten busiest.
     pub(crate) top_tenants_by_usage: Vec<TopTenant>,
     /// The ten busiest.
@@ -48,6 +50,13 @@ pub struct GlobalStats {
     pub(crate) active_tenants: i64,
     /// Agents that tenants use, counted once a tenant.
     pub(crate) total_agents_deployed: i64,
+    #[serde(flatten)]
+    pub(crate) of_period: PeriodStats,
+}
+
+/// What was done on the days of a period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PeriodStats {
     pub(crate) total_requests: i64,
     /// Per cent.
     pub(crate) global_success_rate: f64,
@@ -192,17 +201,25 @@ impl Query for OverviewQuery {
 
     async fn compute(&self, state: &AppState) -> Result<Overview, ApiError> {
         let DayRange { first, last } = self.days;
+        let of = |days: DayRange| DAYS.bind([days.first.into(), days.last.into()]);
         let batch = (
             DEPLOYED.bind([]),
-            DAYS.bind([first.into(), last.into()]),
+            of(self.days),
+            of(self.days.before()),
             TOP_TENANTS.bind([first.into(), last.into(), TOP.into()]),
             TOP_AGENTS.bind([first.into(), last.into(), TOP.into()]),
         );
-        let (mut deployed, days, tenants, agents) = state.stores.db.ask_as_operator(&batch).await?;
+        let (mut deployed, days, before, tenants, agents) = state.stores.db.ask_as_operator(&batch).await?;
         let deployed = deployed.pop().unwrap_or(Deployed { tenants: 0, active: 0, agents: 0 });
         Ok(Overview {
             period: self.period.as_str(),
-            global_stats: global_stats(&deployed, &days),
+            global_stats: GlobalStats {
+                total_tenants: deployed.tenants,
+                active_tenants: deployed.active,
+                total_agents_deployed: deployed.agents,
+                of_period: period_stats(&days),
+            },
+            previous: Some(period_stats(&before)).filter(|stats| stats.total_requests > 0),
             top_tenants_by_usage: tenants.into_iter().map(top_tenant).collect(),
             top_agents_by_usage: agents,
             daily_trends: daily_trends(self.days, &days),
@@ -210,17 +227,14 @@ impl Query for OverviewQuery {
     }
 }
 
-fn global_stats(deployed: &Deployed, days: &[Day]) -> GlobalStats {
+fn period_stats(days: &[Day]) -> PeriodStats {
     let sum = |of: fn(&Day) -> i64| days.iter().map(of).sum::<i64>();
     let total = sum(|day| day.total_requests);
     let mut latency = LatencyHistogram::default();
     for day in days {
         latency.add_stored(&day.latency_buckets, &day.latency_counts);
     }
-    GlobalStats {
-        total_tenants: deployed.tenants,
-        active_tenants: deployed.active,
-        total_agents_deployed: deployed.agents,
+    PeriodStats {
         total_requests: total,
         global_success_rate: rate(sum(|day| day.successful_requests), total),
         avg_response_time_ms: average_of(sum(|day| day.total_response_time_ms), total),

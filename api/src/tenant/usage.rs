@@ -30,6 +30,8 @@ pub struct Usage {
     /// `7d`, `30d` or `90d`: so many closed days, ending yesterday.
     pub(crate) period: &'static str,
     pub(crate) summary: Summary,
+    /// The same of as many days before them; null where no request was made on them.
+    pub(crate) previous: Option<Summary>,
     /// Every day of the period, also those without a request.
     pub(crate) daily_data: Vec<DayUsage>,
     /// Busiest first.
@@ -186,18 +188,19 @@ impl Query for UsageQuery {
 
     async fn compute(&self, state: &AppState) -> Result<Usage, ApiError> {
         let Self { tenant, period, days, agent } = *self;
-        let usage = USAGE.bind([tenant.into(), days.first.into(), days.last.into(), agent.into()]);
+        let of = |days: DayRange| USAGE.bind([tenant.into(), days.first.into(), days.last.into(), agent.into()]);
         let rented = RENTED.bind([tenant.into(), agent.into()]);
-        let (rented, rows) = state.ask_as_tenant(tenant, (rented, usage)).await?;
+        let batch = (rented, of(days), of(days.before()));
+        let (rented, rows, before) = state.ask_as_tenant(tenant, batch).await?;
         // An agent that the tenant does not rent does not exist for it.
         if agent.is_some() && rented.is_empty() {
             return Err(ApiError::missing("agent_id", Fault::NotFound { what: "agent of this tenant" }));
         }
-        Ok(add_up(period, days, &rows))
+        Ok(add_up(period, days, &rows, &before))
     }
 }
 
-fn add_up(period: Period, days: DayRange, rows: &[Row]) -> Usage {
+fn add_up(period: Period, days: DayRange, rows: &[Row], rows_before: &[Row]) -> Usage {
     let mut whole = Sum::default();
     let mut by_day: BTreeMap<NaiveDate, Sum> = days.iter().map(|day| (day, Sum::default())).collect();
     let mut by_agent: BTreeMap<Uuid, (&str, Sum)> = BTreeMap::new();
@@ -207,11 +210,14 @@ fn add_up(period: Period, days: DayRange, rows: &[Row]) -> Usage {
     }
     // Each request is of one day.
     by_day.values().for_each(|day| whole.merge(day));
+    let mut before = Sum::default();
+    rows_before.iter().for_each(|row| before.add(row));
     let mut by_agent: Vec<AgentUsage> = by_agent.into_iter().map(agent_usage).collect();
     by_agent.sort_by(|a, b| b.total_requests.cmp(&a.total_requests).then_with(|| a.agent_name.cmp(&b.agent_name)));
     Usage {
         period: period.as_str(),
         summary: summary(&whole),
+        previous: (before.total > 0).then(|| summary(&before)),
         daily_data: by_day.into_iter().map(day_usage).collect(),
         by_agent,
     }

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use painel_shared::events::{Event, record};
 
 use super::{
+    href::Href,
     sections::Section,
     shell::{LookedAt, Shell},
     visit::Visit,
@@ -26,10 +27,10 @@ pub(super) struct Account {
 impl Account {
     /// Begins a look at a page. An operator who names no tenant is shown the way to choose one.
     pub(super) async fn look(visit: Visit, section: Section) -> Result<Result<Self, HttpResponse>, ApiError> {
-        let shell = Shell::of(&visit, section);
         if !visit.caller.is_internal() {
-            return Ok(Ok(Self { visit, shell, tenant_id: None }));
+            return Ok(Ok(Self::own(visit, section)));
         }
+        let shell = Shell::of(&visit, section);
         let Some(tenant) = visit.tenant_looked_at() else {
             return Ok(Err(super::see_other(Section::Tenants.path())));
         };
@@ -45,9 +46,23 @@ impl Account {
         Ok(Ok(Self { visit, shell: Shell { looking_at: Some(looked_at), ..shell }, tenant_id }))
     }
 
+    /// A look of one of the tenant's own users.
+    pub(super) fn own(visit: Visit, section: Section) -> Self {
+        let shell = Shell::of(&visit, section);
+        Self { visit, shell, tenant_id: None }
+    }
+
     /// Another page of the same account.
-    pub(super) fn href(&self, section: Section) -> super::href::Href {
-        let href = super::href::Href::to(section.path());
+    pub(super) fn href(&self, section: Section) -> Href {
+        self.of_account(Href::to(section.path()))
+    }
+
+    /// A page below that one.
+    pub(super) fn below(&self, section: Section, name: &str) -> Href {
+        self.of_account(Href::to(format!("{}/{name}", section.path())))
+    }
+
+    fn of_account(&self, href: Href) -> Href {
         match &self.tenant_id {
             Some(tenant) => href.with("tenant_id", tenant),
             None => href,

@@ -14,15 +14,17 @@ use super::{
     part::{Failure, age, part},
     sections::Section,
     shell::{self, Shell},
-    table::{Cell, Column, Empty, Pages, Row, Table},
-    usage::{float, periods},
+    table::{self, Cell, Column, Empty, Pages, Row, Table},
+    usage::{float, p95_kpi, periods},
     visit::Visit,
+    words,
 };
 use crate::{
     internal::{
         billing::{Billing, BillingQuery},
         commands::CommandsQuery,
-        usage::{DayTrend, Overview, OverviewQuery},
+        incidents::{PlatformIncident, PlatformIncidents, PlatformIncidentsQuery},
+        usage::{DayTrend, Overview, OverviewQuery, PeriodStats},
     },
     problem::ApiError,
     query::QueryFields,
@@ -30,6 +32,10 @@ use crate::{
 
 /// How many failed commands are shown.
 const FAILED: &str = "5";
+/// How many of the customers that an incident hits are named.
+const NAMED: usize = 3;
+/// How many open incidents are shown.
+const OPEN: &str = "10";
 
 #[derive(Template)]
 #[template(path = "company.html")]
@@ -41,6 +47,7 @@ struct CompanyPage {
     billing: Option<Result<(Vec<Kpi>, Chart), Failure>>,
     failed: Result<Table, Failure>,
     failed_href: String,
+    incidents: Result<Table, Failure>,
 }
 
 struct Found {
@@ -61,8 +68,13 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         }
     };
     let failed = QueryFields::of_pairs([("status", "ERROR"), ("limit", FAILED)]);
-    let (overview, billing, failed) =
-        tokio::join!(visit.ask::<OverviewQuery>(visit.fields()), billing, visit.ask::<CommandsQuery>(failed),);
+    let open = QueryFields::of_pairs([("limit", OPEN)]);
+    let (overview, billing, failed, incidents) = tokio::join!(
+        visit.ask::<OverviewQuery>(visit.fields()),
+        billing,
+        visit.ask::<CommandsQuery>(failed),
+        visit.ask::<PlatformIncidentsQuery>(open),
+    );
     let fields = vec![FilterField::select("period", t.usage.period, periods(t))];
     let filter = FilterBar::new(&here, t, fields, overview.as_ref().err());
     let billing = match billing {
@@ -89,22 +101,73 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             ..operations::table(&visit, &failed_href, &found.value)
         }),
         failed_href: failed_href.to_string(),
+        incidents: part(t, incidents)?.map(|found| incidents_table(&visit, &found.value)),
     };
     shell::page(&page)
 }
 
 fn kpis(visit: &Visit, overview: &Overview) -> Vec<Kpi> {
     let (t, format) = (visit.t(), visit.format());
-    let of = &overview.global_stats;
-    let p95 = of.percentiles.p95_response_time_ms;
+    let (stats, before) = (&overview.global_stats, overview.previous.as_ref());
+    let of = &stats.of_period;
+    let p95 = |stats: &PeriodStats| stats.percentiles.p95_response_time_ms;
     vec![
-        Kpi::new(t.menu.tenants, format.count(of.active_tenants))
-            .noted((t.dashboard.of)(&format.count(of.total_tenants))),
-        Kpi::new(t.company.deployed, format.count(of.total_agents_deployed)),
-        Kpi::new(t.usage.requests, format.count(of.total_requests)),
-        Kpi::new(t.usage.success, format.percent(of.global_success_rate)),
-        Kpi::new(t.usage.p95, p95.map_or_else(|| "—".to_owned(), |millis| format.duration(millis))),
+        Kpi::new(t.menu.tenants, format.count(stats.active_tenants))
+            .noted((t.dashboard.of)(&format.count(stats.total_tenants))),
+        Kpi::new(t.company.deployed, format.count(stats.total_agents_deployed)),
+        Kpi::new(t.usage.requests, format.count(of.total_requests)).since(
+            visit,
+            float(of.total_requests),
+            before.map(|before| float(before.total_requests)),
+        ),
+        Kpi::new(t.usage.success, format.percent(of.global_success_rate)).moved(
+            visit,
+            of.global_success_rate,
+            before.map(|before| before.global_success_rate),
+        ),
+        p95_kpi(visit, p95(of), before.and_then(p95)),
     ]
+}
+
+/// What has gone wrong and goes on, and whom it hits.
+fn incidents_table(visit: &Visit, found: &PlatformIncidents) -> Table {
+    let t = visit.t();
+    let total = visit.format().count(found.total);
+    let range = table::range(found.offset, found.incidents.len());
+    Table {
+        caption: table::caption(t, t.company.incidents, range, &total),
+        columns: vec![
+            Column::text(t.support.incident),
+            Column::text(t.support.severity),
+            Column::text(t.company.hit),
+            Column::text(t.support.began).wide(),
+            Column::text(t.support.description).wide(),
+        ],
+        rows: found.incidents.iter().map(|incident| incident_row(visit, incident)).collect(),
+        pages: Pages::default(),
+        empty: Empty { text: t.company.no_incidents.to_owned(), link: None },
+    }
+}
+
+fn incident_row(visit: &Visit, incident: &PlatformIncident) -> Row {
+    let t = visit.t();
+    let first: Vec<&str> = incident.tenants.iter().take(NAMED).map(|hit| hit.tenant_name.as_str()).collect();
+    let others = incident.tenant_count.saturating_sub(i64::try_from(first.len()).unwrap_or(i64::MAX));
+    let names = first.join(", ");
+    let hit = match others {
+        0 => names,
+        others => (t.company.and_others)(&names, &visit.format().count(others)),
+    };
+    Row {
+        key: incident.id.to_string(),
+        cells: vec![
+            Cell::Text(incident.title.clone()),
+            words::severity(t, &incident.severity),
+            Cell::Text(hit),
+            Cell::Time(visit.stamp(incident.created_at)),
+            Cell::Text(incident.description.clone()),
+        ],
+    }
 }
 
 fn money(visit: &Visit, billing: &Billing) -> Vec<Kpi> {

@@ -40,6 +40,13 @@ pub(super) struct Part {
     pub(super) next: Option<String>,
 }
 
+impl Part {
+    /// Of a list that is read by an offset: those rows, of `total`, after which the next ones begin at `next`.
+    pub(super) fn by_offset(rows: Vec<Row>, next: i64, total: i64) -> Self {
+        Self { rows, next: (next < total).then(|| next.to_string()) }
+    }
+}
+
 /// Whether a page is asked for as a file.
 pub(super) fn is_wanted(visit: &Visit) -> bool {
     // Whoever asks for the head alone is given the page's: no file is made for nobody.

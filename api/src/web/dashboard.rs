@@ -13,7 +13,6 @@ use super::{
     shell::{self, Shell},
     support,
     table::{Column, Empty, Pages, Table},
-    texts::Texts,
     usage,
     visit::Visit,
     words,
@@ -24,7 +23,7 @@ use crate::{
         incidents::IncidentsQuery,
         integrations::{Integrations, IntegrationsQuery},
         me::{Me, MeQuery},
-        usage::{Usage, UsageQuery},
+        usage::{Summary, Usage, UsageQuery},
     },
 };
 
@@ -84,12 +83,12 @@ fn account_kpis(visit: &Visit, me: &Me) -> Vec<Kpi> {
 }
 
 fn usage_kpis(visit: &Visit, usage: &Usage) -> Vec<Kpi> {
-    let (t, format): (&'static Texts, _) = (visit.t(), visit.format());
-    let p95 = usage.summary.percentiles.p95_response_time_ms;
+    let (of, before) = (&usage.summary, usage.previous.as_ref());
+    let p95 = |summary: &Summary| summary.percentiles.p95_response_time_ms;
     vec![
-        Kpi::new(t.tenants.requests, format.count(usage.summary.total_requests)),
-        Kpi::new(t.usage.success, format.percent(usage.summary.success_rate)),
-        Kpi::new(t.usage.p95, p95.map_or_else(|| "—".to_owned(), |millis| format.duration(millis))),
+        usage::requests_kpi(visit, visit.t().tenants.requests, of, before),
+        usage::success_kpi(visit, of, before),
+        usage::p95_kpi(visit, p95(of), before.and_then(p95)),
     ]
 }
 

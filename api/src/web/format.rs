@@ -63,6 +63,31 @@ impl Format {
         format!("{sign}R${NO_BREAK}{}{point}{rest:02}", grouped(&reais.to_string(), group))
     }
 
+    /// How much more or less something is, in per cent, with its sign: +12,4 %.
+    pub fn change(self, value: f64) -> String {
+        let text = self.signed(value);
+        match self.language {
+            Language::Portuguese => format!("{text}{NO_BREAK}%"),
+            Language::English => format!("{text}%"),
+        }
+    }
+
+    /// By how many points a share in per cent has moved, with its sign: -0,4 p.p.
+    pub fn points(self, value: f64) -> String {
+        let unit = match self.language {
+            Language::Portuguese => "p.p.",
+            Language::English => "pp",
+        };
+        format!("{}{NO_BREAK}{unit}", self.signed(value))
+    }
+
+    /// With one decimal where there is something behind the point, and with its sign where it is not nothing.
+    fn signed(self, value: f64) -> String {
+        let tenths = (value * 10.0).round();
+        let text = self.decimal(tenths / 10.0, usize::from(tenths % 10.0 != 0.0));
+        if tenths > 0.0 { format!("+{text}") } else { text }
+    }
+
     /// Per cent, with one decimal where there is something behind the point: 97,5 %.
     pub fn percent(self, value: f64) -> String {
         // 99.96 of 100 are not all.

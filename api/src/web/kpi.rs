@@ -1,5 +1,7 @@
 //! A figure that counts, and what it is measured by.
 
+use super::visit::Visit;
+
 /// A figure.
 pub(super) struct Kpi {
     pub(super) name: &'static str,
@@ -24,6 +26,25 @@ impl Kpi {
     /// The same with what it is measured by.
     pub(super) fn noted(self, note: String) -> Self {
         Self { note: Some(note), ..self }
+    }
+
+    /// The same with how much that is more or less than in the period before, where there was one.
+    pub(super) fn since(self, visit: &Visit, now: f64, before: Option<f64>) -> Self {
+        let Some(before) = before.filter(|before| *before > 0.0) else { return self };
+        let change = visit.format().change((now - before) / before * 100.0);
+        self.noted((visit.t().usage.than_before)(&change))
+    }
+
+    /// The same of a share in per cent, which moves by points.
+    pub(super) fn moved(self, visit: &Visit, now: f64, before: Option<f64>) -> Self {
+        let Some(before) = before else { return self };
+        let points = visit.format().points(now - before);
+        self.noted((visit.t().usage.than_before)(&points))
+    }
+
+    /// The same with that, where nothing else is said of it.
+    pub(super) fn or_noted(self, note: String) -> Self {
+        if self.note.is_some() { self } else { self.noted(note) }
     }
 
     /// The same, of a limit.

@@ -11,13 +11,16 @@ mod aggregations;
 mod assets;
 mod audit;
 mod billing;
+mod catalogue;
 mod chart;
 mod command;
 mod command_words;
 mod company;
 mod config;
+mod connections;
 mod csv;
 mod dashboard;
+mod draft;
 mod filter;
 pub mod format;
 mod href;
@@ -44,6 +47,8 @@ mod table;
 mod tenant;
 mod tenants;
 pub mod texts;
+mod ticket;
+mod tickets;
 mod usage;
 mod visit;
 mod words;
@@ -82,16 +87,29 @@ pub fn configure(app: &mut ServiceConfig) {
             .service(resource("/dashboard/fibonacci").route(get().to(subnuclei::show)))
             .service(resource("/dashboard/integrations").route(get().to(integrations::show)))
             .service(resource("/dashboard/usage").route(get().to(usage::show)))
-            .service(resource("/dashboard/support").route(get().to(support::show)))
+            .service(resource("/dashboard/support").route(get().to(support::show)).route(post().to(support::open)))
+            .service(
+                resource("/dashboard/support/{ticket_id}")
+                    .route(get().to(ticket::show_own))
+                    .route(post().to(ticket::go_on)),
+            )
             .service(resource("/settings").route(get().to(settings::show)).route(post().to(settings::save)))
             .service(resource("/company").route(get().to(company::show)))
             .service(resource("/company/tenants").route(get().to(tenants::show)))
             .service(resource("/company/tenants/{id}").route(get().to(tenant::show)))
+            .service(resource("/company/agents").route(get().to(catalogue::show)))
+            .service(resource("/company/integrations").route(get().to(connections::show)))
             .service(resource("/company/operations").route(get().to(operations::show)).route(post().to(send::send)))
             .service(resource("/company/operations/new").route(get().to(send::begin)))
             .service(resource("/company/operations/preview").route(post().to(send::preview)))
             .service(resource("/company/operations/aggregations").route(get().to(aggregations::show)))
             .service(resource("/company/operations/{command_id}").route(get().to(command::show)))
+            .service(resource("/company/tickets").route(get().to(tickets::show)))
+            .service(
+                resource("/company/tickets/{ticket_id}")
+                    .route(get().to(ticket::show))
+                    .route(post().to(ticket::answer)),
+            )
             .service(resource("/company/billing").route(get().to(billing::show)))
             .service(resource("/company/audit").route(get().to(audit::show)))
             .default_service(web::to(nowhere)),

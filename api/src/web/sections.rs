@@ -16,8 +16,11 @@ pub(super) enum Section {
     Support,
     Company,
     Tenants,
+    Catalogue,
+    Connections,
     Operations,
     Aggregations,
+    Tickets,
     Billing,
     Audit,
     Settings,
@@ -28,8 +31,17 @@ impl Section {
     const OF_TENANT: [Self; 6] =
         [Self::Dashboard, Self::Agents, Self::Subnuclei, Self::Integrations, Self::Usage, Self::Support];
     /// Those of operators.
-    const OF_OPERATORS: [Self; 6] =
-        [Self::Company, Self::Tenants, Self::Operations, Self::Aggregations, Self::Billing, Self::Audit];
+    const OF_OPERATORS: [Self; 9] = [
+        Self::Company,
+        Self::Tenants,
+        Self::Catalogue,
+        Self::Connections,
+        Self::Operations,
+        Self::Aggregations,
+        Self::Tickets,
+        Self::Billing,
+        Self::Audit,
+    ];
 
     /// Where it is.
     pub(super) fn path(self) -> &'static str {
@@ -42,8 +54,11 @@ impl Section {
             Self::Support => "/app/dashboard/support",
             Self::Company => "/app/company",
             Self::Tenants => "/app/company/tenants",
+            Self::Catalogue => "/app/company/agents",
+            Self::Connections => "/app/company/integrations",
             Self::Operations => "/app/company/operations",
             Self::Aggregations => "/app/company/operations/aggregations",
+            Self::Tickets => "/app/company/tickets",
             Self::Billing => "/app/company/billing",
             Self::Audit => "/app/company/audit",
             Self::Settings => "/app/settings",
@@ -55,15 +70,16 @@ impl Section {
         let menu: &MenuTexts = &t.menu;
         match self {
             Self::Dashboard => menu.dashboard,
-            Self::Agents => menu.agents,
+            Self::Agents | Self::Catalogue => menu.agents,
             Self::Subnuclei => menu.subnuclei,
-            Self::Integrations => menu.integrations,
+            Self::Integrations | Self::Connections => menu.integrations,
             Self::Usage => menu.usage,
             Self::Support => menu.support,
             Self::Company => menu.company,
             Self::Tenants => menu.tenants,
             Self::Operations => menu.operations,
             Self::Aggregations => menu.aggregations,
+            Self::Tickets => menu.tickets,
             Self::Billing => menu.billing,
             Self::Audit => menu.audit,
             Self::Settings => menu.settings,
@@ -74,11 +90,11 @@ impl Section {
     fn icon(self) -> &'static str {
         match self {
             Self::Dashboard | Self::Company => "home",
-            Self::Agents => "agent",
+            Self::Agents | Self::Catalogue => "agent",
             Self::Subnuclei => "group",
-            Self::Integrations => "plug",
+            Self::Integrations | Self::Connections => "plug",
             Self::Usage => "chart",
-            Self::Support => "help",
+            Self::Support | Self::Tickets => "help",
             Self::Tenants => "people",
             Self::Operations => "play",
             Self::Aggregations => "layers",
@@ -93,8 +109,8 @@ impl Section {
         match self {
             Self::Company | Self::Dashboard => Some('v'),
             Self::Tenants => Some('c'),
-            Self::Agents => Some('a'),
-            Self::Integrations => Some('i'),
+            Self::Agents | Self::Catalogue => Some('a'),
+            Self::Integrations | Self::Connections => Some('i'),
             Self::Operations => Some('o'),
             Self::Billing => Some('f'),
             Self::Audit | Self::Usage => Some('u'),

@@ -1,23 +1,42 @@
-//! `/app/dashboard/support`: what went wrong for the tenant, newest first.
+//! `/app/dashboard/support`: what went wrong for the tenant, newest first, and what it asks the operators.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, http::StatusCode};
+use askama::Template;
 
 use super::{
     account::Account,
+    draft::Draft,
     href::Href,
-    list::ListPage,
+    part::{Failure, part},
+    posted::Posted,
     sections::Section,
+    see_other,
+    shell::{self, Shell},
     table::{self, Cell, Column, Empty, Pages, Row, Table},
+    tickets,
     visit::Visit,
     words,
 };
 use crate::{
     problem::ApiError,
     tenant::incidents::{Incident, Incidents, IncidentsQuery},
+    tickets::{AccountTicketsQuery, Ticket, TicketWrite, Tickets, Writing},
 };
 
 /// How many incidents are on a page.
 const PAGE: i64 = 20;
+/// How many tickets are shown.
+const TICKETS: &str = "50";
+
+#[derive(Template)]
+#[template(path = "support.html")]
+struct SupportPage {
+    shell: Shell,
+    incidents: Result<Table, Failure>,
+    tickets: Result<Table, Failure>,
+    /// None for whom there is nothing to ask here.
+    draft: Option<Draft>,
+}
 
 /// The page.
 pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
@@ -25,20 +44,68 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         Ok(account) => account,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let (visit, t) = (&account.visit, account.visit.t());
-    let found = visit.ask::<IncidentsQuery>(visit.fields()).await;
-    let page = ListPage::of(visit, Section::Support, Vec::new(), found, |here, found: &Incidents| {
-        let number = |name| here.get(name).and_then(|text| text.parse::<i64>().ok());
-        let (offset, limit) = (number("offset").unwrap_or(0), number("limit").unwrap_or(PAGE));
-        let shown = i64::try_from(found.incidents.len()).unwrap_or(i64::MAX);
-        let total = visit.format().count(found.total);
-        Table {
-            caption: table::caption(t, t.support.incidents, (offset + 1, offset + shown), &total),
-            pages: Pages::by_offset(here, offset, limit, found.total),
-            ..incidents(visit, here, &found.incidents.iter().collect::<Vec<_>>())
+    let draft = if account.visit.caller.is_internal() { None } else { Some(Draft::new()?) };
+    let page = page(account, draft).await?;
+    shell::page_with(&page, page.incidents.as_ref().err())
+}
+
+/// `POST`: a customer opens a ticket.
+pub(super) async fn open(posted: Posted) -> Result<HttpResponse, ApiError> {
+    let Posted { visit, fields, place: _place } = posted;
+    let tenant = visit.caller.own_tenant()?;
+    let draft = Draft::read(fields)?;
+    match TicketWrite::opening(draft.body(&["subject", "message"])) {
+        Ok(what) => {
+            let writing = Writing::by_customer(&visit.request, &visit.caller, tenant, None);
+            let writing = writing.with_key(Some(&draft.key))?;
+            let written = visit.state.write_ticket(writing, what, &visit.caller).await?;
+            let page = Href::to(format!("{}/{}", Section::Support.path(), written.ticket));
+            Ok(see_other(&page.with("written", "1").to_string()))
         }
-    });
-    page?.within(|_| account.shell).respond()
+        Err(ApiError::Validation(faults)) => {
+            let draft = draft.refused(visit.t(), &faults);
+            let account = Account::own(visit, Section::Support);
+            shell::render(StatusCode::BAD_REQUEST, &page(account, Some(draft)).await?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn page(account: Account, draft: Option<Draft>) -> Result<SupportPage, ApiError> {
+    let (visit, t) = (&account.visit, account.visit.t());
+    let here = Href::of(&visit.request);
+    // The list that is paged is that of the incidents.
+    let (incidents, tickets) = tokio::join!(
+        visit.ask::<IncidentsQuery>(visit.fields()),
+        visit.ask_of_tenant::<AccountTicketsQuery>(&[("limit", TICKETS)]),
+    );
+    let incidents = part(t, incidents)?.map(|found| incident_page(visit, &here, &found.value));
+    let tickets = part(t, tickets)?.map(|found| ticket_table(&account, &here, &found.value));
+    let has_errors = draft.as_ref().is_some_and(Draft::has_errors);
+    Ok(SupportPage { incidents, tickets, draft, shell: account.shell.with_errors(has_errors) })
+}
+
+fn incident_page(visit: &Visit, here: &Href, found: &Incidents) -> Table {
+    let t = visit.t();
+    let number = |name| here.get(name).and_then(|text| text.parse::<i64>().ok());
+    let (offset, limit) = (number("offset").unwrap_or(0), number("limit").unwrap_or(PAGE));
+    let total = visit.format().count(found.total);
+    Table {
+        caption: table::caption(t, t.support.incidents, table::range(offset, found.incidents.len()), &total),
+        pages: Pages::by_offset(here, offset, limit, found.total),
+        ..incidents(visit, here, &found.incidents.iter().collect::<Vec<_>>())
+    }
+}
+
+fn ticket_table(account: &Account, here: &Href, found: &Tickets) -> Table {
+    let visit = &account.visit;
+    let page = |ticket: &Ticket| account.below(Section::Support, &ticket.id.to_string());
+    Table {
+        rows: found.tickets.iter().map(|ticket| tickets::row(visit, page(ticket), ticket)).collect(),
+        pages: Pages::default(),
+        empty: Empty { text: visit.t().tickets.none.to_owned(), link: None },
+        ..tickets::table(visit, here, found)
+    }
 }
 
 /// Incidents as they come.

@@ -62,9 +62,16 @@ impl Column {
         Self { width: Width::Wide, ..self }
     }
 
-    /// The same, to be sorted by.
-    pub(super) fn sorted(self, sort: Sort) -> Self {
+    fn sorted(self, sort: Sort) -> Self {
         Self { sort: Some(sort), ..self }
+    }
+
+    /// The same, to be sorted by as that member of the list, where the list has an order.
+    pub(super) fn sorted_by(self, order: Option<&Order<'_>>, name: &str, begins_descending: bool) -> Self {
+        match order {
+            Some(order) => self.sorted(order.by(name, begins_descending)),
+            None => self,
+        }
     }
 
     /// How its cells look.
@@ -275,6 +282,11 @@ impl<'a> Order<'a> {
             },
         }
     }
+}
+
+/// The first and the last of the rows that begin at an offset, as people count.
+pub(super) fn range(offset: i64, shown: usize) -> (i64, i64) {
+    (offset + 1, offset.saturating_add(i64::try_from(shown).unwrap_or(i64::MAX)))
 }
 
 /// Which of how many rows a page shows: "Clientes: 1 a 50 de 312".

@@ -18,7 +18,10 @@ use super::{
     words,
 };
 use crate::{
-    internal::tenants::{LONGEST_SEARCH, Tenant, Tenants, TenantsQuery},
+    internal::{
+        agents::CatalogueQuery,
+        tenants::{LONGEST_SEARCH, Tenant, Tenants, TenantsQuery},
+    },
     problem::ApiError,
     query::QueryFields,
 };
@@ -30,8 +33,10 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         return csv::file(visit, "tenants", columns, part).await;
     }
     let found = visit.ask::<TenantsQuery>(visit.fields()).await;
-    let page =
-        ListPage::of(&visit, Section::Tenants, filters(visit.t()), found, |here, found| table(&visit, here, found));
+    let used = found.as_ref().map(|found| found.value.segments.as_slice()).unwrap_or_default();
+    let mut filters = filters(visit.t(), used);
+    filters.extend(agent_filter(&visit).await);
+    let page = ListPage::of(&visit, Section::Tenants, filters, found, |here, found| table(&visit, here, found));
     page?.with_file(&visit).respond()
 }
 
@@ -62,28 +67,41 @@ pub(super) async fn palette(visit: Visit) -> Result<HttpResponse, ApiError> {
 
 /// A part of the list, for its file.
 async fn part(visit: Rc<Visit>, offset: Option<String>) -> Result<csv::Part, ApiError> {
-    let offset = offset.unwrap_or_else(|| "0".to_owned());
-    let fields = visit.fields().with("limit", csv::PART).with("offset", &offset);
+    let fields = visit.fields().with("limit", csv::PART).with("offset", offset.as_deref().unwrap_or("0"));
     let found = &visit.ask::<TenantsQuery>(fields).await?.value;
-    let next = found.offset + found.limit;
-    Ok(csv::Part {
-        rows: found.tenants.iter().map(|tenant| row(&visit, tenant)).collect(),
-        next: (next < found.total).then(|| next.to_string()),
-    })
+    let rows = found.tenants.iter().map(|tenant| row(&visit, tenant)).collect();
+    Ok(csv::Part::by_offset(rows, found.offset + found.limit, found.total))
 }
 
-fn filters(t: &'static Texts) -> Vec<FilterField> {
+fn filters(t: &'static Texts, used: &[String]) -> Vec<FilterField> {
     let words = &t.tenants;
-    let all = |words: &[(&str, &str)]| {
-        let words = words.iter().map(|(value, name)| ((*value).to_owned(), (*name).to_owned()));
-        std::iter::once((String::new(), t.table.all.to_owned())).chain(words).collect()
-    };
+    let plans = t.plans.iter().map(|(value, name)| ((*value).to_owned(), (*name).to_owned()));
+    let plans = std::iter::once((String::new(), t.table.all.to_owned())).chain(plans).collect();
     vec![
         FilterField::search("search", words.search),
         FilterField::select("status", t.states.state, status_options(t, "")),
-        FilterField::select("plan", words.plan, all(&t.plans)),
-        FilterField::select("segment", words.segment, all(&t.segments)),
+        FilterField::select("plan", words.plan, plans),
+        FilterField::select("segment", words.segment, segments(t, used)),
     ]
+}
+
+/// The segments that are in use.
+pub(super) fn segments(t: &'static Texts, used: &[String]) -> Vec<(String, String)> {
+    let used = used.iter().map(|stored| (stored.clone(), words::segment(t, stored)));
+    std::iter::once((String::new(), t.table.all.to_owned())).chain(used).collect()
+}
+
+/// The agent whose users are listed, where the address names one.
+async fn agent_filter(visit: &Visit) -> Option<FilterField> {
+    let agent = Href::of(&visit.request).get("agent_id")?.to_owned();
+    let catalogue = visit.ask::<CatalogueQuery>(QueryFields::of_pairs([("limit", "100")])).await;
+    let named = catalogue.ok().and_then(|found| {
+        let found = found.value.agents.iter().find(|one| one.id.to_string() == agent)?;
+        Some(found.name.clone())
+    });
+    let t = visit.t();
+    let one = (agent.clone(), named.unwrap_or(agent));
+    Some(FilterField::select("agent_id", t.agents.agent, vec![(String::new(), t.table.all.to_owned()), one]))
 }
 
 /// The states of a list that shows those in use unless it is told otherwise, which is sent as `default`.
@@ -100,8 +118,7 @@ pub(super) fn status_options(t: &'static Texts, default: &str) -> Vec<(String, S
 fn table(visit: &Visit, here: &Href, found: &Tenants) -> Table {
     let (t, format) = (visit.t(), visit.format());
     let order = Order::of(here, "name");
-    let shown = i64::try_from(found.tenants.len()).unwrap_or(i64::MAX);
-    let range = (found.offset + 1, found.offset + shown);
+    let range = table::range(found.offset, found.tenants.len());
     Table {
         caption: table::caption(t, t.menu.tenants, range, &format.count(found.total)),
         columns: columns(visit, Some(&order)),
@@ -114,19 +131,15 @@ fn table(visit: &Visit, here: &Href, found: &Tenants) -> Table {
 /// The columns; those of a page sort it.
 fn columns(visit: &Visit, order: Option<&Order<'_>>) -> Vec<Column> {
     let (t, words) = (visit.t(), &visit.t().tenants);
-    let sorted = |column: Column, name, begins_descending| match order {
-        Some(order) => column.sorted(order.by(name, begins_descending)),
-        None => column,
-    };
     vec![
-        sorted(Column::text(words.name), "name", false),
+        Column::text(words.name).sorted_by(order, "name", false),
         Column::text(words.cnpj).wide(),
         Column::text(words.segment).wide(),
         Column::text(words.plan).wide(),
         Column::text(t.states.state),
-        sorted(Column::number(words.mrr).wide(), "mrr_estimate", true),
-        sorted(Column::number(words.agents).wide(), "active_agents", true),
-        sorted(Column::number(words.requests).wide(), "requests_last_30_days", true),
+        Column::number(words.mrr).wide().sorted_by(order, "mrr_estimate", true),
+        Column::number(words.agents).wide().sorted_by(order, "active_agents", true),
+        Column::number(words.requests).wide().sorted_by(order, "requests_last_30_days", true),
         Column::number(words.success).wide(),
         Column::number(words.incidents).wide(),
     ]

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     figures::Percentiles,
     problem::ApiError,
-    tenant::usage::{DayUsage, Usage, UsageQuery},
+    tenant::usage::{DayUsage, Summary, Usage, UsageQuery},
 };
 
 #[derive(Template)]
@@ -70,7 +70,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         let usage = &found.value;
         Found {
             age: age(visit, &found),
-            kpis: kpis(t, visit.format(), usage),
+            kpis: kpis(visit, usage),
             requests: requests(visit, &usage.daily_data),
             times: times(visit, &usage.daily_data),
             by_agent: by_agent(visit, &account, usage),
@@ -92,20 +92,46 @@ pub(super) fn periods(t: &'static Texts) -> Vec<(String, String)> {
     options([("", words.month), ("7d", words.week), ("90d", words.quarter)])
 }
 
-fn kpis(t: &'static Texts, format: Format, usage: &Usage) -> Vec<Kpi> {
-    let (words, of) = (&t.usage, &usage.summary);
+fn kpis(visit: &Visit, usage: &Usage) -> Vec<Kpi> {
+    let (words, format, of) = (&visit.t().usage, visit.format(), &usage.summary);
+    let before = usage.previous.as_ref();
     let Percentiles { p50_response_time_ms: p50, p95_response_time_ms: p95, p99_response_time_ms: p99 } =
         of.percentiles;
     let time = |millis: Option<f64>| millis.map_or_else(|| "—".to_owned(), |millis| format.duration(millis));
     let failed = (words.failed_of)(&format.count(of.failed_requests));
     vec![
-        Kpi::new(words.requests, format.count(of.total_requests)).noted(failed),
-        Kpi::new(words.success, format.percent(of.success_rate)),
+        requests_kpi(visit, words.requests, of, before),
+        success_kpi(visit, of, before).or_noted(failed),
         Kpi::new(words.p50, time(p50)),
-        Kpi::new(words.p95, time(p95)),
+        p95_kpi(visit, p95, before.and_then(|before| before.percentiles.p95_response_time_ms)),
         Kpi::new(words.p99, time(p99)),
-        Kpi::new(words.tokens, format.count(of.total_tokens_used)),
+        Kpi::new(words.tokens, format.count(of.total_tokens_used)).since(
+            visit,
+            float(of.total_tokens_used),
+            before.map(|before| float(before.total_tokens_used)),
+        ),
     ]
+}
+
+/// How many requests there were.
+pub(super) fn requests_kpi(visit: &Visit, name: &'static str, of: &Summary, before: Option<&Summary>) -> Kpi {
+    let before = before.map(|before| float(before.total_requests));
+    Kpi::new(name, visit.format().count(of.total_requests)).since(visit, float(of.total_requests), before)
+}
+
+/// How many of them succeeded.
+pub(super) fn success_kpi(visit: &Visit, of: &Summary, before: Option<&Summary>) -> Kpi {
+    let kpi = Kpi::new(visit.t().usage.success, visit.format().percent(of.success_rate));
+    kpi.moved(visit, of.success_rate, before.map(|before| before.success_rate))
+}
+
+/// How long most of them took.
+pub(super) fn p95_kpi(visit: &Visit, now: Option<f64>, before: Option<f64>) -> Kpi {
+    let name = visit.t().usage.p95;
+    match now {
+        Some(millis) => Kpi::new(name, visit.format().duration(millis)).since(visit, millis, before),
+        None => Kpi::new(name, "—".to_owned()),
+    }
 }
 
 /// Requests a day: those that succeeded, and on them those that did not.

@@ -36,6 +36,15 @@ pub(super) fn run_state(t: &'static Texts, stored: &str) -> Cell {
     )
 }
 
+/// How a ticket stands.
+pub(super) fn ticket_chip(t: &'static Texts, stored: &str) -> Chip {
+    match stored {
+        "answered" => Chip { kind: "success", word: t.tickets.answered },
+        "closed" => Chip { kind: "neutral", word: t.tickets.closed },
+        _ => Chip { kind: "pending", word: t.tickets.waiting },
+    }
+}
+
 /// How grave an incident is.
 pub(super) fn severity(t: &'static Texts, stored: &str) -> Cell {
     let words = &t.states;

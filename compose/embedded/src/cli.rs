@@ -20,9 +20,10 @@ use painel_shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    aws, data_dir, demo, demo_data,
+    aws, data_dir, demo,
+    demo_data::{self, Example},
     embedded::{Embedded, migrate},
-    rollup,
+    first_commands, rollup,
     services::issuer::{Issuer, Role},
 };
 
@@ -135,7 +136,11 @@ async fn serve(data_dir: &Path, vars: Vars) -> anyhow::Result<()> {
     let embedded = started?;
     let welcomed = async {
         telemetry::start_metrics(&telemetry)?;
-        print_welcome(&embedded, data_dir, telemetry.admin_address).await
+        let example = demo_data::example(&embedded.stores().db.service()).await?;
+        if embedded.is_first_start() {
+            first_commands::send(&embedded, &example).await?;
+        }
+        print_welcome(&embedded, &example, data_dir, telemetry.admin_address)
     };
     let welcomed = welcomed.await;
     if welcomed.is_err() {
@@ -146,13 +151,13 @@ async fn serve(data_dir: &Path, vars: Vars) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn print_welcome(
+fn print_welcome(
     embedded: &Embedded,
+    example: &Example,
     data_dir: &Path,
     admin: Option<std::net::SocketAddr>,
 ) -> anyhow::Result<()> {
     let url = embedded.url();
-    let example = demo_data::example(&embedded.stores().db.service()).await?;
     let [first_agent, _] = example.agents;
     let issuer = embedded.issuer();
     let admin_token = issuer.token(Role::Admin, None)?;
@@ -188,8 +193,8 @@ fn print_token(data_dir: &Path, vars: &Vars, role: Role, tenant: Option<TenantId
     if !key.exists() {
         bail!("{} holds no data yet: start `painel` first", data_dir.display());
     }
-    if tenant.is_some() && role != Role::Tenant {
-        bail!("--tenant goes with --role tenant");
+    if tenant.is_some() && !role.is_of_tenant() {
+        bail!("--tenant goes with --role tenant or --role user");
     }
     let tenant = tenant.unwrap_or_else(demo_data::first_tenant);
     let issuer = Issuer::open(&key)?.with_token_use(TokenUse::from_vars(vars)?);

@@ -45,14 +45,28 @@ FROM (VALUES ('Atendente Virtual', 'varejo'), ('Agendador', 'saude'), ('Tutor', 
              ('Analista de Contratos', 'servicos'), ('Cobrador Amigável', 'servicos'),
              ('Pesquisador', 'educacao')) AS a (name, segment);
 
--- Three or four agents a tenant.
+-- No more agents than the plan has room for; everybody has the first two.
 INSERT INTO tenant_agents (tenant_id, agent_id, status, config, activated_at)
-SELECT pg_temp.id('tenant ' || n), a.id,
-       CASE WHEN d.status = 'active' THEN 'active' ELSE 'inactive' END,
-       jsonb_build_object('language', 'pt-BR', 'temperature', round(pg_temp.noise(a.name || n)::numeric, 1)),
+SELECT pg_temp.id('tenant ' || n), agent_id,
+       CASE WHEN status = 'active' THEN 'active' ELSE 'inactive' END,
+       jsonb_build_object('language', 'pt-BR', 'temperature', round(pg_temp.noise(agent || n)::numeric, 1)),
        date_trunc('day', now()) - interval '100 days'
-FROM demo d, agents a
-WHERE pg_temp.noise(format('rents %s %s', n, a.name)) < 0.5 OR a.name IN ('Atendente Virtual', 'Agendador');
+FROM (
+    SELECT d.n, d.status, d.plan, a.id AS agent_id, a.name AS agent,
+           row_number() OVER (PARTITION BY d.n ORDER BY a.name NOT IN ('Atendente Virtual', 'Agendador'),
+                              pg_temp.noise(format('rents %s %s', d.n, a.name))) AS place
+    FROM demo d, agents a
+) AS wanted
+WHERE place <= CASE plan WHEN 'starter' THEN 3 WHEN 'professional' THEN 4 ELSE 6 END;
+
+-- How much each of them is asked on a day: more from month to month, less at weekends, most where the plan is largest.
+CREATE FUNCTION pg_temp.asked(tenant_agent integer, day date) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT (CASE t.plan WHEN 'starter' THEN 30 WHEN 'professional' THEN 80 ELSE 220 END
+            * (1.3 - 0.006 * ((now() AT TIME ZONE 'UTC')::date - day))
+            * CASE WHEN extract(isodow FROM day) > 5 THEN 0.55 ELSE 1 END
+            * (0.7 + 0.6 * pg_temp.noise(format('total %s %s', ta.id, day))))::bigint
+    FROM tenant_agents ta JOIN tenants t ON t.id = ta.tenant_id WHERE ta.id = tenant_agent
+$$;
 
 -- The last three days, request by request.
 SELECT ensure_agent_requests_partitions((now() AT TIME ZONE 'UTC')::date - 3, (now() AT TIME ZONE 'UTC')::date + 2);
@@ -66,7 +80,8 @@ SELECT ta.id,
              ELSE 'timeout' END)::request_status,
        (((now() AT TIME ZONE 'UTC')::date - d)::timestamp
            + make_interval(secs => 86399 * pg_temp.noise(format('at %s %s %s', ta.id, d, r)))) AT TIME ZONE 'UTC'
-FROM tenant_agents ta, generate_series(1, 3) AS d, generate_series(1, 60) AS r
+FROM tenant_agents ta, generate_series(1, 3) AS d,
+     generate_series(1, pg_temp.asked(ta.id, (now() AT TIME ZONE 'UTC')::date - d)) AS r
 WHERE ta.status = 'active';
 
 -- Ninety days of usage; the last three are what the requests above add up to.
@@ -92,9 +107,10 @@ SELECT tenant_id, agent_id, date, total, total - failed, failed, round(100.0 * (
        ARRAY[total * 7 / 10, total - total * 7 / 10 - total / 20, total / 20]
 FROM (
     SELECT ta.tenant_id, ta.agent_id, ta.id, (now() AT TIME ZONE 'UTC')::date - d AS date,
-           (40 + 160 * pg_temp.noise(format('total %s %s', ta.id, d)))::bigint AS total,
-           (6 * pg_temp.noise(format('failed %s %s', ta.id, d)))::bigint AS failed,
-           200 + 150 * pg_temp.noise(format('avg %s %s', ta.id, d)) AS ms
+           pg_temp.asked(ta.id, (now() AT TIME ZONE 'UTC')::date - d) AS total,
+           (pg_temp.asked(ta.id, (now() AT TIME ZONE 'UTC')::date - d)
+            * (0.02 + 0.05 * pg_temp.noise(format('failed %s %s', ta.id, d)) ^ 2))::bigint AS failed,
+           250 + 100 * pg_temp.noise(format('avg %s %s', ta.id, d)) AS ms
     FROM tenant_agents ta, generate_series(4, 90) AS d
     WHERE ta.status = 'active'
 ) AS days;
@@ -113,10 +129,14 @@ SELECT sum_up_usage(min(date), max(date)) FROM tenant_usage_daily;
 
 INSERT INTO tenant_integrations (id, tenant_id, type, name, status, last_sync_at, last_error)
 SELECT pg_temp.id(format('integration %s %s', n, type)), pg_temp.id('tenant ' || n), type, label,
-       CASE WHEN pg_temp.noise(format('broken %s %s', n, type)) < 0.15 THEN 'error' ELSE 'active' END,
+       CASE WHEN pg_temp.noise(format('broken %s %s', n, type)) < 0.15 OR (n, type) = (1, 'crm') THEN 'error'
+            WHEN pg_temp.noise(format('broken %s %s', n, type)) > 0.9 THEN 'pending'
+            WHEN status = 'inactive' THEN 'inactive' ELSE 'active' END,
        date_trunc('minute', now()) - make_interval(mins => (600 * pg_temp.noise(format('sync %s %s', n, type)))::int),
-       CASE WHEN pg_temp.noise(format('broken %s %s', n, type)) < 0.15 THEN 'the token was refused' END
-FROM demo, (VALUES ('whatsapp', 'WhatsApp Business'), ('crm', 'CRM')) AS i (type, label);
+       CASE WHEN pg_temp.noise(format('broken %s %s', n, type)) < 0.15 OR (n, type) = (1, 'crm')
+            THEN 'o token foi recusado' END
+FROM demo, (VALUES ('whatsapp', 'WhatsApp Business'), ('crm', 'CRM'), ('erp', 'ERP')) AS i (type, label)
+WHERE type <> 'erp' OR plan = 'enterprise';
 
 INSERT INTO incidents (id, severity, title, description, created_at, resolved_at)
 SELECT pg_temp.id('incident ' || i), (ARRAY['info', 'warning', 'error', 'critical'])[1 + i % 4],
@@ -145,3 +165,35 @@ FROM (
         (8, 1, 'started', 'professional', 0, 149900, 220), (8, 2, 'downgraded', 'starter', 149900, 49900, 20),
         (12, 1, 'started', 'professional', 0, 149900, 120), (12, 2, 'cancelled', 'professional', 149900, 0, 12)
 ) AS e;
+
+-- What customers have asked: some wait, some are answered, some are done with.
+CREATE TEMP TABLE asked_by ON COMMIT DROP AS
+SELECT pg_temp.id('ticket ' || k) AS id, n, subject, message, answer, status, hours
+FROM (VALUES
+    (1, 1, 'O agente não responde no WhatsApp', 'Desde as nove horas os clientes escrevem e ninguém responde.',
+     NULL, 'open', 3),
+    (2, 1, 'Nova integração com o CRM', 'Renovamos o token do CRM. Como conectamos de novo?',
+     'Entre no CRM, em Integrações, e autorize o Painel outra vez. O erro some na próxima sincronização.', 'answered', 30),
+    (3, 2, 'Relatório de uso de outubro', 'Precisamos do uso por agente do mês passado.',
+     'Em Uso, escolha 90 dias e baixe o CSV.', 'closed', 200),
+    (4, 2, 'Limite de requisições', 'Vamos dobrar os atendimentos em dezembro. O plano aguenta?', NULL, 'open', 20),
+    (5, 4, 'Mais um agente', 'Queremos contratar o Tutor para o time de obras.', 'Contratado. Ele já aparece em Agentes.',
+     'closed', 90),
+    (6, 6, 'Respostas lentas à noite', 'Entre 22h e 23h as respostas passam de três segundos.',
+     'Estamos investigando; avisamos por aqui.', 'answered', 12)
+) AS t (k, n, subject, message, answer, status, hours);
+
+INSERT INTO tickets (id, tenant_id, subject, status, opened_by, opened_by_email, created_at, updated_at)
+SELECT id, pg_temp.id('tenant ' || n), subject, status, format('development-tenant-%s', pg_temp.id('tenant ' || n)),
+       format('pessoa1@cliente%s.example', n), now() - make_interval(hours => hours),
+       now() - make_interval(hours => hours - CASE WHEN answer IS NULL THEN 0 ELSE 2 END)
+FROM asked_by;
+
+INSERT INTO ticket_messages (ticket_id, tenant_id, by_operator, author, author_email, body, created_at)
+SELECT id, pg_temp.id('tenant ' || n), false, format('development-tenant-%s', pg_temp.id('tenant ' || n)),
+       format('pessoa1@cliente%s.example', n), message, now() - make_interval(hours => hours)
+FROM asked_by
+UNION ALL
+SELECT id, pg_temp.id('tenant ' || n), true, 'development-support', 'suporte@painel.example', answer,
+       now() - make_interval(hours => hours - 2)
+FROM asked_by WHERE answer IS NOT NULL;

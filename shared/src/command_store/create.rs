@@ -55,6 +55,16 @@ impl IdempotencyKey {
             fingerprint: sha256_hex(canonical_body),
         }
     }
+
+    /// The key, without its text, and without its caller's.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What the request asked for, by which another one is recognised.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
 }
 
 /// The item that remembers an idempotency key.

@@ -77,6 +77,8 @@ pub enum Fault {
     NotAnInteger,
     #[error("must be text without NUL characters")]
     NotText,
+    #[error("must be true or false")]
+    NotABoolean,
     #[error("must be an object")]
     NotAnObject,
     #[error("must be a JSON object: {reason}")]
@@ -92,6 +94,8 @@ pub enum Fault {
     NotALine { max: usize },
     #[error("must be 1 to {max} visible ASCII characters")]
     NotVisibleAscii { max: usize },
+    #[error("must be 1 to {max} characters, not all of them blank")]
+    NotFilled { max: usize },
     #[error("must be at most {max} characters")]
     TooLong { max: usize },
     #[error("must hold from {min} to {max} entries")]
@@ -234,6 +238,15 @@ impl Field for String {
 
     fn from_value(value: &Value) -> Option<Self> {
         value.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
+    }
+}
+
+impl Field for bool {
+    const EXPECTED: &'static str = "true or false";
+    const FAULT: Fault = Fault::NotABoolean;
+
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_bool()
     }
 }
 

@@ -241,7 +241,7 @@ macro_rules! batches {
     )+};
 }
 
-batches!((A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E, F));
+batches!((A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E), (A, B, C, D, E, F));
 
 /// Makes a [`Statement`](crate::db::Statement): its name, its rows, its text, and an example of each value, with which it is
 /// compiled against the schema.

@@ -9,5 +9,6 @@ mod listing;
 mod outage;
 mod reads;
 mod strictness;
+mod tickets;
 mod tls;
 mod tokens;

@@ -242,3 +242,57 @@ fn preferences_hold_for_the_next_page() {
         assert_eq!(visitor.post("/app/settings", &[("language", "tlh")]).await.status, 400);
     });
 }
+
+#[test]
+fn a_ticket_is_opened_once_answered_and_closed_and_what_was_typed_stays() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut customer = Visitor::signed_in(&url, Who::Of(stack.example.tenant)).await;
+        let mut operator = Visitor::signed_in(&url, Who::Support).await;
+        let support = "/app/dashboard/support";
+        let blank = customer.get(support).await;
+        let key = blank.hidden("idempotency_key").to_owned();
+        let wrong = [("idempotency_key", key.as_str()), ("subject", "x<script>"), ("message", "   ")];
+        let refused = customer.post(support, &wrong).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.text.contains("<title>Erro:"), "{}", refused.text);
+        assert!(refused.text.contains("href=\"#field-message\""), "the field is named: {}", refused.text);
+        assert!(refused.text.contains("value=\"x&#60;script&#62;\""), "what was typed stays: {}", refused.text);
+        assert_eq!(refused.hidden("idempotency_key"), key);
+        let filled = [("idempotency_key", key.as_str()), ("subject", "x<script>"), ("message", "first\r\nsecond")];
+        let mut places = Vec::new();
+        for _ in 0..2 {
+            let sent = customer.post(support, &filled).await;
+            assert_eq!(sent.status, 303, "{}", sent.text);
+            places.push(sent.location().to_owned());
+        }
+        places.dedup();
+        assert_eq!(places.len(), 1, "a double click opens one");
+        let own = customer.get(&places[0]).await;
+        assert!(own.text.contains("first\nsecond") && !own.text.contains("<script>"), "{}", own.text);
+        let id = places[0].split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+        assert!(operator.get("/app/company/tickets").await.text.contains(&id));
+        let page = format!("/app/company/tickets/{id}");
+        let form = operator.get(&page).await;
+        let key = form.hidden("idempotency_key").to_owned();
+        let empty = operator.post(&page, &[("idempotency_key", &key)]).await;
+        assert_eq!(empty.status, 400, "{}", empty.text);
+        let answer = [("idempotency_key", key.as_str()), ("message", "done"), ("close", "on")];
+        assert_eq!(operator.post(&page, &answer).await.status, 303);
+        let seen = customer.get(&format!("{support}/{id}")).await;
+        assert!(seen.text.contains("Encerrado") && seen.text.contains("Equipe de opera"), "{}", seen.text);
+        // An operator looks at the account, and writes from their own page alone.
+        let looked_at = operator.get(&format!("{support}/{id}?tenant_id={}", stack.example.tenant)).await;
+        assert!(!looked_at.text.contains("<textarea"), "{}", looked_at.text);
+        let from_there =
+            operator.post(&format!("{support}/{id}"), &[("message", "m"), ("idempotency_key", "k")]).await;
+        assert_eq!(from_there.status, 403);
+        let mut other = Visitor::signed_in(&url, Who::Of(super::other_tenant(stack).await.into())).await;
+        assert_eq!(other.get(&format!("{support}/{id}")).await.status, 404);
+        assert_eq!(
+            other.post(&format!("{support}/{id}"), &[("message", "m"), ("idempotency_key", "k")]).await.status,
+            404
+        );
+        assert_eq!(other.post(&page, &[("message", "m"), ("idempotency_key", "k")]).await.status, 403);
+    });
+}

@@ -23,6 +23,11 @@ const ACCOUNT: [&str; 6] = ["", "/agents", "/fibonacci", "/integrations", "/usag
 async fn pages(stack: &Stack) -> Vec<(String, [u16; 3])> {
     let tenant = stack.example.tenant;
     let command = stack.send::<HealthCheck>(None, json!({})).await.id();
+    let ticket: uuid::Uuid = sqlx::query_scalar("SELECT id FROM tickets WHERE tenant_id = $1 LIMIT 1")
+        .bind(tenant.uuid())
+        .fetch_one(&stack.stores.db.service())
+        .await
+        .unwrap();
     let mut pages: Vec<(String, [u16; 3])> = [
         ("/app".to_owned(), [303, 303, 303]),
         ("/app/alive".to_owned(), [200, 200, 200]),
@@ -31,10 +36,16 @@ async fn pages(stack: &Stack) -> Vec<(String, [u16; 3])> {
         ("/app/company".to_owned(), [403, 200, 200]),
         ("/app/company/tenants".to_owned(), [403, 200, 200]),
         (format!("/app/company/tenants/{tenant}"), [403, 200, 200]),
+        ("/app/company/agents".to_owned(), [403, 200, 200]),
+        ("/app/company/integrations".to_owned(), [403, 200, 200]),
         ("/app/company/operations".to_owned(), [403, 200, 200]),
         ("/app/company/operations/new".to_owned(), [403, 200, 200]),
         (format!("/app/company/operations/{command}"), [403, 200, 200]),
         ("/app/company/operations/aggregations".to_owned(), [403, 200, 200]),
+        ("/app/company/tickets".to_owned(), [403, 200, 200]),
+        (format!("/app/company/tickets/{ticket}"), [403, 200, 200]),
+        (format!("/app/dashboard/support/{ticket}"), [200, 303, 303]),
+        (format!("/app/dashboard/support/{ticket}?tenant_id={tenant}"), [200, 200, 200]),
         ("/app/company/billing".to_owned(), [403, 403, 200]),
         ("/app/company/audit".to_owned(), [403, 200, 200]),
         ("/app/nowhere".to_owned(), [404, 404, 404]),

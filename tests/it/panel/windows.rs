@@ -6,13 +6,14 @@ use painel_shared::commands::HealthCheck as Health;
 use painel_tests::{
     client::COMMANDS,
     panel::Who,
-    stack::with_stack,
+    stack::{Stack, with_stack},
     wait::eventually,
     window::{Scheme, Window},
 };
 use painel_workers::commands::{HealthCheck, RestartAgent};
 use serde_json::json;
 use thirtyfour::Key;
+use uuid::Uuid;
 
 const OPERATIONS: &str = "/app/company/operations";
 
@@ -38,12 +39,22 @@ async fn look_at(window: &Window, name: &str, path: &str) -> Vec<String> {
     wrong
 }
 
+/// A ticket of the example's tenant that was answered.
+async fn ticket_of(stack: &Stack) -> Uuid {
+    sqlx::query_scalar("SELECT id FROM tickets WHERE tenant_id = $1 AND status = 'answered'")
+        .bind(stack.example.tenant.uuid())
+        .fetch_one(&stack.stores.db.service())
+        .await
+        .unwrap()
+}
+
 #[test]
 fn operators_pages_can_be_used_by_everybody() {
     with_stack(|stack| async move {
         let url = stack.serve().await.url;
         let tenant = stack.example.tenant;
         let command = stack.send::<Health>(None, json!({})).await.id();
+        let ticket = ticket_of(stack).await;
         let window = Window::open(&url).await;
         window.sign_in(Who::Admin).await;
         let pages = [
@@ -52,6 +63,9 @@ fn operators_pages_can_be_used_by_everybody() {
             ("tenants_none", "/app/company/tenants?search=nobody-is-called-so".to_owned()),
             ("tenant", format!("/app/company/tenants/{tenant}")),
             ("tenant_agents", format!("/app/company/tenants/{tenant}?tab=agents")),
+            ("catalogue", "/app/company/agents".to_owned()),
+            ("connections", "/app/company/integrations".to_owned()),
+            ("connections_none", "/app/company/integrations?search=nobody-is-called-so".to_owned()),
             ("operations", OPERATIONS.to_owned()),
             ("operations_wrong", format!("{OPERATIONS}?tenant_id=x")),
             ("command", format!("{OPERATIONS}/{command}")),
@@ -59,6 +73,8 @@ fn operators_pages_can_be_used_by_everybody() {
             ("command_tenant", format!("{OPERATIONS}/new?command_type=RESET_TOKEN")),
             ("command_form", format!("{OPERATIONS}/new?command_type=RESTART_AGENT&tenant_id={tenant}")),
             ("aggregations", format!("{OPERATIONS}/aggregations")),
+            ("tickets", "/app/company/tickets".to_owned()),
+            ("ticket", format!("/app/company/tickets/{ticket}")),
             ("billing", "/app/company/billing".to_owned()),
             ("audit", "/app/company/audit".to_owned()),
             ("settings", "/app/settings".to_owned()),
@@ -85,6 +101,8 @@ fn a_tenants_pages_can_be_used_by_everybody() {
                 if name == "dashboard" { "/app/dashboard".to_owned() } else { format!("/app/dashboard/{name}") };
             wrong.extend(look_at(&window, &format!("own_{name}"), &path).await);
         }
+        let ticket = format!("/app/dashboard/support/{}", ticket_of(stack).await);
+        wrong.extend(look_at(&window, "own_ticket", &ticket).await);
         wrong.extend(look_at(&window, "own_forbidden", "/app/company").await);
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });

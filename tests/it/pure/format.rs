@@ -21,6 +21,8 @@ fn each_language_has_its_own_marks() {
     assert_eq!(PT.money(123_450), "R$\u{a0}1.234,50");
     assert_eq!(EN.money(-5), "-R$\u{a0}0.05");
     assert_eq!((PT.percent(97.5), EN.percent(97.5)), ("97,5\u{a0}%".to_owned(), "97.5%".to_owned()));
+    assert_eq!((PT.change(12.36), EN.change(-3.0)), ("+12,4\u{a0}%".to_owned(), "-3%".to_owned()));
+    assert_eq!((PT.points(-0.44), EN.points(0.04)), ("-0,4\u{a0}p.p.".to_owned(), "0\u{a0}pp".to_owned()));
     assert_eq!(
         (PT.percent(100.0), PT.percent(99.99), PT.percent(0.0)),
         ("100\u{a0}%".into(), "99,9\u{a0}%".into(), "0\u{a0}%".into())

@@ -42,6 +42,15 @@ type Stored = (NaiveDate, Uuid, Uuid, i64, i64, i64, f64, i64, Vec<i16>, Vec<i32
 /// A day of the platform: requests, good ones, their time, tenants, and the histogram.
 type Platform = (i64, i64, i64, i64, Vec<i16>, Vec<i64>);
 
+/// What an agent of the catalogue did on a day.
+#[derive(Debug, Default, PartialEq)]
+struct Work {
+    total: i64,
+    successful: i64,
+    time: i64,
+    latency: LatencyHistogram,
+}
+
 const STATUSES: [&str; 3] = ["success", "error", "timeout"];
 
 /// What happens, in an order drawn from the seed. Days and tenants are numbers.
@@ -219,13 +228,17 @@ impl World {
         for number in 0..DAYS {
             let day = self.day(number);
             let own: Vec<&Request> = self.seen.iter().filter(|request| request.day == number).collect();
-            let (mut tenants, mut agents): (BTreeMap<Uuid, (i64, i64)>, BTreeMap<Uuid, i64>) = Default::default();
+            let (mut tenants, mut agents): (BTreeMap<Uuid, (i64, i64)>, BTreeMap<Uuid, Work>) = Default::default();
             let mut latency = LatencyHistogram::default();
             for request in &own {
                 let (_, tenant, agent) = self.agents[request.agent];
                 let of_tenant = tenants.entry(tenant).or_default();
                 *of_tenant = (of_tenant.0 + 1, of_tenant.1 + i64::from(request.status == 0));
-                *agents.entry(agent).or_default() += 1;
+                let work = agents.entry(agent).or_default();
+                work.total += 1;
+                work.successful += i64::from(request.status == 0);
+                work.time += i64::from(request.ms);
+                work.latency.record(request.ms);
                 latency.record(request.ms);
             }
             let stored: Vec<(Uuid, i64, i64)> = sqlx::query_as(
@@ -241,13 +254,21 @@ impl World {
                 tenants,
                 "{at}"
             );
-            let stored: Vec<(Uuid, i64)> =
-                sqlx::query_as("SELECT agent_id, total_requests FROM agent_usage_totals WHERE date = $1")
-                    .bind(day)
-                    .fetch_all(pool)
-                    .await
-                    .unwrap();
-            assert_eq!(stored.into_iter().collect::<BTreeMap<_, _>>(), agents, "{at}");
+            let stored: Vec<(Uuid, i64, i64, i64, Vec<i16>, Vec<i64>)> = sqlx::query_as(
+                "SELECT agent_id, total_requests, successful_requests, total_response_time_ms, latency_buckets,
+                        latency_counts
+                 FROM agent_usage_totals WHERE date = $1",
+            )
+            .bind(day)
+            .fetch_all(pool)
+            .await
+            .unwrap();
+            let stored = stored.into_iter().map(|(id, total, successful, time, buckets, counts)| {
+                let mut latency = LatencyHistogram::default();
+                latency.add_stored(&buckets, &counts);
+                (id, Work { total, successful, time, latency })
+            });
+            assert_eq!(stored.collect::<BTreeMap<_, _>>(), agents, "{at}");
             let stored: Option<Platform> = sqlx::query_as(
                 "SELECT total_requests, successful_requests, total_response_time_ms, active_tenants, latency_buckets,
                         latency_counts

@@ -1,4 +1,4 @@
-//! What a day adds up to: for each tenant, for each agent of the catalogue, and for the platform.
+//! What a day adds up to: for each tenant, for each agent of the catalogue, and, as all agents together, for the platform.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,13 @@ use painel_shared::{histogram::LatencyHistogram, ids::TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::write::place;
+
 /// The sums of some rows of a day: of all of them, or of a tenant's.
+#[derive(Default)]
 pub(super) struct Sums {
     tenants: HashMap<Uuid, Requests>,
-    agents: HashMap<Uuid, i64>,
-    platform: Requests,
-    time: i64,
-    /// How often each bucket was met.
-    latency: Vec<i64>,
+    agents: HashMap<Uuid, Work>,
 }
 
 /// How many requests there were, and how many of them were answered well.
@@ -36,29 +35,24 @@ impl Requests {
     }
 }
 
-impl Default for Sums {
+/// What was done: how well, and how fast.
+#[derive(Clone)]
+struct Work {
+    requests: Requests,
+    time: i64,
+    /// How often each bucket was met.
+    latency: Vec<i64>,
+}
+
+impl Default for Work {
     fn default() -> Self {
-        Self {
-            tenants: HashMap::new(),
-            agents: HashMap::new(),
-            platform: Requests::default(),
-            time: 0,
-            latency: vec![0; LatencyHistogram::BUCKETS],
-        }
+        Self { requests: Requests::default(), time: 0, latency: vec![0; LatencyHistogram::BUCKETS] }
     }
 }
 
-impl Sums {
-    /// Adds what an agent of a tenant did.
-    pub(super) fn add(&mut self, tenant: Uuid, agent: Uuid, total: i64, failed: i64, time: i64) {
-        self.tenants.entry(tenant).or_default().add(total, failed);
-        *self.agents.entry(agent).or_default() += total;
-        self.platform.add(total, failed);
-        self.time += time;
-    }
-
-    /// Adds histograms, as they are stored, one after the other.
-    pub(super) fn add_latency<C: Copy + Into<i64>>(&mut self, buckets: &[i16], counts: &[C]) {
+impl Work {
+    /// Adds a histogram as it is stored.
+    fn add_latency<C: Copy + Into<i64>>(&mut self, buckets: &[i16], counts: &[C]) {
         for (bucket, count) in buckets.iter().zip(counts) {
             if let Some(met) = usize::try_from(*bucket).ok().and_then(|bucket| self.latency.get_mut(bucket)) {
                 *met += (*count).into();
@@ -66,21 +60,97 @@ impl Sums {
         }
     }
 
+    fn move_by(&mut self, other: &Self, sign: i64) {
+        self.requests.move_by(other.requests, sign);
+        self.time += sign * other.time;
+        for (met, moved) in self.latency.iter_mut().zip(&other.latency) {
+            *met += sign * moved;
+        }
+    }
+
+    /// Whether nothing in it is less than none, and every request has its time.
+    fn can_be(&self) -> bool {
+        let Requests { total, successful } = self.requests;
+        let counts = [total, successful, self.time].into_iter().chain(self.latency.iter().copied());
+        counts.min().is_some_and(|least| least >= 0) && self.latency.iter().sum::<i64>() == total
+    }
+
+    /// The buckets that were met, and how often.
+    fn stored(&self) -> impl Iterator<Item = (i16, i64)> {
+        (0_i16..).zip(self.latency.iter().copied()).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// What an agent of a tenant did on a day.
+pub(super) struct Done<'a> {
+    pub(super) total: i64,
+    pub(super) failed: i64,
+    pub(super) time: i64,
+    /// Its histogram as it is stored.
+    pub(super) buckets: &'a [i16],
+    pub(super) counts: &'a [i32],
+}
+
+/// The agents' sums as the statement takes them.
+#[derive(Default)]
+struct Columns {
+    agents: Vec<Uuid>,
+    totals: Vec<i64>,
+    successful: Vec<i64>,
+    times: Vec<i64>,
+    /// The histograms one after the other, and where each begins and ends.
+    buckets: Vec<i16>,
+    counts: Vec<i64>,
+    begins: Vec<i32>,
+    ends: Vec<i32>,
+}
+
+impl Columns {
+    fn of(agents: &HashMap<Uuid, Work>) -> Self {
+        let mut columns = Self::default();
+        for (agent, work) in agents {
+            columns.agents.push(*agent);
+            columns.totals.push(work.requests.total);
+            columns.successful.push(work.requests.successful);
+            columns.times.push(work.time);
+            columns.begins.push(place(&columns.buckets) + 1);
+            let (buckets, counts): (Vec<i16>, Vec<i64>) = work.stored().unzip();
+            columns.buckets.extend(buckets);
+            columns.counts.extend(counts);
+            columns.ends.push(place(&columns.buckets));
+        }
+        columns
+    }
+}
+
+impl Sums {
+    /// Adds what an agent of a tenant did, its histogram as it is stored.
+    pub(super) fn add(&mut self, tenant: Uuid, agent: Uuid, done: &Done<'_>) {
+        let &Done { total, failed, time, buckets, counts } = done;
+        self.tenants.entry(tenant).or_default().add(total, failed);
+        let work = self.agents.entry(agent).or_default();
+        work.requests.add(total, failed);
+        work.time += time;
+        work.add_latency(buckets, counts);
+    }
+
     /// Adds those, or takes them off.
     fn move_by(&mut self, other: &Self, sign: i64) {
         for (tenant, requests) in &other.tenants {
             self.tenants.entry(*tenant).or_default().move_by(*requests, sign);
         }
-        for (agent, total) in &other.agents {
-            *self.agents.entry(*agent).or_default() += sign * total;
+        for (agent, work) in &other.agents {
+            self.agents.entry(*agent).or_default().move_by(work, sign);
         }
         self.tenants.retain(|_, requests| requests.total != 0);
-        self.agents.retain(|_, total| *total != 0);
-        self.platform.move_by(other.platform, sign);
-        self.time += sign * other.time;
-        for (met, moved) in self.latency.iter_mut().zip(&other.latency) {
-            *met += sign * moved;
-        }
+        self.agents.retain(|_, work| work.requests.total != 0);
+    }
+
+    /// All agents together.
+    fn platform(&self) -> Work {
+        let mut platform = Work::default();
+        self.agents.values().for_each(|work| platform.move_by(work, 1));
+        platform
     }
 
     /// What a tenant's rows of a day add up to.
@@ -100,23 +170,21 @@ impl Sums {
         .await?;
         let mut sums = Self::default();
         for row in rows {
-            sums.add(tenant.uuid(), row.agent_id, row.total_requests, row.failed_requests, row.time);
-            sums.add_latency(&row.latency_buckets, &row.latency_counts);
+            let done = Done {
+                total: row.total_requests,
+                failed: row.failed_requests,
+                time: row.time,
+                buckets: &row.latency_buckets,
+                counts: &row.latency_counts,
+            };
+            sums.add(tenant.uuid(), row.agent_id, &done);
         }
         Ok(sums)
     }
 
     /// What a day adds up to, as it is stored; none where nothing is.
     async fn of_day(db: &mut PgConnection, day: NaiveDate) -> Result<Option<Self>, sqlx::Error> {
-        let platform = sqlx::query!(
-            "SELECT total_requests, successful_requests, total_response_time_ms, latency_buckets, latency_counts
-             FROM platform_usage_daily WHERE date = $1",
-            day,
-        );
-        let Some(platform) = platform.fetch_optional(&mut *db).await? else { return Ok(None) };
-        let requests = Requests { total: platform.total_requests, successful: platform.successful_requests };
-        let mut sums = Self { platform: requests, time: platform.total_response_time_ms, ..Self::default() };
-        sums.add_latency(&platform.latency_buckets, &platform.latency_counts);
+        let mut sums = Self::default();
         let tenants = sqlx::query!(
             "SELECT tenant_id, total_requests, successful_requests FROM tenant_usage_totals WHERE date = $1",
             day,
@@ -125,11 +193,18 @@ impl Sums {
             let requests = Requests { total: row.total_requests, successful: row.successful_requests };
             sums.tenants.insert(row.tenant_id, requests);
         }
-        let agents = sqlx::query!("SELECT agent_id, total_requests FROM agent_usage_totals WHERE date = $1", day);
+        let agents = sqlx::query!(
+            "SELECT agent_id, total_requests, successful_requests, total_response_time_ms, latency_buckets, latency_counts
+             FROM agent_usage_totals WHERE date = $1",
+            day,
+        );
         for row in agents.fetch_all(db).await? {
-            sums.agents.insert(row.agent_id, row.total_requests);
+            let requests = Requests { total: row.total_requests, successful: row.successful_requests };
+            let mut work = Work { requests, time: row.total_response_time_ms, ..Work::default() };
+            work.add_latency(&row.latency_buckets, &row.latency_counts);
+            sums.agents.insert(row.agent_id, work);
         }
-        Ok(Some(sums))
+        Ok((!sums.agents.is_empty()).then_some(sums))
     }
 
     /// Puts a tenant's sums in the place of what they were before, whatever the number of the others.
@@ -151,12 +226,13 @@ impl Sums {
         Ok(())
     }
 
-    /// Whether nothing in them is less than none.
+    /// Whether nothing in them is less than none, and tenants and agents tell the same.
     fn can_be(&self) -> bool {
-        let requests = self.tenants.values().chain([&self.platform]);
-        let counts = requests.flat_map(|requests| [requests.total, requests.successful]);
-        counts.chain(self.agents.values().copied()).chain(self.latency.iter().copied()).all(|count| count >= 0)
-            && self.time >= 0
+        let of_tenants: i64 = self.tenants.values().map(|requests| requests.total).sum();
+        let of_agents: i64 = self.agents.values().map(|work| work.requests.total).sum();
+        self.tenants.values().all(|requests| requests.total >= 0 && requests.successful >= 0)
+            && self.agents.values().all(Work::can_be)
+            && of_tenants == of_agents
     }
 
     /// Puts them in the place of what the day added up to before.
@@ -164,9 +240,9 @@ impl Sums {
         let (tenants, requests): (Vec<Uuid>, Vec<Requests>) = self.tenants.iter().unzip();
         let (totals, successful): (Vec<i64>, Vec<i64>) =
             requests.iter().map(|requests| (requests.total, requests.successful)).unzip();
-        let (agents, of_agents): (Vec<Uuid>, Vec<i64>) = self.agents.iter().unzip();
-        let met = (0_i16..).zip(self.latency.iter().copied()).filter(|(_, count)| *count > 0);
-        let (buckets, counts): (Vec<i16>, Vec<i64>) = met.unzip();
+        let columns = Columns::of(&self.agents);
+        let platform = self.platform();
+        let (buckets, counts): (Vec<i16>, Vec<i64>) = platform.stored().unzip();
         sqlx::query!(
             "WITH tenants AS (
                  INSERT INTO tenant_usage_totals (tenant_id, date, total_requests, successful_requests)
@@ -176,9 +252,16 @@ impl Sums {
              ), quiet_tenants AS (
                  DELETE FROM tenant_usage_totals WHERE date = $1 AND tenant_id <> ALL ($2)
              ), agents AS (
-                 INSERT INTO agent_usage_totals (agent_id, date, total_requests)
-                 SELECT id, $1, total FROM unnest($5::uuid[], $6::bigint[]) AS u (id, total)
-                 ON CONFLICT (date, agent_id) DO UPDATE SET total_requests = excluded.total_requests
+                 INSERT INTO agent_usage_totals (agent_id, date, total_requests, successful_requests,
+                     total_response_time_ms, latency_buckets, latency_counts)
+                 SELECT u.id, $1, u.total, u.successful, u.time, ($14::smallint[])[u.first:u.final],
+                        ($15::bigint[])[u.first:u.final]
+                 FROM unnest($5::uuid[], $6::bigint[], $12::bigint[], $13::bigint[], $16::integer[], $17::integer[])
+                      AS u (id, total, successful, time, first, final)
+                 ON CONFLICT (date, agent_id) DO UPDATE
+                 SET total_requests = excluded.total_requests, successful_requests = excluded.successful_requests,
+                     total_response_time_ms = excluded.total_response_time_ms,
+                     latency_buckets = excluded.latency_buckets, latency_counts = excluded.latency_counts
              ), quiet_agents AS (
                  DELETE FROM agent_usage_totals WHERE date = $1 AND agent_id <> ALL ($5)
              ), quiet_day AS (
@@ -195,13 +278,19 @@ impl Sums {
             &tenants,
             &totals,
             &successful,
-            &agents,
-            &of_agents,
-            self.platform.total,
-            self.platform.successful,
-            self.time,
+            &columns.agents,
+            &columns.totals,
+            platform.requests.total,
+            platform.requests.successful,
+            platform.time,
             &buckets,
             &counts,
+            &columns.successful,
+            &columns.times,
+            &columns.buckets,
+            &columns.counts,
+            &columns.begins,
+            &columns.ends,
         )
         .execute(db)
         .await?;

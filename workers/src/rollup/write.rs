@@ -3,11 +3,16 @@
 //! A day's rows are replaced, and the counters move by the difference: a day that is rolled up again moves
 //! nothing twice.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use painel_shared::{ids::TenantId, time::Timestamp};
 use sqlx::PgConnection;
 
-use super::{scan::Usage, sums::Sums};
+use super::{
+    scan::Usage,
+    sums::{Done, Sums},
+};
 
 /// How many rows one statement writes.
 pub(super) const BATCH: usize = 250;
@@ -39,19 +44,26 @@ impl Columns {
             columns.times.push(usage.time);
             columns.tokens.push(usage.tokens);
             columns.last.push(usage.last_request_at.unwrap_or_default());
-            columns.begins.push(columns.place() + 1);
+            columns.begins.push(place(&columns.buckets) + 1);
             let (buckets, counts) = usage.latency.stored();
             columns.buckets.extend(buckets);
             columns.counts.extend(counts);
-            columns.ends.push(columns.place());
+            columns.ends.push(place(&columns.buckets));
         }
         columns
     }
 
-    /// The place of the last bucket so far.
-    fn place(&self) -> i32 {
-        i32::try_from(self.buckets.len()).unwrap_or(i32::MAX)
+    /// The histogram of the agent at that place.
+    fn latency(&self, place: usize) -> (&[i16], &[i32]) {
+        let edge = |edges: &[i32], less| edges.get(place).and_then(|edge| usize::try_from(edge - less).ok());
+        let range = edge(&self.begins, 1).unwrap_or(0)..edge(&self.ends, 0).unwrap_or(0);
+        (self.buckets.get(range.clone()).unwrap_or_default(), self.counts.get(range).unwrap_or_default())
     }
+}
+
+/// The place of the last bucket so far, as PostgreSQL counts.
+pub(super) fn place(buckets: &[i16]) -> i32 {
+    i32::try_from(buckets.len()).unwrap_or(i32::MAX)
 }
 
 /// What agents' counters move by, column by column.
@@ -80,7 +92,6 @@ pub(super) async fn write(
     sums: &mut Sums,
 ) -> Result<(), sqlx::Error> {
     let columns = Columns::of(batch);
-    sums.add_latency(&columns.buckets, &columns.counts);
     let moved = sqlx::query!(
         r#"WITH new AS (
              SELECT ta.tenant_id, ta.agent_id, u.*, ($8::smallint[])[u.first:u.final] AS buckets,
@@ -122,8 +133,11 @@ pub(super) async fn write(
     )
     .fetch_all(db)
     .await?;
+    let places: HashMap<i32, usize> = columns.agents.iter().copied().zip(0..).collect();
     for row in moved {
-        sums.add(row.tenant_id, row.agent_id, row.total, row.failed, row.time);
+        let (buckets, counts) = places.get(&row.id).map(|place| columns.latency(*place)).unwrap_or_default();
+        let done = Done { total: row.total, failed: row.failed, time: row.time, buckets, counts };
+        sums.add(row.tenant_id, row.agent_id, &done);
         moves.agents.push(row.id);
         moves.totals.push(row.total - row.old_total);
         moves.failed.push(row.failed - row.old_failed);

@@ -67,8 +67,11 @@ pub(super) struct Texts {
     pub(super) aggregations: AggregationsTexts,
     pub(super) agents: AgentsTexts,
     pub(super) subnuclei: SubnucleiTexts,
+    pub(super) catalogue: CatalogueTexts,
+    pub(super) connections: ConnectionsTexts,
     pub(super) integrations: IntegrationsTexts,
     pub(super) support: SupportTexts,
+    pub(super) tickets: TicketsTexts,
     pub(super) usage: UsageTexts,
     pub(super) dashboard: DashboardTexts,
     pub(super) company: CompanyTexts,
@@ -118,6 +121,7 @@ pub(super) struct MenuTexts {
     pub(super) usage: &'static str,
     pub(super) support: &'static str,
     pub(super) company: &'static str,
+    pub(super) tickets: &'static str,
     pub(super) tenants: &'static str,
     pub(super) operations: &'static str,
     pub(super) aggregations: &'static str,
@@ -175,6 +179,7 @@ pub(super) struct FaultTexts {
     pub(super) not_an_integer: &'static str,
     pub(super) out_of_range: fn(u32, u32) -> String,
     pub(super) too_long: fn(usize) -> String,
+    pub(super) not_filled: fn(usize) -> String,
     pub(super) not_one_of: &'static str,
     pub(super) not_found: &'static str,
     pub(super) not_after: &'static str,
@@ -196,6 +201,7 @@ impl FaultTexts {
             Fault::NotAnInteger => self.not_an_integer.to_owned(),
             Fault::OutOfRange { min, max } => (self.out_of_range)(min, max),
             Fault::TooLong { max } | Fault::NotALine { max } => (self.too_long)(max),
+            Fault::NotFilled { max } => (self.not_filled)(max),
             Fault::NotOneOf { .. } => self.not_one_of.to_owned(),
             Fault::NotFound { .. } => self.not_found.to_owned(),
             Fault::NotAfter { .. } => self.not_after.to_owned(),
@@ -368,6 +374,18 @@ pub(super) struct AgentsTexts {
     pub(super) shown: fn(usize) -> String,
 }
 
+/// The agents that can be rented.
+pub(super) struct CatalogueTexts {
+    pub(super) none: &'static str,
+}
+
+/// What the customers have connected.
+pub(super) struct ConnectionsTexts {
+    pub(super) matrix: &'static str,
+    pub(super) search: &'static str,
+    pub(super) none: &'static str,
+}
+
 /// Agents by segment.
 pub(super) struct SubnucleiTexts {
     pub(super) summary: fn(usize, usize, &str, &str) -> String,
@@ -401,6 +419,33 @@ pub(super) struct SupportTexts {
     pub(super) none: &'static str,
 }
 
+/// What customers ask.
+pub(super) struct TicketsTexts {
+    pub(super) tickets: &'static str,
+    pub(super) all: &'static str,
+    pub(super) open: &'static str,
+    pub(super) subject: &'static str,
+    pub(super) message: &'static str,
+    pub(super) message_hint: &'static str,
+    pub(super) messages: &'static str,
+    pub(super) opened_by: &'static str,
+    pub(super) opened_at: &'static str,
+    pub(super) updated_at: &'static str,
+    pub(super) waiting: &'static str,
+    pub(super) answered: &'static str,
+    pub(super) closed: &'static str,
+    pub(super) open_ones: &'static str,
+    pub(super) answered_ones: &'static str,
+    pub(super) closed_ones: &'static str,
+    pub(super) none: &'static str,
+    pub(super) operators: &'static str,
+    pub(super) write: &'static str,
+    pub(super) answer: &'static str,
+    pub(super) close: &'static str,
+    pub(super) close_too: &'static str,
+    pub(super) written: &'static str,
+}
+
 /// What was used.
 pub(super) struct UsageTexts {
     pub(super) period: &'static str,
@@ -416,6 +461,8 @@ pub(super) struct UsageTexts {
     pub(super) p99: &'static str,
     pub(super) tokens: &'static str,
     pub(super) failed_of: fn(&str) -> String,
+    /// How much more or less than in the period before.
+    pub(super) than_before: fn(&str) -> String,
     pub(super) requests_by_day: &'static str,
     pub(super) times_by_day: &'static str,
     pub(super) by_day: &'static str,
@@ -441,6 +488,10 @@ pub(super) struct CompanyTexts {
     pub(super) failed: &'static str,
     pub(super) none_failed: &'static str,
     pub(super) all_failed: &'static str,
+    pub(super) incidents: &'static str,
+    pub(super) no_incidents: &'static str,
+    pub(super) hit: &'static str,
+    pub(super) and_others: fn(&str, &str) -> String,
     pub(super) top_tenants: &'static str,
     pub(super) top_agents: &'static str,
 }

@@ -34,6 +34,8 @@ pub enum Role {
     Support,
     /// A tenant's administrator.
     Tenant,
+    /// Another user of a tenant.
+    User,
 }
 
 impl Role {
@@ -42,6 +44,7 @@ impl Role {
             Self::Admin => "INTERNAL_ADMIN",
             Self::Support => "INTERNAL_SUPPORT",
             Self::Tenant => "TENANT_ADMIN",
+            Self::User => "TENANT_USER",
         }
     }
 
@@ -54,7 +57,13 @@ impl Role {
             Self::Admin => "admin",
             Self::Support => "support",
             Self::Tenant => "tenant",
+            Self::User => "user",
         }
+    }
+
+    /// Whether it is of a tenant's users.
+    pub fn is_of_tenant(self) -> bool {
+        matches!(self, Self::Tenant | Self::User)
     }
 }
 
@@ -131,10 +140,10 @@ impl Issuer {
 
 fn claims(role: Role, tenant: Option<TenantId>, lifetime: Duration) -> anyhow::Result<Map<String, Value>> {
     let at = now().timestamp();
-    let tenant = tenant.filter(|_| role == Role::Tenant);
+    let tenant = tenant.filter(|_| role.is_of_tenant());
     // Each tenant has a user of its own.
     let sub = match tenant {
-        Some(tenant) => format!("development-tenant-{tenant}"),
+        Some(tenant) => format!("development-{}-{tenant}", role.name()),
         None => format!("development-{}", role.name()),
     };
     let mut claims = Map::from_iter([

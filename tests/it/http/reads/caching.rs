@@ -31,7 +31,7 @@ fn max_age(path: &str) -> &'static str {
         path if path.contains("/incidents") || path.contains("/events") => "private, max-age=60",
         path if path.contains("/usage/overview") => "private, max-age=600",
         path if path.contains("/billing/") => "private, max-age=900",
-        path if ["/commands", "/aggregations", "/queues"].iter().any(|end| path.ends_with(end)) => {
+        path if ["/commands", "/aggregations", "/queues", "/tickets"].iter().any(|name| path.contains(name)) => {
             "private, no-cache"
         }
         _ => "private, max-age=300",

@@ -306,3 +306,151 @@ fn lists_go_on_behind_their_cursors_and_show_everything_once() {
         }
     });
 }
+
+#[test]
+fn the_catalogue_adds_up_what_each_agent_did_for_all_and_leads_to_who_uses_it() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let catalogue = body(&client, "/internal/agents?period=90d&sort_by=total_requests&sort_order=desc").await;
+        let agents = catalogue["agents"].as_array().unwrap();
+        assert_eq!((agents.len(), catalogue["total"].as_u64()), (6, Some(6)));
+        assert_eq!(catalogue["segments"], serde_json::json!(["educacao", "saude", "servicos", "varejo"]));
+        assert!(agents.is_sorted_by(|a, b| a["total_requests"].as_i64() >= b["total_requests"].as_i64()));
+        for agent in agents {
+            let id: Uuid = agent["id"].as_str().unwrap().parse().unwrap();
+            let (total, successful, average, deployed): (i64, i64, f64, i64) = sqlx::query_as(
+                "SELECT sum(total_requests)::bigint, sum(successful_requests)::bigint,
+                        sum(avg_response_time_ms * total_requests) / sum(total_requests),
+                        (SELECT count(*) FROM tenant_agents WHERE agent_id = $1 AND status = 'active')
+                 FROM tenant_usage_daily WHERE agent_id = $1 AND date > $2::date - 90 AND date <= $2",
+            )
+            .bind(id)
+            .bind(yesterday())
+            .fetch_one(&stack.stores.db.service())
+            .await
+            .unwrap();
+            assert_eq!(agent["total_requests"], total);
+            assert_eq!(agent["deployed_count"], deployed);
+            let success = agent["success_rate"].as_f64().unwrap();
+            assert!((success - 100.0 * successful as f64 / total as f64).abs() < 0.01, "{agent}");
+            assert!((agent["avg_response_time_ms"].as_f64().unwrap() - average).abs() < 0.01, "{agent}");
+            assert!(agent["p50_response_time_ms"].as_f64() <= agent["p95_response_time_ms"].as_f64(), "{agent}");
+            let users = tenants(&client, &format!("?status=all&agent_id={id}")).await;
+            assert_eq!(users.len() as i64, deployed, "{agent}");
+        }
+        let all = body(&client, "/internal/usage/overview?period=90d").await;
+        assert_eq!(sum(&catalogue["agents"], "total_requests"), all["global_stats"]["total_requests"]);
+        for (query, found) in
+            [("search=ATENDENTE", 1), ("segment=educacao", 2), ("segment=none", 0), ("search=%CC%81", 0)]
+        {
+            let agents = body(&client, &format!("/internal/agents?{query}")).await;
+            assert_eq!(
+                (agents["agents"].as_array().unwrap().len(), agents["total"].as_u64()),
+                (found, Some(found as u64))
+            );
+        }
+        let second = body(&client, "/internal/agents?sort_by=deployed_count&limit=1&offset=1").await;
+        let by_count = body(&client, "/internal/agents?sort_by=deployed_count").await;
+        assert_eq!(second["agents"][0], by_count["agents"][1]);
+        assert_eq!(tenants(&client, &format!("?agent_id={}", Uuid::new_v4())).await.len(), 0);
+    });
+}
+
+#[test]
+fn a_period_stands_beside_the_one_before_it_and_beside_none_where_there_was_none() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let tenant = stack.example.tenant;
+        let month = body(&client, &format!("/tenant/usage?tenant_id={tenant}")).await;
+        let (total, failed): (i64, i64) = sqlx::query_as(
+            "SELECT sum(total_requests)::bigint, sum(failed_requests)::bigint FROM tenant_usage_daily
+             WHERE tenant_id = $1 AND date > $2::date - 60 AND date <= $2::date - 30",
+        )
+        .bind(tenant.uuid())
+        .bind(yesterday())
+        .fetch_one(&stack.stores.db.service())
+        .await
+        .unwrap();
+        assert_eq!(month["previous"]["total_requests"], total);
+        assert_eq!(month["previous"]["failed_requests"], failed);
+        assert!(month["previous"]["p95_response_time_ms"].is_number());
+        let all: i64 = sqlx::query_scalar(
+            "SELECT sum(total_requests)::bigint FROM tenant_usage_daily
+             WHERE date > $1::date - 60 AND date <= $1::date - 30",
+        )
+        .bind(yesterday())
+        .fetch_one(&stack.stores.db.service())
+        .await
+        .unwrap();
+        let overview = body(&client, "/internal/usage/overview").await;
+        assert_eq!(overview["previous"]["total_requests"], all);
+        // Nothing is known of before the ninety days.
+        for path in [
+            format!("/tenant/usage?tenant_id={tenant}&period=90d"),
+            "/internal/usage/overview?period=90d".to_owned(),
+        ] {
+            assert!(body(&client, &path).await["previous"].is_null(), "{path}");
+        }
+    });
+}
+
+#[test]
+fn what_all_tenants_have_connected_is_counted_and_found() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let all = body(&client, "/internal/integrations?limit=100").await;
+        assert_eq!(sum(&all["counts"], "integrations"), all["total"].as_i64().unwrap());
+        let list = all["integrations"].as_array().unwrap();
+        assert_eq!(list.len() as u64, all["total"].as_u64().unwrap());
+        assert!(list.is_sorted_by(|a, b| a["tenant_name"].as_str() <= b["tenant_name"].as_str()));
+        for count in all["counts"].as_array().unwrap() {
+            let (kind, status) = (count["type"].as_str().unwrap(), count["status"].as_str().unwrap());
+            let fit = body(&client, &format!("/internal/integrations?type={kind}&status={status}&limit=1")).await;
+            assert_eq!(fit["total"], count["integrations"], "{count}");
+            assert_eq!(fit["counts"], all["counts"], "the matrix is of all");
+        }
+        let found = body(&client, "/internal/integrations?search=padaria%20pao").await;
+        assert_eq!(found["total"], 2);
+        assert!(
+            found["integrations"].as_array().unwrap().iter().all(|one| one["tenant_name"] == "Padaria Pão Quente")
+        );
+        let none = body(&client, "/internal/integrations?type=fax").await;
+        assert_eq!((none["total"].as_i64(), none["integrations"].as_array().unwrap().len()), (Some(0), 0));
+    });
+}
+
+#[test]
+fn open_incidents_tell_whom_they_hit() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let pool = stack.stores.db.service();
+        let incident: Uuid = sqlx::query_scalar(
+            "INSERT INTO incidents (id, severity, title) VALUES (gen_random_uuid(), 'critical', 'test') RETURNING id",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        run(
+            stack,
+            sqlx::query("INSERT INTO incident_tenants (incident_id, tenant_id) SELECT $1, id FROM tenants")
+                .bind(incident),
+        )
+        .await;
+        let open = body(&client, "/internal/incidents?severity=critical").await;
+        let newest = &open["incidents"][0];
+        assert_eq!((&newest["id"], &newest["tenant_count"]), (&incident.to_string().into(), &12.into()));
+        let named = newest["tenants"].as_array().unwrap();
+        assert_eq!(named.len(), 10);
+        assert!(named.is_sorted_by(|a, b| a["tenant_name"].as_str() <= b["tenant_name"].as_str()));
+        let (mut total, mut seen) = (0, 0);
+        for state in ["open", "resolved"] {
+            let page = body(&client, &format!("/internal/incidents?state={state}&limit=100")).await;
+            let incidents = page["incidents"].as_array().unwrap();
+            assert!(incidents.iter().all(|one| one["resolved_at"].is_null() == (state == "open")), "{state}");
+            total += page["total"].as_i64().unwrap();
+            seen += incidents.len();
+        }
+        let all = body(&client, "/internal/incidents?state=all&limit=100").await;
+        assert_eq!((all["total"].as_i64(), all["incidents"].as_array().unwrap().len()), (Some(total), seen));
+    });
+}

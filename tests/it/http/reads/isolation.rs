@@ -32,7 +32,7 @@ fn every_table_with_rows_of_tenants_has_a_policy_that_is_forced() {
 }
 
 /// The tables that a tenant may read.
-const READABLE: [&str; 9] = [
+const READABLE: [&str; 11] = [
     "tenants",
     "tenant_users",
     "tenant_agents",
@@ -41,6 +41,8 @@ const READABLE: [&str; 9] = [
     "tenant_usage_totals",
     "incidents",
     "incident_tenants",
+    "tickets",
+    "ticket_messages",
     "plans",
 ];
 

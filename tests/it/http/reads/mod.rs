@@ -17,7 +17,7 @@ use sqlx::postgres::PgArguments;
 
 /// Every read, with the parameters that an operator needs.
 pub(super) fn reads(tenant: TenantId) -> Vec<String> {
-    let of_tenant = ["me", "agents", "integrations", "usage", "incidents"];
+    let of_tenant = ["me", "agents", "integrations", "usage", "incidents", "tickets"];
     let mut all: Vec<String> = of_tenant.iter().map(|name| format!("/tenant/{name}?tenant_id={tenant}")).collect();
     all.extend([
         "/internal/tenants".to_owned(),
@@ -25,6 +25,10 @@ pub(super) fn reads(tenant: TenantId) -> Vec<String> {
         format!("/internal/tenants/{tenant}/agents"),
         "/internal/usage/overview".to_owned(),
         "/internal/billing/overview".to_owned(),
+        "/internal/agents".to_owned(),
+        "/internal/integrations".to_owned(),
+        "/internal/incidents".to_owned(),
+        "/internal/tickets".to_owned(),
         "/internal/operations/commands".to_owned(),
         "/internal/operations/aggregations".to_owned(),
         "/internal/operations/events".to_owned(),
@@ -41,7 +45,7 @@ async fn body(client: &Client, path: &str) -> Value {
 }
 
 /// Another tenant than the example's.
-async fn other_tenant(stack: &Stack) -> TenantId {
+pub(super) async fn other_tenant(stack: &Stack) -> TenantId {
     let id: uuid::Uuid =
         sqlx::query_scalar("SELECT id FROM tenants WHERE id <> $1 AND status = 'active' ORDER BY name")
             .bind(stack.example.tenant.uuid())

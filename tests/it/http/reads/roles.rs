@@ -47,7 +47,7 @@ fn a_tenant_asks_about_itself_and_an_operator_must_say_about_whom() {
     with_stack(|stack| async move {
         let client = stack.serve().await;
         let own = client.with_token(Some(stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap()));
-        for name in ["me", "agents", "integrations", "usage", "incidents"] {
+        for name in ["me", "agents", "integrations", "usage", "incidents", "tickets"] {
             assert_eq!(own.get(&format!("/tenant/{name}")).await.status, 200, "{name}");
             let unsaid = client.get(&format!("/tenant/{name}")).await;
             assert_eq!((unsaid.status.as_u16(), unsaid.fields()), (400, vec!["tenant_id"]), "{name}");
@@ -92,6 +92,10 @@ fn answered(verb: &str, route: &str) -> [u16; 5] {
         ("post", "/internal/operations/commands" | "/internal/operations/aggregations") => {
             [401, 403, 403, 202, 202]
         }
+        // Each tenant's user opens its own.
+        ("post", "/tenant/tickets") => [401, 201, 201, 403, 403],
+        ("post", "/tenant/tickets/{ticket_id}/messages") => [401, 201, 404, 403, 403],
+        ("post", "/internal/tickets/{ticket_id}/messages") => [401, 403, 403, 201, 201],
         _ => panic!("nobody has said who may {verb} {route}"),
     }
 }
@@ -110,19 +114,33 @@ fn every_verb_of_every_route_answers_each_role_as_it_should() {
             token(Role::Admin, None),
         ];
         let command = client.accepted(&json!({"command_type": "HEALTH_CHECK"})).await;
+        let ticket: Uuid = sqlx::query_scalar("SELECT id FROM tickets WHERE tenant_id = $1 LIMIT 1")
+            .bind(tenant.uuid())
+            .fetch_one(&stack.stores.db.service())
+            .await
+            .unwrap();
         let yesterday = chrono::Utc::now().date_naive() - chrono::Days::new(1);
         let description = client.get("/openapi.json").await.body;
         let mut asked = 0;
         for (route, verbs) in description["paths"].as_object().unwrap() {
-            let path = route.replace("{id}", &tenant.to_string()).replace("{command_id}", &command);
-            let path = if path.starts_with("/tenant/") { format!("{path}?tenant_id={tenant}") } else { path };
+            let path = route
+                .replace("{id}", &tenant.to_string())
+                .replace("{command_id}", &command)
+                .replace("{ticket_id}", &ticket.to_string());
+            let of_tenant = |verb: &str| match path.starts_with("/tenant/") && verb == "get" {
+                true => format!("{path}?tenant_id={tenant}"),
+                false => path.clone(),
+            };
             let described: Vec<&str> = verbs.as_object().unwrap().keys().map(String::as_str).collect();
             for verb in &described {
+                let path = of_tenant(verb);
                 for (asker, status) in askers.iter().zip(answered(verb, route)) {
                     let asker = client.with_token(asker.clone());
                     let verb = Method::from_bytes(verb.to_uppercase().as_bytes()).unwrap();
                     let body = match route.as_str() {
                         "/internal/operations/commands" => json!({"command_type": "HEALTH_CHECK"}),
+                        "/tenant/tickets" => json!({"subject": "a", "message": "b"}),
+                        route if route.ends_with("/messages") => json!({"message": "b"}),
                         _ => json!({"from": yesterday, "to": yesterday}),
                     };
                     let request = asker.request(verb.clone(), &path);

@@ -56,11 +56,25 @@ fn percentiles(mut shape: Value) -> Value {
     shape
 }
 
+fn used() -> Value {
+    percentiles(json!({
+        "total_requests": "int", "successful_requests": "int", "failed_requests": "int", "success_rate": "number",
+        "avg_response_time_ms": "number", "total_tokens_used": "int",
+    }))
+}
+
 fn event() -> Value {
     json!({
         "id": "int", "event_type": "text", "category": "text", "tenant_id": "uuid?", "user_id": "text?",
         "user_email": "text?", "resource_type": "text?", "resource_id": "text?", "action": "text", "status": "text",
         "details": "object", "ip_address": "text?", "user_agent": "text?", "created_at": "time",
+    })
+}
+
+fn ticket() -> Value {
+    json!({
+        "id": "uuid", "tenant_id": "uuid", "tenant_name": "text", "subject": "text", "status": "text",
+        "opened_by_email": "text?", "created_at": "time", "updated_at": "time",
     })
 }
 
@@ -103,10 +117,8 @@ fn of_tenants() -> Vec<(&'static str, Value)> {
             "/tenant/usage",
             json!({
                 "period": "text",
-                "summary": percentiles(json!({
-                    "total_requests": "int", "successful_requests": "int", "failed_requests": "int",
-                    "success_rate": "number", "avg_response_time_ms": "number", "total_tokens_used": "int",
-                })),
+                "summary": used(),
+                "previous": used(),
                 "daily_data": [percentiles(json!({
                     "date": "date", "total_requests": "int", "successful_requests": "int", "failed_requests": "int",
                     "avg_response_time_ms": "number", "total_tokens_used": "int",
@@ -127,6 +139,7 @@ fn of_tenants() -> Vec<(&'static str, Value)> {
                 "total": "int",
             }),
         ),
+        ("/tenant/tickets", json!({"tickets": [ticket()], "total": "int", "limit": "int", "offset": "int"})),
     ]
 }
 
@@ -141,7 +154,7 @@ fn of_operators(tenant: &str) -> Vec<(String, Value)> {
                     "requests_last_30_days": "int", "created_at": "time", "success_rate_last_30_days": "number",
                     "open_incidents": "int",
                 }],
-                "total": "int", "limit": "int", "offset": "int",
+                "segments": ["text"], "total": "int", "limit": "int", "offset": "int",
             }),
         ),
         (
@@ -183,6 +196,9 @@ fn of_operators(tenant: &str) -> Vec<(String, Value)> {
                     "total_tenants": "int", "active_tenants": "int", "total_agents_deployed": "int",
                     "total_requests": "int", "global_success_rate": "number", "avg_response_time_ms": "number",
                 })),
+                "previous": percentiles(json!({
+                    "total_requests": "int", "global_success_rate": "number", "avg_response_time_ms": "number",
+                })),
                 "top_tenants_by_usage": [{
                     "tenant_id": "uuid", "tenant_name": "text", "total_requests": "int", "success_rate": "number",
                 }],
@@ -214,10 +230,47 @@ fn of_operators(tenant: &str) -> Vec<(String, Value)> {
             }),
         ),
         (
+            "/internal/agents".to_owned(),
+            json!({
+                "period": "text",
+                "agents": [percentiles(json!({
+                    "id": "uuid", "name": "text", "segment": "text", "deployed_count": "int", "total_requests": "int",
+                    "success_rate": "number", "avg_response_time_ms": "number",
+                }))],
+                "segments": ["text"], "total": "int", "limit": "int", "offset": "int",
+            }),
+        ),
+        (
+            "/internal/integrations".to_owned(),
+            json!({
+                "counts": [{"type": "text", "status": "text", "integrations": "int", "tenants": "int"}],
+                "integrations": [{
+                    "id": "uuid", "tenant_id": "uuid", "tenant_name": "text", "type": "text", "name": "text",
+                    "status": "text", "last_sync_at": "time?", "last_error": "text?",
+                }],
+                "total": "int", "limit": "int", "offset": "int",
+            }),
+        ),
+        (
+            "/internal/incidents?state=all".to_owned(),
+            json!({
+                "incidents": [{
+                    "id": "uuid", "severity": "text", "title": "text", "description": "text", "created_at": "time",
+                    "resolved_at": "time?", "tenant_count": "int",
+                    "tenants": [{"tenant_id": "uuid", "tenant_name": "text"}],
+                }],
+                "total": "int", "limit": "int", "offset": "int",
+            }),
+        ),
+        (
             "/internal/operations/commands".to_owned(),
             json!({
                 "commands": [command()], "total": "int", "total_is_capped": "bool", "next_cursor": "text?",
             }),
+        ),
+        (
+            "/internal/tickets?status=all".to_owned(),
+            json!({"tickets": [ticket()], "total": "int", "limit": "int", "offset": "int"}),
         ),
         ("/internal/operations/events".to_owned(), json!({"events": [event()], "next_cursor": "text?"})),
         (
@@ -251,6 +304,12 @@ fn every_answer_has_its_shape() {
             "started_at": "time", "ended_at": "time?", "duration_ms": "int?", "outcome": "text?", "error": "object?",
         }]);
         assert_shape(&client.command(&id).await, &shown, "a command");
+        let tickets = body(&client, "/internal/tickets?status=all").await;
+        let id = tickets["tickets"][0]["id"].as_str().unwrap();
+        let mut with_messages = ticket();
+        with_messages["messages"] =
+            json!([{"by_operator": "bool", "author_email": "text?", "body": "text", "created_at": "time"}]);
+        assert_shape(&body(&client, &format!("/internal/tickets/{id}")).await, &with_messages, "a ticket");
         let mut accepted = command();
         accepted["message"] = json!("text");
         assert_shape(&client.post(&health).await.body, &accepted, "an accepted command");
