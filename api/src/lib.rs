@@ -31,6 +31,7 @@ pub mod observe;
 pub mod openapi;
 pub mod period;
 pub mod problem;
+pub mod profile;
 pub mod query;
 pub mod rates;
 pub mod read;

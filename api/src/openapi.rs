@@ -10,7 +10,9 @@ use utoipa::{
     },
 };
 
-use crate::{filters::StatusFilter, health, internal, period::Period, problem::ProblemView, tenant, tickets};
+use crate::{
+    filters::StatusFilter, health, internal, period::Period, problem::ProblemView, profile, tenant, tickets,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +27,7 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
         tenant::integrations::list,
         tenant::usage::show,
         tenant::incidents::list,
+        tenant::operations::list,
         tenant::tickets::list,
         tenant::tickets::show,
         tenant::tickets::open,
@@ -41,12 +44,15 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
         internal::tickets::show,
         internal::tickets::answer,
         internal::commands::create,
+        internal::preview::create,
         internal::commands::list,
         internal::commands::show,
         internal::aggregations::create,
         internal::aggregations::list,
         internal::events::list,
         internal::queues::list,
+        profile::show,
+        profile::save,
         health::brief,
         health::live,
         health::ready,
@@ -69,22 +75,44 @@ use crate::{filters::StatusFilter, health, internal, period::Period, problem::Pr
     tags(
         (name = "tenant", description = "A tenant's look at their own account."),
         (name = "internal", description = "The operators' look at all tenants, and their commands."),
+        (name = "profile", description = "Whoever asks, and how they read the panel."),
         (name = "health", description = "Whether the process lives and can work."),
     ),
     security(("bearer" = [])),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &OperationIds),
 )]
 struct Description;
 
 /// The whole description as JSON, made once: anybody may ask for it.
 pub fn json() -> &'static str {
-    static JSON: LazyLock<String> = LazyLock::new(|| describe().to_json().unwrap_or_default());
+    static JSON: LazyLock<String> = LazyLock::new(|| Description::openapi().to_json().unwrap_or_default());
     &JSON
 }
 
-/// The whole description.
-pub fn describe() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+/// Gives each operation a name of its own, by which clients call it: `getTenantAgents`.
+struct OperationIds;
+
+impl Modify for OperationIds {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut description.paths.paths {
+            for (method, operation) in [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put)] {
+                if let Some(operation) = operation {
+                    operation.operation_id = Some(operation_id(method, path));
+                }
+            }
+        }
+    }
+}
+
+/// `get` and `/tenants/{id}/agents` are `getTenantsByIdAgents`.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split(['/', '_']).filter(|word| !word.is_empty()).map(|word| {
+        let (by, word) = word.strip_prefix('{').map_or(("", word), |word| ("By", word));
+        let mut letters = word.trim_end_matches('}').chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().fold(by.to_owned(), |text, letter| format!("{text}{letter}{}", letters.as_str()))
+    });
+    words.fold(method.to_owned(), |id, word| id + &word)
 }
 
 struct Bearer;

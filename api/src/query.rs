@@ -56,6 +56,15 @@ impl QueryFields {
         Self { values, errors: Vec::new() }
     }
 
+    /// What follows that in the names of parameters, which are taken out.
+    pub fn take_named(&mut self, prefix: &str) -> Vec<String> {
+        let all = std::mem::take(&mut self.values);
+        let (named, rest) = all.into_iter().partition(|(name, _)| name.starts_with(prefix));
+        self.values = rest;
+        let named: BTreeMap<String, String> = named;
+        named.into_keys().filter_map(|name| name.strip_prefix(prefix).map(str::to_owned)).collect()
+    }
+
     /// The same without what a form leaves empty.
     pub fn without_empty(mut self) -> Self {
         self.values.retain(|_, value| !value.is_empty());

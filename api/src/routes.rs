@@ -7,11 +7,11 @@ use actix_web::{
     guard,
     http::header,
     middleware::from_fn,
-    web::{self, ServiceConfig, post},
+    web::{self, ServiceConfig, post, put},
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{health, internal, observe::limit_time, openapi, tenant, web as panel};
+use crate::{health, internal, observe::limit_time, openapi, profile, tenant, web as panel};
 
 /// Adds every route.
 pub fn configure(app: &mut ServiceConfig) {
@@ -23,6 +23,9 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(resource("/tenant/integrations").route(get().to(tenant::integrations::list)))
         .service(resource("/tenant/usage").route(get().to(tenant::usage::show)))
         .service(resource("/tenant/incidents").route(get().to(tenant::incidents::list)))
+        .service(resource("/profile").route(get().to(profile::show)))
+        .service(resource("/profile/preferences").route(put().to(profile::save)))
+        .service(resource("/tenant/operations").route(get().to(tenant::operations::list)))
         .service(
             resource("/tenant/tickets")
                 .route(post().to(tenant::tickets::open))
@@ -46,6 +49,7 @@ pub fn configure(app: &mut ServiceConfig) {
                 .route(post().to(internal::commands::create))
                 .route(get().to(internal::commands::list)),
         )
+        .service(resource("/internal/operations/commands/preview").route(post().to(internal::preview::create)))
         .service(resource("/internal/operations/commands/{command_id}").route(get().to(internal::commands::show)))
         .service(
             resource("/internal/operations/aggregations")

@@ -68,6 +68,20 @@ impl FromRequest for OwnWrite {
     }
 }
 
+/// A write by anybody who is known, about themselves.
+#[derive(Debug)]
+pub struct AnyWrite(pub Write);
+
+impl FromRequest for AnyWrite {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let write = Write::read(request, payload, |_| Ok(()));
+        Box::pin(async move { write.await.map(Self) })
+    }
+}
+
 impl Write {
     /// Reads one of whom `may` lets ask.
     fn read(

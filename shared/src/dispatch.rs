@@ -63,7 +63,7 @@ pub async fn dispatch(
     key: Option<&IdempotencyKey>,
     origin: Origin,
 ) -> Result<Dispatched, DispatchError> {
-    let tenant_name = match find_named(stores, &new).await {
+    let tenant_name = match check_named(stores, &new).await {
         Ok(name) => name,
         // What it named may be gone since it was accepted, or PostgreSQL be down: it was accepted all the same.
         Err(refused) => return replay_known(stores, key).await?.ok_or(refused),
@@ -175,7 +175,7 @@ struct Named {
 statement!(TENANT: Named = "SELECT name FROM tenants WHERE id = $1", Uuid::nil());
 
 /// The tenant's name, where the command has one; an error where it, or what the parameters name, does not exist.
-async fn find_named(stores: &Stores, new: &NewCommand) -> Result<Option<String>, DispatchError> {
+pub async fn check_named(stores: &Stores, new: &NewCommand) -> Result<Option<String>, DispatchError> {
     let Some(tenant) = new.tenant_id else { return Ok(None) };
     let unreadable = |wrong: Vec<FieldError>| {
         let first = wrong.into_iter().next();

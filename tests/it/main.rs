@@ -1,5 +1,6 @@
 //! The one test binary.
 
+mod clients;
 mod docs;
 mod http;
 mod moto;

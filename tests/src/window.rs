@@ -126,6 +126,21 @@ impl Window {
         self.driver.execute(script, Vec::new()).await.unwrap().json().clone()
     }
 
+    /// What a script hands to its last argument.
+    pub async fn run_async(&self, script: &str) -> Value {
+        self.driver.execute_async(script, Vec::new()).await.unwrap().json().clone()
+    }
+
+    /// Forgets what was fetched: the next page is a first visit of somebody who is signed in.
+    pub async fn forget_files(&self) {
+        self.tell("Network.clearBrowserCache", json!({})).await;
+    }
+
+    /// Opens an address of any origin.
+    pub async fn go_to(&self, url: &str) {
+        self.driver.goto(url).await.unwrap();
+    }
+
     /// Waits until a script returns true. A page that is just being left answers nothing.
     pub async fn until(&self, what: &str, script: &str) {
         eventually(what, LONG, || async {

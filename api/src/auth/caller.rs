@@ -11,7 +11,7 @@ use super::Authenticator;
 use crate::{problem::ApiError, query::QueryFields, turns::Rank};
 
 /// A group of the user pool that means something here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Group {
     /// An operator who may do everything.
     InternalAdmin,
@@ -24,6 +24,16 @@ pub enum Group {
 }
 
 impl Group {
+    /// Its name in the pool.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InternalAdmin => "INTERNAL_ADMIN",
+            Self::InternalSupport => "INTERNAL_SUPPORT",
+            Self::TenantAdmin => "TENANT_ADMIN",
+            Self::TenantUser => "TENANT_USER",
+        }
+    }
+
     /// The group of that name; others mean nothing here.
     pub fn named(name: &str) -> Option<Self> {
         match name {

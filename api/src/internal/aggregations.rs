@@ -119,7 +119,11 @@ pub async fn create(write: Write) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Accepted().json(Accepted { runs, message: "The days were accepted and will be rolled up." }))
 }
 
-fn read_body(request: &HttpRequest, body: Map<String, Value>, caller: &Caller) -> Result<Aggregation, ApiError> {
+pub(crate) fn read_body(
+    request: &HttpRequest,
+    body: Map<String, Value>,
+    caller: &Caller,
+) -> Result<Aggregation, ApiError> {
     let mut fields = Fields::of("", body);
     let (from, to) = (fields.required::<NaiveDate>("from"), fields.required::<NaiveDate>("to"));
     let tenant_id = fields.optional::<TenantId>("tenant_id");

@@ -26,7 +26,7 @@ pub struct CommandRequest {
     pub(crate) tenant_id: Option<Uuid>,
     /// `integration_id` for RESET_TOKEN; `agent_id` for RESTART_AGENT; `queue_name`, `message_count` and
     /// `message_ids` for REPROCESS_QUEUE; nothing for HEALTH_CHECK.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>)]
     pub(crate) parameters: Option<Map<String, Value>>,
     /// Why, in the operator's words.
     #[schema(max_length = 500)]

@@ -36,8 +36,8 @@ use crate::{
 };
 
 /// How long a page is good on which every command has ended, and another one.
-const SETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(60));
-const UNSETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(1));
+pub(crate) const SETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(60));
+pub(crate) const UNSETTLED: Lifetime = Lifetime::Revalidated(Duration::from_secs(1));
 /// No `sub` is longer (OpenID Connect Core, 2).
 const LONGEST_SUB: usize = 255;
 const PATH: &str = "/internal/operations/commands";
@@ -65,11 +65,11 @@ pub struct CommandView {
     /// The result as JSON text, for people.
     pub(crate) output: Option<String>,
     pub(crate) error_message: Option<String>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>)]
     pub(crate) result: Option<Map<String, Value>>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>)]
     pub(crate) error: Option<CommandError>,
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
     pub(crate) parameters: Map<String, Value>,
     pub(crate) reason: Option<String>,
     pub(crate) attempt: u32,
@@ -168,7 +168,7 @@ pub async fn create(write: Write) -> Result<HttpResponse, ApiError> {
 }
 
 /// A page of commands.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = Commands)]
 pub struct List {
     pub(crate) commands: Vec<CommandView>,
@@ -190,6 +190,8 @@ pub struct List {
         ("created_by" = Option<String>, Query, min_length = 1, max_length = 255, pattern = r"^\P{Cc}+$",
             description = "Only those that this user has sent, by the `sub` of their token."),
         ("dead_letter" = Option<bool>, Query, description = "Only those whose message has died, or only the others."),
+        ("from" = Option<NaiveDate>, Query, description = "Only of this day, in UTC, and later ones."),
+        ("to" = Option<NaiveDate>, Query, description = "Only of this day and earlier ones."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "By default 50."),
         ("offset" = Option<u32>, Query, minimum = 0, maximum = 1000, description = "By default 0; beyond 1,000 follow next_cursor."),
         ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer to the same filter."),
@@ -219,12 +221,15 @@ impl Query for CommandsQuery {
             "all" => Some(None),
             name => Status::ALL.into_iter().find(|status| status.as_str() == name).map(Some),
         });
+        let (from, to) = fields.days();
         let filter = Filter {
             status: status.flatten(),
             command_type: fields.optional("command_type", unknown_type, CommandType::named),
             tenant_id: fields.uuid("tenant_id").map(TenantId::from),
             created_by: fields.text("created_by", LONGEST_SUB),
             dead_letter: fields.word("dead_letter", &[("true", true), ("false", false)]),
+            from,
+            to,
         };
         let limit = fields.number("limit", 1..=100, 50);
         let offset = fields.number("offset", 0..=MAX_OFFSET, 0);
@@ -330,7 +335,7 @@ pub struct AttemptView {
     /// `LEASE_LOST` (its worker was not heard of any more); null where it runs.
     #[schema(value_type = Option<String>, example = "SUCCESS")]
     pub(crate) outcome: Option<AttemptOutcome>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>)]
     pub(crate) error: Option<CommandError>,
 }
 

@@ -12,6 +12,7 @@ pub mod commands;
 pub mod events;
 pub mod incidents;
 pub mod integrations;
+pub mod preview;
 pub mod queues;
 pub mod tenant;
 pub mod tenant_agents;

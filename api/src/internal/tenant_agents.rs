@@ -36,7 +36,7 @@ pub struct Agent {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) status: String,
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
     pub(crate) config: Value,
     pub(crate) activated_at: Time,
     pub(crate) deactivated_at: Option<Time>,

@@ -8,6 +8,7 @@ pub mod agents;
 pub mod incidents;
 pub mod integrations;
 pub mod me;
+pub mod operations;
 pub mod tickets;
 pub mod usage;
 

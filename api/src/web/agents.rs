@@ -1,9 +1,12 @@
 //! `/app/dashboard/agents`: the agents that the tenant rents, and how they did in thirty days.
 
+use std::rc::Rc;
+
 use actix_web::HttpResponse;
 
 use super::{
     account::Account,
+    csv,
     filter::FilterField,
     href::Href,
     list::ListPage,
@@ -25,6 +28,10 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         Ok(account) => account,
         Err(elsewhere) => return Ok(elsewhere),
     };
+    if csv::is_wanted(&account.visit) {
+        let columns = columns(&account.visit);
+        return csv::file(account.visit, "agents", columns, file_part).await;
+    }
     let (visit, t) = (&account.visit, account.visit.t());
     let found = visit.ask::<AgentsQuery>(visit.fields()).await;
     let filters = vec![FilterField::select("status", t.states.state, status_options(t, ""))];
@@ -36,7 +43,15 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         pages: Pages::by_cursor(here, found.next_cursor.as_deref()),
         empty: Empty::of(here, &t.table, t.agents.none),
     });
-    page?.within(|own| Shell { has_errors: own.has_errors, ..account.shell }).respond()
+    page?.with_file(visit).within(|own| Shell { has_errors: own.has_errors, ..account.shell }).respond()
+}
+
+/// A part of the list, for its file.
+async fn file_part(visit: Rc<Visit>, cursor: Option<String>) -> Result<csv::Part, ApiError> {
+    let found = &visit.ask::<AgentsQuery>(csv::after(&visit, cursor.as_deref())).await?.value;
+    let usage = Href::to(Section::Usage.path());
+    let rows = found.agents.iter().map(|agent| row(&visit, agent, &usage)).collect();
+    Ok(csv::Part { rows, next: found.next_cursor.clone() })
 }
 
 fn columns(visit: &Visit) -> Vec<Column> {

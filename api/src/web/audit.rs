@@ -35,12 +35,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
 
 /// A part of the list, for its file.
 async fn part(visit: Rc<Visit>, cursor: Option<String>) -> Result<csv::Part, ApiError> {
-    let fields = visit.fields().with("limit", csv::PART);
-    let fields = match cursor {
-        Some(cursor) => fields.with("cursor", &cursor),
-        None => fields.without("cursor"),
-    };
-    let found = &visit.ask::<EventsQuery>(fields).await?.value;
+    let found = &visit.ask::<EventsQuery>(csv::after(&visit, cursor.as_deref())).await?.value;
     let rows = found.events.iter().map(|event| row(&visit, event)).collect();
     Ok(csv::Part { rows, next: found.next_cursor.clone() })
 }
@@ -50,6 +45,8 @@ fn filters(t: &'static Texts) -> Vec<FilterField> {
         FilterField::text("tenant_id", t.operations.tenant_id),
         FilterField::text("event_type", t.audit.event),
         FilterField::text("user_id", t.audit.user_id),
+        FilterField::day("from", t.table.from_day),
+        FilterField::day("to", t.table.to_day),
     ]
 }
 

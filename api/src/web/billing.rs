@@ -1,11 +1,13 @@
 //! `/app/company/billing`: what the customers pay, and how it came to that. For administrators.
 
+use std::rc::Rc;
+
 use actix_web::HttpResponse;
 use askama::Template;
 
 use super::{
     chart::{Chart, Ranked, ranked},
-    company,
+    company, csv,
     filter::{FilterBar, FilterField},
     href::Href,
     kpi::Kpi,
@@ -13,13 +15,14 @@ use super::{
     sections::Section,
     shell::{self, Shell},
     table::{Cell, Column, Empty, Pages, Row, Table},
+    texts::Texts,
     usage::{float, periods},
     visit::Visit,
     words,
 };
 use crate::{
     figures::Reais,
-    internal::billing::{Billing, BillingQuery},
+    internal::billing::{Billing, BillingQuery, MonthMovements},
     problem::ApiError,
 };
 
@@ -28,6 +31,7 @@ use crate::{
 struct BillingPage {
     shell: Shell,
     filter: FilterBar,
+    file: String,
     found: Result<Found, Failure>,
 }
 
@@ -42,6 +46,10 @@ struct Found {
 
 /// The page.
 pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
+    if csv::is_wanted(&visit) {
+        let columns = columns(visit.t());
+        return csv::file(visit, "billing", columns, file_part).await;
+    }
     let (t, here) = (visit.t(), Href::of(&visit.request));
     let found = visit.ask::<BillingQuery>(visit.fields()).await;
     let fields = vec![FilterField::select("period", t.usage.period, periods(t))];
@@ -70,7 +78,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         }
     });
     let shell = Shell::of(&visit, Section::Billing).with_errors(filter.has_errors());
-    let page = BillingPage { shell, filter, found };
+    let page = BillingPage { shell, filter, file: csv::href(&here), found };
     shell::page_with(&page, page.found.as_ref().err())
 }
 
@@ -90,38 +98,44 @@ fn kpis(visit: &Visit, billing: &Billing) -> Vec<Kpi> {
     ]
 }
 
+/// The movements, for their file: it has one part.
+async fn file_part(visit: Rc<Visit>, _: Option<String>) -> Result<csv::Part, ApiError> {
+    let found = visit.ask::<BillingQuery>(visit.fields()).await?;
+    Ok(csv::Part { rows: movements(&visit, &found.value).rows, next: None })
+}
+
+fn columns(t: &'static Texts) -> Vec<Column> {
+    let words = &t.billing;
+    vec![
+        Column::text(words.month),
+        Column::number(words.opening).wide(),
+        Column::number(words.new).wide(),
+        Column::number(words.expansion).wide(),
+        Column::number(words.contraction).wide(),
+        Column::number(words.churned).wide(),
+        Column::number(words.closing),
+    ]
+}
+
 fn movements(visit: &Visit, billing: &Billing) -> Table {
     let (t, format) = (visit.t(), visit.format());
-    let words = &t.billing;
     let money = |reais: Reais| Cell::Money(reais.cents());
-    Table {
-        caption: words.movements.to_owned(),
-        columns: vec![
-            Column::text(words.month),
-            Column::number(words.opening).wide(),
-            Column::number(words.new).wide(),
-            Column::number(words.expansion).wide(),
-            Column::number(words.contraction).wide(),
-            Column::number(words.churned).wide(),
-            Column::number(words.closing),
+    let row = |month: &MonthMovements| Row {
+        key: month.month.clone(),
+        cells: vec![
+            Cell::Text(format.stored_month(&month.month)),
+            money(month.opening),
+            money(month.new),
+            money(month.expansion),
+            money(month.contraction),
+            money(month.churned),
+            money(month.closing),
         ],
-        rows: billing
-            .monthly_movements
-            .iter()
-            .rev()
-            .map(|month| Row {
-                key: month.month.clone(),
-                cells: vec![
-                    Cell::Text(format.stored_month(&month.month)),
-                    money(month.opening),
-                    money(month.new),
-                    money(month.expansion),
-                    money(month.contraction),
-                    money(month.churned),
-                    money(month.closing),
-                ],
-            })
-            .collect(),
+    };
+    Table {
+        caption: t.billing.movements.to_owned(),
+        columns: columns(t),
+        rows: billing.monthly_movements.iter().rev().map(row).collect(),
         pages: Pages::default(),
         empty: Empty { text: t.table.no_data.to_owned(), link: None },
     }

@@ -60,7 +60,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     let page = ConnectionsPage {
         shell: Shell::of(&visit, Section::Connections).with_errors(filter.has_errors()),
         filter,
-        file: here.without("offset").with(csv::FORMAT, "csv").to_string(),
+        file: csv::href(&here),
         found: part(t, found)?.map(|found| Found {
             age: age(&visit, &found),
             matrix: matrix(&visit, &found.value),
@@ -141,7 +141,7 @@ fn integrations(visit: &Visit, here: &Href, found: &PlatformIntegrations) -> Tab
 fn columns(t: &'static Texts) -> Vec<Column> {
     vec![
         Column::text(t.operations.tenant),
-        Column::text(t.integrations.integration),
+        Column::text(t.integrations.integration).wide(),
         Column::text(t.integrations.kind).wide(),
         Column::text(t.states.state),
         Column::text(t.integrations.synced).wide(),

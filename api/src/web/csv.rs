@@ -22,7 +22,7 @@ use super::{
     texts::Language,
     visit::Visit,
 };
-use crate::{observe, problem::ApiError};
+use crate::{observe, problem::ApiError, query::QueryFields};
 
 /// No file has more rows.
 const MOST: usize = 100_000;
@@ -44,6 +44,20 @@ impl Part {
     /// Of a list that is read by an offset: those rows, of `total`, after which the next ones begin at `next`.
     pub(super) fn by_offset(rows: Vec<Row>, next: i64, total: i64) -> Self {
         Self { rows, next: (next < total).then(|| next.to_string()) }
+    }
+}
+
+/// Where the list of that page is to be had as a file.
+pub(super) fn href(here: &Href) -> String {
+    here.without("offset").without("cursor").with(FORMAT, "csv").to_string()
+}
+
+/// What is asked for the next part of a list that leads on by a cursor.
+pub(super) fn after(visit: &Visit, cursor: Option<&str>) -> QueryFields {
+    let fields = visit.fields().with("limit", PART);
+    match cursor {
+        Some(cursor) => fields.with("cursor", cursor),
+        None => fields.without("cursor"),
     }
 }
 

@@ -2,17 +2,19 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
+use painel_shared::command::Status;
 
 use super::{
     account::Account,
     chart::Chart,
+    command_words::{self, status_chip},
     href::Href,
     kpi::Kpi,
     part::{Failure, part},
     sections::Section,
     shell::{self, Shell},
     support,
-    table::{Column, Empty, Pages, Table},
+    table::{Cell, Column, Empty, Pages, Row, Table},
     usage,
     visit::Visit,
     words,
@@ -23,9 +25,13 @@ use crate::{
         incidents::IncidentsQuery,
         integrations::{Integrations, IntegrationsQuery},
         me::{Me, MeQuery},
+        operations::{Operation, Operations, OperationsQuery},
         usage::{Summary, Usage, UsageQuery},
     },
 };
+
+/// How many of the operators' deeds are shown.
+const OPERATIONS: &str = "5";
 
 #[derive(Template)]
 #[template(path = "dashboard.html")]
@@ -36,6 +42,8 @@ struct DashboardPage {
     /// The integrations that do not work.
     broken: Result<Table, Failure>,
     incidents: Result<Table, Failure>,
+    /// What the operators did to it.
+    operations: Result<Table, Failure>,
     usage_href: String,
 }
 
@@ -47,11 +55,12 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     };
     let visit = &account.visit;
     let t = visit.t();
-    let (me, usage, integrations, incidents) = tokio::join!(
+    let (me, usage, integrations, incidents, operations) = tokio::join!(
         visit.ask_of_tenant::<MeQuery>(&[]),
         visit.ask_of_tenant::<UsageQuery>(&[]),
         visit.ask_of_tenant::<IntegrationsQuery>(&[]),
         visit.ask_of_tenant::<IncidentsQuery>(&[]),
+        visit.ask_of_tenant::<OperationsQuery>(&[("limit", OPERATIONS)]),
     );
     let here = Href::to(Section::Dashboard.path());
     let page = DashboardPage {
@@ -63,6 +72,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             let open: Vec<_> = found.value.incidents.iter().filter(|one| one.resolved_at.is_none()).collect();
             support::incidents(visit, &here, &open)
         }),
+        operations: part(t, operations)?.map(|found| operations_table(visit, &found.value)),
         usage_href: account.href(Section::Usage).to_string(),
         shell: account.shell,
     };
@@ -92,6 +102,42 @@ fn usage_kpis(visit: &Visit, usage: &Usage) -> Vec<Kpi> {
     ]
 }
 
+/// What the operators did, and what came of it; neither who it was nor why.
+fn operations_table(visit: &Visit, found: &Operations) -> Table {
+    let t = visit.t();
+    Table {
+        caption: t.dashboard.operations.to_owned(),
+        columns: vec![
+            Column::text(t.operations.command),
+            Column::text(t.operations.status),
+            Column::text(t.operations.created_at).wide(),
+            Column::text(t.audit.outcome).wide(),
+        ],
+        rows: found.operations.iter().map(|operation| operation_row(visit, operation)).collect(),
+        pages: Pages::default(),
+        empty: Empty { text: t.dashboard.no_operations.to_owned(), link: None },
+    }
+}
+
+fn operation_row(visit: &Visit, operation: &Operation) -> Row {
+    let t = visit.t();
+    let words = t.commands.iter().find(|words| words.command_type == operation.command_type.name());
+    let outcome = words.and_then(|words| match operation.status {
+        Status::Success => Some(words.done),
+        Status::Error => Some(words.not_done),
+        Status::Pending | Status::Running => None,
+    });
+    Row {
+        key: operation.operation_id.to_string(),
+        cells: vec![
+            Cell::Text(command_words::name(t, operation.command_type.name())),
+            Cell::Chip(status_chip(t, operation.status)),
+            Cell::Time(visit.stamp(operation.created_at)),
+            Cell::or_dash(outcome),
+        ],
+    }
+}
+
 fn broken(visit: &Visit, account: &Account, found: &Integrations) -> Table {
     let words = &visit.t().integrations;
     let integrations = account.href(Section::Integrations).to_string();
@@ -104,12 +150,12 @@ fn broken(visit: &Visit, account: &Account, found: &Integrations) -> Table {
             Column::text(words.error).wide(),
         ],
         rows: broken
-            .map(|one| super::table::Row {
+            .map(|one| Row {
                 key: one.id.to_string(),
                 cells: vec![
-                    super::table::Cell::Link { text: one.name.clone(), href: integrations.clone() },
+                    Cell::Link { text: one.name.clone(), href: integrations.clone() },
                     words::state(visit.t(), &one.status),
-                    super::table::Cell::or_dash(one.last_error.as_deref()),
+                    Cell::or_dash(one.last_error.as_deref()),
                 ],
             })
             .collect(),

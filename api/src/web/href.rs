@@ -36,6 +36,12 @@ impl Href {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names of its parameters.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.parameters.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether it has such a parameter.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }

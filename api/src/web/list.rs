@@ -61,9 +61,7 @@ impl ListPage {
 
     /// The same, to be had as a file.
     pub(super) fn with_file(self, visit: &Visit) -> Self {
-        let file =
-            Href::of(&visit.request).without("offset").without("cursor").with(csv::FORMAT, "csv").to_string();
-        Self { file: Some(file), ..self }
+        Self { file: Some(csv::href(&Href::of(&visit.request))), ..self }
     }
 
     /// The same with another shell.

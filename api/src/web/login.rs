@@ -19,7 +19,7 @@ use super::{
     session::{self, Attempt, Session},
     shell::{self, Stop},
 };
-use crate::{auth::SignedIn, problem::ApiError, query::QueryFields};
+use crate::{auth::SignedIn, problem::ApiError, profile::find_preferences, query::QueryFields, state::AppState};
 
 /// Where somebody goes who wanted to go nowhere in particular.
 const HOME: &str = "/app";
@@ -72,7 +72,8 @@ pub(super) async fn arrive(request: HttpRequest) -> Result<HttpResponse, ApiErro
         Err(error) => return Ok(shell::stop(&request, stop_of(&error))),
     };
     match session_of(open, tokens, Some(&attempt.nonce), Preferences::default()).await {
-        Ok(session) => {
+        Ok(mut session) => {
+            session.preferences = preferences_of(&request, &session).await;
             let mut cookies = open.sessions.seal(&session)?;
             cookies.push(session::attempt_removal());
             Ok(redirect(&attempt.return_to, cookies))
@@ -80,6 +81,17 @@ pub(super) async fn arrive(request: HttpRequest) -> Result<HttpResponse, ApiErro
         Err(ApiError::Unauthorized) => Ok(shell::stop(&request, Stop::BadToken)),
         Err(error) => Err(error),
     }
+}
+
+/// What somebody has chosen before, or else the default: that it is not known keeps nobody out.
+async fn preferences_of(request: &HttpRequest, session: &Session) -> Preferences {
+    let Ok(state) = AppState::of(request) else { return session.preferences };
+    let found = find_preferences(&state.stores.db, &session.caller.sub).await;
+    let found = found.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what somebody has chosen is not known: PostgreSQL did not answer");
+        None
+    });
+    found.unwrap_or(session.preferences)
 }
 
 /// `POST /app/logout`: ends the session here and at the login site. The answer leads there by `Refresh`, as a form's answer

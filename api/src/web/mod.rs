@@ -17,10 +17,13 @@ mod command;
 mod command_words;
 mod company;
 mod config;
+mod confirm;
 mod connections;
 mod csv;
 mod dashboard;
+mod dead;
 mod draft;
+mod filled;
 mod filter;
 pub mod format;
 mod href;
@@ -33,7 +36,7 @@ mod operations;
 mod panel;
 mod part;
 mod posted;
-mod preferences;
+pub(crate) mod preferences;
 mod present;
 mod same_origin;
 mod sections;
@@ -102,7 +105,12 @@ pub fn configure(app: &mut ServiceConfig) {
             .service(resource("/company/operations").route(get().to(operations::show)).route(post().to(send::send)))
             .service(resource("/company/operations/new").route(get().to(send::begin)))
             .service(resource("/company/operations/preview").route(post().to(send::preview)))
-            .service(resource("/company/operations/aggregations").route(get().to(aggregations::show)))
+            .service(resource("/company/operations/dead").route(get().to(dead::show)))
+            .service(
+                resource("/company/operations/aggregations")
+                    .route(get().to(aggregations::show))
+                    .route(post().to(aggregations::ask)),
+            )
             .service(resource("/company/operations/{command_id}").route(get().to(command::show)))
             .service(resource("/company/tickets").route(get().to(tickets::show)))
             .service(

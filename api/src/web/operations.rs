@@ -1,11 +1,14 @@
 //! `/app/company/operations`: the commands, narrowed, newest first, and live.
 
+use std::rc::Rc;
+
 use actix_web::HttpResponse;
 use askama::Template;
 use painel_shared::{command::Status, commands::CommandType};
 
 use super::{
     command_words::{self, chip_of, status_chip},
+    csv,
     filter::{FilterBar, FilterField},
     href::Href,
     part::{Failure, part},
@@ -36,6 +39,7 @@ struct OperationsPage {
     commands: Result<Table, Failure>,
     queues: Option<Result<Table, Failure>>,
     live: Live,
+    file: String,
 }
 
 /// A narrowing that is ready.
@@ -63,6 +67,10 @@ impl Live {
 
 /// The page, or its live part.
 pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
+    if csv::is_wanted(&visit) {
+        let columns = columns(visit.t());
+        return csv::file(visit, "commands", columns, file_part).await;
+    }
     let (t, here) = (visit.t(), Href::of(&visit.request));
     // What is looked at again are the commands.
     let queues = async {
@@ -84,11 +92,20 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         commands: found.map(|list| table(&visit, &here, &list.value)),
         queues: queues.map(|part| part.map(|found| queue_table(&visit, &found.value))),
         live: Live::of(&here, is_unfinished, CONSOLE),
+        file: csv::href(&here),
     };
     if visit.is_fragment {
         return shell::fragment(&visit.request, &page.as_live());
     }
     shell::page_with(&page, page.commands.as_ref().err())
+}
+
+/// A part of the list, for its file.
+async fn file_part(visit: Rc<Visit>, cursor: Option<String>) -> Result<csv::Part, ApiError> {
+    let fields = csv::after(&visit, cursor.as_deref());
+    let found = &visit.ask::<CommandsQuery>(fields).await?.value;
+    let rows = found.commands.iter().map(|command| row(&visit, command)).collect();
+    Ok(csv::Part { rows, next: found.next_cursor.clone() })
 }
 
 fn views(visit: &Visit, here: &Href) -> Vec<View> {
@@ -121,6 +138,8 @@ fn filters(t: &'static Texts) -> Vec<FilterField> {
         FilterField::select("command_type", t.operations.command, std::iter::once(all()).chain(types).collect()),
         FilterField::text("tenant_id", t.operations.tenant_id),
         FilterField::text("created_by", t.operations.created_by_id),
+        FilterField::day("from", t.table.from_day),
+        FilterField::day("to", t.table.to_day),
         FilterField::select(
             "dead_letter",
             t.status.dead,
@@ -140,18 +159,22 @@ pub(super) fn table(visit: &Visit, here: &Href, list: &List) -> Table {
     let total = if list.total_is_capped { (t.table.more_than)(&total) } else { total };
     Table {
         caption: (t.table.of_total)(list.commands.len(), &total),
-        columns: vec![
-            Column::text(t.operations.command),
-            Column::text(t.operations.status),
-            Column::text(t.operations.tenant).wide(),
-            Column::text(t.operations.created_at).wide(),
-            Column::number(t.operations.duration).wide(),
-            Column::text(t.operations.created_by).wide(),
-        ],
+        columns: columns(t),
         rows: list.commands.iter().map(|command| row(visit, command)).collect(),
         pages: Pages::by_cursor(here, list.next_cursor.as_deref()),
         empty: Empty::of(here, &t.table, t.operations.none),
     }
+}
+
+fn columns(t: &'static Texts) -> Vec<Column> {
+    vec![
+        Column::text(t.operations.command),
+        Column::text(t.operations.status),
+        Column::text(t.operations.tenant).wide(),
+        Column::text(t.operations.created_at).wide(),
+        Column::number(t.operations.duration).wide(),
+        Column::text(t.operations.created_by).wide(),
+    ]
 }
 
 fn queue_table(visit: &Visit, found: &Queues) -> Table {
@@ -159,7 +182,7 @@ fn queue_table(visit: &Visit, found: &Queues) -> Table {
     let words = &t.queues;
     let count = |number: u64| Cell::Count(i64::try_from(number).unwrap_or(i64::MAX));
     let known = |number: Option<u64>| number.map_or(Cell::Nothing, count);
-    let form = Href::to(format!("{}/new", Section::Operations.path())).with("command_type", "REPROCESS_QUEUE");
+    let dead_jobs = Href::to(format!("{}/dead", Section::Operations.path()));
     let rows = found.queues.iter().map(|queue| Row {
         key: queue.name.to_owned(),
         cells: vec![
@@ -170,8 +193,8 @@ fn queue_table(visit: &Visit, found: &Queues) -> Table {
             match queue.dead_letters {
                 0 => count(0),
                 dead => Cell::Link {
-                    text: (words.reprocess)(&format.count(i64::try_from(dead).unwrap_or(i64::MAX))),
-                    href: form.with("queue_name", queue.name).to_string(),
+                    text: (words.look)(&format.count(i64::try_from(dead).unwrap_or(i64::MAX))),
+                    href: dead_jobs.with("queue_name", queue.name).to_string(),
                 },
             },
         ],

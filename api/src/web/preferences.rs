@@ -10,7 +10,7 @@ use super::{
 
 /// A zone that can be chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Zone {
+pub(crate) enum Zone {
     /// Brasília time.
     #[default]
     SaoPaulo,
@@ -25,10 +25,10 @@ pub(super) enum Zone {
 }
 
 impl Zone {
-    pub(super) const ALL: [Self; 5] = [Self::SaoPaulo, Self::Noronha, Self::Manaus, Self::RioBranco, Self::Utc];
+    pub(crate) const ALL: [Self; 5] = [Self::SaoPaulo, Self::Noronha, Self::Manaus, Self::RioBranco, Self::Utc];
 
     /// The zone of the database of time zones.
-    pub(super) fn tz(self) -> Tz {
+    pub(crate) fn tz(self) -> Tz {
         match self {
             Self::SaoPaulo => Tz::America__Sao_Paulo,
             Self::Noronha => Tz::America__Noronha,
@@ -39,14 +39,14 @@ impl Zone {
     }
 
     /// As it is sent by a form and named to people.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.tz().name()
     }
 }
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Theme {
+pub(crate) enum Theme {
     /// As the system has it.
     #[default]
     System,
@@ -57,10 +57,10 @@ pub(super) enum Theme {
 }
 
 impl Theme {
-    pub(super) const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+    pub(crate) const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
 
     /// As it is sent by a form, and stands in the page.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
             Self::Light => "light",
@@ -71,16 +71,16 @@ impl Theme {
 
 /// What somebody has chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Preferences {
-    pub(super) language: Language,
-    pub(super) zone: Zone,
-    pub(super) theme: Theme,
+pub(crate) struct Preferences {
+    pub(crate) language: Language,
+    pub(crate) zone: Zone,
+    pub(crate) theme: Theme,
     /// Rows stand closer.
-    pub(super) is_dense: bool,
+    pub(crate) is_dense: bool,
     /// What is unfinished is looked at again and again.
-    pub(super) is_live: bool,
+    pub(crate) is_live: bool,
     /// Single keys lead to pages.
-    pub(super) has_shortcuts: bool,
+    pub(crate) has_shortcuts: bool,
 }
 
 impl Default for Preferences {

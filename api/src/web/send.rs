@@ -2,32 +2,34 @@
 //!
 //! The form bears its Idempotency-Key from the preview on: a double click, a reload or Back makes one command.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
 use painel_shared::{
     command::NewCommand,
-    commands::{CommandType, Fault, FieldError, HealthCheck, TenantRule},
-    ids::TenantId,
+    commands::{CommandType, FieldError, TenantRule},
     secrets::random_token,
     work_queue::WorkQueue,
 };
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
 
 use super::{
-    command_words,
+    command_words::{self, status_chip},
+    confirm::Confirmation,
+    filled::{Filled, PICKED},
     href::Href,
     posted::Posted,
     sections::Section,
     see_other,
     shell::{self, Shell},
-    texts::{KindTexts, Texts},
+    table::{Cell, Column, Empty, Pages, Row, Table},
+    texts::KindTexts,
     visit::Visit,
+    words,
 };
 use crate::{
     internal::{
-        command_request::{idempotency_key_of, read_command},
-        commands::CommandsQuery,
+        command_request::idempotency_key_of,
+        preview::{self, Preview, ShortCommand},
         tenants::TenantsQuery,
     },
     observe,
@@ -38,12 +40,6 @@ use crate::{
 
 /// How many customers a search offers.
 const OFFERED: &str = "20";
-/// Beyond so many dead letters the number is to be typed.
-const MANY: u64 = 100;
-
-/// What is the form's own, and no part of the command.
-const OWN: [&str; 3] = ["idempotency_key", "typed", "counted"];
-
 /// A choice: what is sent, and what it is called.
 type Choice = (String, String);
 
@@ -68,6 +64,8 @@ struct Form {
     target: Option<(&'static str, &'static str, Vec<Choice>)>,
     chosen: String,
     count: Option<String>,
+    /// The commands that are ticked.
+    picked: Vec<String>,
     reason: String,
     needs_reason: bool,
 }
@@ -76,9 +74,14 @@ struct Form {
 #[template(path = "command_preview.html")]
 struct PreviewPage {
     shell: Shell,
-    /// What it will do, and cannot undo.
+    /// What it will do, and what of that nobody can undo.
     does: &'static str,
+    irreversible: Option<&'static str>,
     facts: Vec<(&'static str, String)>,
+    /// What touches the same and has not ended.
+    open: Option<Table>,
+    /// Those that died last, of those that would move.
+    dead: Option<Table>,
     /// What is sent again with the deed.
     hidden: Vec<(String, String)>,
     /// How what must be typed is asked for.
@@ -152,6 +155,7 @@ async fn form(visit: &Visit, here: &Href, kind: CommandType, tenant: Option<&str
         chosen: here.get(field).unwrap_or_default().to_owned(),
         target,
         tenant,
+        picked: here.names().filter(|name| name.starts_with(PICKED)).map(str::to_owned).collect(),
         count: (kind.name() == "REPROCESS_QUEUE").then(|| here.get("message_count").unwrap_or("1000").to_owned()),
         reason: here.get("reason").unwrap_or_default().to_owned(),
         needs_reason: kind.name() != "HEALTH_CHECK",
@@ -175,61 +179,6 @@ async fn integrations(visit: &Visit, tenant: Option<&str>) -> Result<Vec<Choice>
     Ok(found.value.integrations.iter().map(|one| (one.id.to_string(), one.name.clone())).collect())
 }
 
-/// What was filled in.
-struct Filled {
-    values: Vec<(String, String)>,
-}
-
-impl Filled {
-    fn read(fields: &mut QueryFields) -> Self {
-        let names = [
-            "command_type",
-            "tenant_id",
-            "agent_id",
-            "integration_id",
-            "queue_name",
-            "message_count",
-            "reason",
-            "idempotency_key",
-            "typed",
-            "counted",
-        ];
-        let values = names.into_iter().filter_map(|name| Some((name.to_owned(), fields.take(name)?)));
-        Self { values: values.collect() }
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The same as a body of the endpoint.
-    fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        let mut parameters = Map::new();
-        for (name, value) in &self.values {
-            match name.as_str() {
-                "command_type" | "tenant_id" | "reason" => drop(body.insert(name.clone(), json!(value))),
-                name if OWN.contains(&name) => {}
-                // What is no number is refused there, and named.
-                "message_count" => {
-                    let count = value.parse::<u32>().map_or_else(|_| json!(value), |count| json!(count));
-                    parameters.insert(name.clone(), count);
-                }
-                _ => drop(parameters.insert(name.clone(), json!(value))),
-            }
-        }
-        body.insert("parameters".to_owned(), Value::Object(parameters));
-        body
-    }
-
-    /// The form again, filled in so.
-    fn form(&self) -> Href {
-        let form = Href::to(format!("{}/new", Section::Operations.path()));
-        let kept = self.values.iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
-        kept.fold(form, |form, (name, value)| form.with(name, value))
-    }
-}
-
 /// `POST /app/company/operations/preview`: what the command will touch. Nothing is stored.
 pub(super) async fn preview(posted: Posted) -> Result<HttpResponse, ApiError> {
     let Posted { visit, mut fields, place: _place } = posted;
@@ -237,7 +186,7 @@ pub(super) async fn preview(posted: Posted) -> Result<HttpResponse, ApiError> {
     let filled = Filled::read(&mut fields);
     fields.finish()?;
     let key = random_token()?.expose_secret().to_owned();
-    looked_at(&visit, &filled, &key, false).await
+    look(&visit, &filled, key).await
 }
 
 /// `POST /app/company/operations`: the deed, and then the command's page.
@@ -247,15 +196,14 @@ pub(super) async fn send(posted: Posted) -> Result<HttpResponse, ApiError> {
     let filled = Filled::read(&mut fields);
     fields.finish()?;
     let key = filled.get("idempotency_key").unwrap_or_default().to_owned();
-    let new = match demanded(&visit, &filled) {
-        Ok(new) => new,
-        Err(ApiError::Validation(faults)) => return again(&visit, &filled, &faults).await,
-        Err(error) => return Err(error),
+    let (new, preview) = match demanded(&visit, &filled).await {
+        Ok(demanded) => demanded,
+        Err(error) => return again(&visit, &filled, error).await,
     };
-    if let Some(wanted) = to_be_typed(&visit, &filled).await?
-        && !wanted.is_met_by(&filled)
-    {
-        return looked_at(&visit, &filled, &key, true).await;
+    let confirmation = Confirmation::of(visit.t(), &preview);
+    if confirmation.as_ref().is_some_and(|wanted| !wanted.is_met_by(&filled)) {
+        let page = preview_page(&visit, &filled, &new, &preview, key, true);
+        return shell::render(StatusCode::BAD_REQUEST, &page);
     }
     let key = idempotency_key_of(&key, &visit.caller, &new)?;
     match visit.state.accept(new, Some(key), observe::origin(&visit.request)).await {
@@ -263,146 +211,130 @@ pub(super) async fn send(posted: Posted) -> Result<HttpResponse, ApiError> {
             let page = Href::to(format!("{}/{}", Section::Operations.path(), done.command.id()));
             Ok(see_other(&page.with("sent", "1").to_string()))
         }
-        Err(ApiError::NotFound(Some(fault))) => again(&visit, &filled, &[fault]).await,
-        Err(error) => Err(error),
+        Err(error) => again(&visit, &filled, error).await,
     }
 }
 
-/// The form again, with what is wrong.
-async fn again(visit: &Visit, filled: &Filled, faults: &[FieldError]) -> Result<HttpResponse, ApiError> {
-    let page = new_page(visit, &filled.form(), faults).await?;
-    shell::render(actix_web::http::StatusCode::BAD_REQUEST, &page)
-}
-
-/// The command as it was filled in. What changes something is asked with a reason.
-fn demanded(visit: &Visit, filled: &Filled) -> Result<NewCommand, ApiError> {
-    let new = read_command(&visit.request, filled.body(), &visit.caller)?;
-    let has_reason = new.reason.as_deref().is_some_and(|reason| !reason.trim().is_empty());
-    if new.command_type != CommandType::of::<HealthCheck>() && !has_reason {
-        return Err(ApiError::field("reason", Fault::Required { expected: "" }));
-    }
-    Ok(new)
-}
-
-async fn looked_at(visit: &Visit, filled: &Filled, key: &str, is_wrong: bool) -> Result<HttpResponse, ApiError> {
-    let t = visit.t();
-    let new = match demanded(visit, filled) {
-        Ok(new) => new,
-        Err(ApiError::Validation(faults)) => return again(visit, filled, &faults).await,
-        Err(error) => return Err(error),
+/// The form again, with what is wrong; other errors stay what they are.
+async fn again(visit: &Visit, filled: &Filled, error: ApiError) -> Result<HttpResponse, ApiError> {
+    let faults = match error {
+        ApiError::Validation(faults) => faults,
+        ApiError::NotFound(Some(fault)) => vec![fault],
+        error => return Err(error),
     };
+    let page = new_page(visit, &filled.form(), &faults).await?;
+    shell::render(StatusCode::BAD_REQUEST, &page)
+}
+
+/// The command as it was filled in, and what it would touch.
+async fn demanded(visit: &Visit, filled: &Filled) -> Result<(NewCommand, Preview), ApiError> {
+    let new = filled.command(visit)?;
+    let _turn = visit.state.turns.wait(visit.caller.rank()).await?;
+    let preview = preview::look(&visit.state, &new).await?;
+    Ok((new, preview))
+}
+
+async fn look(visit: &Visit, filled: &Filled, key: String) -> Result<HttpResponse, ApiError> {
+    match demanded(visit, filled).await {
+        Ok((new, preview)) => shell::page(&preview_page(visit, filled, &new, &preview, key, false)),
+        Err(error) => again(visit, filled, error).await,
+    }
+}
+
+fn preview_page(
+    visit: &Visit,
+    filled: &Filled,
+    new: &NewCommand,
+    preview: &Preview,
+    key: String,
+    is_wrong: bool,
+) -> PreviewPage {
+    let t = visit.t();
     let words = t.commands.iter().find(|words| words.command_type == new.command_type.name());
-    let target = target_name(visit, filled).await?;
-    // One of another customer's, or none at all, has no name here.
-    let named = ["agent_id", "integration_id"].into_iter().find(|name| filled.get(name).is_some());
-    if let (Some(name), None) = (named, &target) {
-        let what = if name == "agent_id" { "agent" } else { "integration" };
-        return again(visit, filled, &[FieldError::new(name, Fault::NotFound { what })]).await;
-    }
-    let mut facts = vec![(t.operations.command, command_words::name(t, new.command_type.name()))];
-    if let Some(tenant) = filled.get("tenant_id") {
-        facts.push((t.operations.tenant, tenant_name(visit, tenant).await?));
-    }
-    facts.extend(target.clone().map(|target| (t.send.target, target)));
-    facts.extend(
-        dead_letters(visit, filled).await?.map(|dead| (t.send.dead_now, visit.format().count(dead.cast_signed()))),
-    );
-    if let Some(tenant) = new.tenant_id {
-        let open = open_commands(visit, tenant).await?;
-        facts.push((t.send.open, visit.format().count(open)));
-    }
-    facts.extend(new.reason.clone().map(|reason| (t.command.reason, reason)));
-    let mut hidden: Vec<(String, String)> =
-        filled.values.iter().filter(|(name, _)| !OWN.contains(&name.as_str())).cloned().collect();
-    hidden.push(("idempotency_key".to_owned(), key.to_owned()));
-    let typed = to_be_typed(visit, filled).await?;
-    if let Some(ToBeTyped { what: Typed::Number(number), .. }) = &typed {
-        hidden.push(("counted".to_owned(), number.to_string()));
-    }
-    let page = PreviewPage {
+    let confirmation = Confirmation::of(t, preview);
+    let counted = confirmation.as_ref().and_then(Confirmation::number);
+    let counted = counted.map(|number| ("counted".to_owned(), number.to_string()));
+    let own = std::iter::once(("idempotency_key".to_owned(), key)).chain(counted);
+    PreviewPage {
         shell: Shell::of(visit, Section::Operations).titled(t.send.preview_title).with_errors(is_wrong),
         does: words.map_or("", |words| words.does),
-        facts,
-        hidden,
-        typed: typed.map(|typed| typed.label),
+        irreversible: words.map(|words| words.irreversible).filter(|_| preview.irreversible.is_some()),
+        facts: facts(visit, new, preview),
+        open: commands(visit, t.send.open, &preview.open_commands),
+        dead: preview.dead_letters.as_ref().and_then(|dead| commands(visit, t.send.dead_commands, &dead.commands)),
+        hidden: filled.kept().chain(own).collect(),
+        typed: confirmation.map(|confirmation| confirmation.label),
         is_wrong,
-        deed: deed(t, new.command_type.name(), target.as_deref()),
+        deed: deed(visit, preview),
         back: filled.form().to_string(),
-    };
-    let status = if is_wrong { actix_web::http::StatusCode::BAD_REQUEST } else { actix_web::http::StatusCode::OK };
-    shell::render(status, &page)
-}
-
-/// The deed by its name, and whom it touches.
-fn deed(t: &'static Texts, command_type: &str, target: Option<&str>) -> String {
-    let name = command_words::name(t, command_type);
-    target.map_or_else(|| name.clone(), |target| (t.send.deed)(&name, target))
-}
-
-async fn target_name(visit: &Visit, filled: &Filled) -> Result<Option<String>, ApiError> {
-    let tenant = filled.get("tenant_id");
-    let (choices, chosen) = match (filled.get("agent_id"), filled.get("integration_id")) {
-        (Some(agent), _) => (agents(visit, tenant).await?, agent),
-        (None, Some(integration)) => (integrations(visit, tenant).await?, integration),
-        (None, None) => return Ok(filled.get("queue_name").map(str::to_owned)),
-    };
-    Ok(choices.into_iter().find(|(id, _)| id == chosen).map(|(_, name)| name))
-}
-
-/// What must be typed before the deed, and how it is asked for.
-struct ToBeTyped {
-    what: Typed,
-    label: String,
-}
-
-enum Typed {
-    Name(String),
-    Number(u64),
-}
-
-impl ToBeTyped {
-    fn is_met_by(&self, filled: &Filled) -> bool {
-        let typed = filled.get("typed").map(str::trim);
-        match &self.what {
-            Typed::Name(name) => typed == Some(name),
-            // Fewer than were shown may be left: some have moved meanwhile, or this very form was sent before.
-            Typed::Number(now) => {
-                let shown = filled.get("counted");
-                typed == shown
-                    && shown.and_then(|shown| shown.parse::<u64>().ok()).is_some_and(|shown| shown >= *now)
-            }
-        }
     }
 }
 
-/// The customer's name where a token is renewed, the number where many messages move.
-async fn to_be_typed(visit: &Visit, filled: &Filled) -> Result<Option<ToBeTyped>, ApiError> {
+/// What the command would touch, as it is now.
+fn facts(visit: &Visit, new: &NewCommand, preview: &Preview) -> Vec<(&'static str, String)> {
+    let (t, format) = (visit.t(), visit.format());
+    let count = |number: u64| format.count(i64::try_from(number).unwrap_or(i64::MAX));
+    let mut facts = vec![(t.operations.command, command_words::name(t, new.command_type.name()))];
+    facts.extend(preview.tenant_name.clone().map(|name| (t.operations.tenant, name)));
+    if let Some(target) = &preview.target {
+        facts.push((t.send.target, target.name.clone()));
+        facts.push((t.states.state, words::state(t, &target.status).shown(format)));
+        facts.extend(target.last_used_at.map(|at| (t.send.last_used, visit.stamp(at).text)));
+        facts.extend(target.requests_last_hour.map(|number| (t.send.last_hour, format.count(number))));
+        facts.extend(target.requests_last_day.map(|number| (t.send.last_day, format.count(number))));
+    }
+    if let Some(dead) = &preview.dead_letters {
+        facts.push((t.send.queue, dead.queue_name.to_owned()));
+        facts.push((t.send.dead_now, count(dead.dead_letters)));
+        facts.push((t.send.would_move, count(dead.would_move)));
+    }
+    if preview.open_commands.is_empty() {
+        facts.push((t.send.open, count(0)));
+    }
+    facts.extend(new.reason.clone().map(|reason| (t.command.reason, reason)));
+    facts
+}
+
+/// Commands in a few words; none where there are none.
+fn commands(visit: &Visit, caption: &'static str, found: &[ShortCommand]) -> Option<Table> {
     let t = visit.t();
-    match (filled.get("command_type"), filled.get("tenant_id")) {
-        (Some("RESET_TOKEN"), Some(tenant)) => {
-            let name = tenant_name(visit, tenant).await?;
-            Ok(Some(ToBeTyped { label: (t.send.type_name)(&name), what: Typed::Name(name) }))
+    let row = |command: &ShortCommand| Row {
+        key: command.command_id.to_string(),
+        cells: vec![
+            Cell::Link {
+                text: visit.stamp(command.created_at).text,
+                href: format!("{}/{}", Section::Operations.path(), command.command_id),
+            },
+            Cell::Chip(status_chip(t, command.status)),
+            Cell::or_dash(command.created_by_email.as_deref()),
+            Cell::or_dash(command.error_message.as_deref()),
+        ],
+    };
+    let table = || Table {
+        caption: caption.to_owned(),
+        columns: vec![
+            Column::text(t.operations.created_at),
+            Column::text(t.operations.status),
+            Column::text(t.operations.created_by).wide(),
+            Column::text(t.command.error).wide(),
+        ],
+        rows: found.iter().map(row).collect(),
+        pages: Pages::default(),
+        empty: Empty { text: String::new(), link: None },
+    };
+    (!found.is_empty()).then(table)
+}
+
+/// The deed by its name, and whom it touches, or how many.
+fn deed(visit: &Visit, preview: &Preview) -> String {
+    let t = visit.t();
+    let name = command_words::name(t, preview.command_type.name());
+    let target = preview.target.as_ref().map(|target| target.name.clone());
+    match (target, &preview.dead_letters) {
+        (Some(target), _) => (t.send.deed)(&name, &target),
+        (None, Some(dead)) => {
+            (t.send.deed_of_many)(i64::try_from(dead.would_move).unwrap_or(i64::MAX), visit.format())
         }
-        (Some("REPROCESS_QUEUE"), _) => {
-            let asked = filled.get("message_count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(1_000);
-            let dead = dead_letters(visit, filled).await?.unwrap_or(0).min(asked);
-            let label = (t.send.type_number)(&dead.to_string());
-            Ok((dead > MANY).then_some(ToBeTyped { what: Typed::Number(dead), label }))
-        }
-        _ => Ok(None),
+        (None, None) => name,
     }
-}
-
-async fn dead_letters(visit: &Visit, filled: &Filled) -> Result<Option<u64>, ApiError> {
-    let Some(queue) = filled.get("queue_name").and_then(WorkQueue::named) else { return Ok(None) };
-    let depth = visit.state.stores.queue.depth(queue).await;
-    depth.map(|depth| Some(depth.dead)).map_err(|error| ApiError::Unavailable(error.to_string()))
-}
-
-async fn open_commands(visit: &Visit, tenant: TenantId) -> Result<i64, ApiError> {
-    let tenant = tenant.to_string();
-    let of = |status| QueryFields::of_pairs([("tenant_id", tenant.as_str()), ("status", status), ("limit", "1")]);
-    let (pending, running) =
-        tokio::join!(visit.ask::<CommandsQuery>(of("PENDING")), visit.ask::<CommandsQuery>(of("RUNNING")));
-    Ok((pending?.value.total + running?.value.total).cast_signed())
 }

@@ -15,7 +15,7 @@ use super::{
     texts::Language,
     visit::{Cookies, Visit},
 };
-use crate::problem::ApiError;
+use crate::{problem::ApiError, profile::store_preferences};
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -59,7 +59,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     shell::page(&page)
 }
 
-/// `POST /app/settings`: keeps what was chosen, in the session.
+/// `POST /app/settings`: keeps what was chosen, for other browsers and in this session.
 pub(super) async fn save(posted: Posted) -> Result<HttpResponse, ApiError> {
     let Posted { visit, mut fields, place: _place } = posted;
     let languages = Language::ALL.map(|one| (one.tag(), one));
@@ -77,6 +77,7 @@ pub(super) async fn save(posted: Posted) -> Result<HttpResponse, ApiError> {
         has_shortcuts,
     };
     fields.finish()?;
+    store_preferences(&visit.state.stores.db, &visit.caller.sub, preferences).await?;
     let panel = Panel::of(&visit.request)?;
     let open = panel.open().ok_or(ApiError::Unauthorized)?;
     let mut session = visit.session;

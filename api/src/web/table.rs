@@ -115,6 +115,11 @@ pub(super) enum Cell {
     Millis(f64),
     /// A day, in UTC.
     Day(NaiveDate),
+    /// A box to tick: the field's name, and what is chosen by it.
+    Pick {
+        name: String,
+        label: String,
+    },
     /// Shown as a dash.
     Nothing,
 }
@@ -146,6 +151,7 @@ impl Cell {
             Self::Percent(value) => format.percent(*value),
             Self::Millis(value) => format.duration(*value),
             Self::Day(day) => format.day(*day),
+            Self::Pick { label, .. } => label.clone(),
             Self::Nothing => "—".to_owned(),
         }
     }

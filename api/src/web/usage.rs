@@ -77,12 +77,8 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             agents: agents_table(visit, usage),
         }
     });
-    let page = UsagePage {
-        shell: account.shell.with_errors(filter.has_errors()),
-        filter,
-        file: here.with(csv::FORMAT, "csv").to_string(),
-        found,
-    };
+    let page =
+        UsagePage { shell: account.shell.with_errors(filter.has_errors()), filter, file: csv::href(&here), found };
     shell::page_with(&page, page.found.as_ref().err())
 }
 

@@ -103,8 +103,8 @@ INSERT INTO tenant_usage_daily (tenant_id, agent_id, date, total_requests, succe
                                 success_rate, avg_response_time_ms, total_tokens_used,
                                 latency_buckets, latency_counts)
 SELECT tenant_id, agent_id, date, total, total - failed, failed, round(100.0 * (total - failed) / total, 2), ms, total * 450,
-       ARRAY[latency_bucket((ms * 0.7)::int), latency_bucket((ms * 1.6)::int), latency_bucket((ms * 4)::int)],
-       ARRAY[total * 7 / 10, total - total * 7 / 10 - total / 20, total / 20]
+       ARRAY[latency_bucket((ms * 0.5)::int), latency_bucket((ms * 1.6)::int), latency_bucket((ms * 2.6)::int)],
+       ARRAY[total * 65 / 100, total - total * 65 / 100 - total * 8 / 100, total * 8 / 100]
 FROM (
     SELECT ta.tenant_id, ta.agent_id, ta.id, (now() AT TIME ZONE 'UTC')::date - d AS date,
            pg_temp.asked(ta.id, (now() AT TIME ZONE 'UTC')::date - d) AS total,

@@ -7,6 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{NaiveDate, NaiveTime};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -44,6 +45,10 @@ pub struct Filter {
     pub created_by: Option<String>,
     /// Only those whose message has died; or only the others.
     pub dead_letter: Option<bool>,
+    /// Only those of this day, in UTC, and later ones.
+    pub from: Option<NaiveDate>,
+    /// Only those of this day and earlier ones.
+    pub to: Option<NaiveDate>,
 }
 
 impl Filter {
@@ -53,6 +58,8 @@ impl Filter {
             && self.tenant_id.is_none_or(|tenant| command.tenant_id == Some(tenant))
             && self.created_by.as_ref().is_none_or(|sub| command.created_by == *sub)
             && self.dead_letter.is_none_or(|dead| command.dead_letter == dead)
+            && self.from.is_none_or(|day| command.key.created_at.date_naive() >= day)
+            && self.to.is_none_or(|day| command.key.created_at.date_naive() <= day)
     }
 
     /// Tells filters apart, to bind a cursor to its own.
@@ -66,6 +73,12 @@ impl Filter {
         // What is not asked for changes nothing, so that cursors of older builds lead on.
         if let Some(dead) = self.dead_letter {
             text.push_str(&format!("|dead {dead}"));
+        }
+        if let Some(day) = self.from {
+            text.push_str(&format!("|from {day}"));
+        }
+        if let Some(day) = self.to {
+            text.push_str(&format!("|to {day}"));
         }
         // It may hold anything, and so comes last.
         if let Some(sub) = &self.created_by {
@@ -108,6 +121,23 @@ pub(super) enum Span {
     UpTo(Timestamp),
     Before(Timestamp),
     Since(Timestamp),
+}
+
+impl Span {
+    /// The first and the last millisecond of it that a filter admits.
+    fn within(self, filter: &Filter) -> (Option<Timestamp>, Option<Timestamp>) {
+        const LEAST: Duration = Duration::from_millis(1);
+        let (since, up_to) = match self {
+            Self::All => (None, None),
+            Self::UpTo(at) => (None, Some(at)),
+            Self::Before(at) => (None, Some(at - LEAST)),
+            Self::Since(at) => (Some(at), None),
+        };
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+        let first = filter.from.map(midnight);
+        let last = filter.to.and_then(|day| day.succ_opt()).map(|day| midnight(day) - LEAST);
+        (since.max(first), up_to.into_iter().chain(last).min())
+    }
 }
 
 /// A place in a list: what comes after the command named by it. Opaque to clients, and bound to its filter.
@@ -268,15 +298,29 @@ impl CommandStore {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":key", AttributeValue::S(partition.value.clone()))
             .expression_attribute_values(":now", AttributeValue::N(now().timestamp().to_string()));
-        let bound = match span {
-            Span::All => None,
-            Span::UpTo(at) => Some(("<=", at)),
-            Span::Before(at) => Some(("<", at)),
-            Span::Since(at) => Some((">=", at)),
+        let (from, to) = span.within(filter);
+        let bound = |query: QueryFluentBuilder, name: &str, at| {
+            query.expression_attribute_values(name, AttributeValue::S(to_text(at)))
         };
-        if let Some((compares, at)) = bound {
-            keys.push_str(&format!(" AND created_at {compares} :at"));
-            query = query.expression_attribute_values(":at", AttributeValue::S(to_text(at)));
+        match (from, to) {
+            (None, None) => {}
+            (Some(from), None) => {
+                keys.push_str(" AND created_at >= :from");
+                query = bound(query, ":from", from);
+            }
+            (None, Some(to)) => {
+                keys.push_str(" AND created_at <= :to");
+                query = bound(query, ":to", to);
+            }
+            // A range that ends before it begins is refused, and this one is empty too.
+            (Some(from), Some(to)) if from > to => {
+                keys.push_str(" AND created_at < :from");
+                query = bound(query, ":from", Timestamp::UNIX_EPOCH);
+            }
+            (Some(from), Some(to)) => {
+                keys.push_str(" AND created_at BETWEEN :from AND :to");
+                query = bound(bound(query, ":from", from), ":to", to);
+            }
         }
         if let Some(kind) = filter.command_type {
             admits.push_str(" AND command_type = :type");

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::ids::{AgentId, IntegrationId, JobId, TenantId};
+use crate::ids::{AgentId, CommandId, IntegrationId, JobId, TenantId};
 
 /// What is wrong with one field, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,7 +212,7 @@ macro_rules! uuid_field {
     )*};
 }
 
-uuid_field!(TenantId, AgentId, IntegrationId, JobId);
+uuid_field!(TenantId, AgentId, IntegrationId, JobId, CommandId);
 
 impl Field for NaiveDate {
     const EXPECTED: &'static str = "a day as YYYY-MM-DD";
@@ -259,11 +259,18 @@ impl Field for Map<String, Value> {
     }
 }
 
-impl Field for Vec<JobId> {
-    const EXPECTED: &'static str = "a list of UUIDs";
-    const FAULT: Fault = Fault::NotAListOfUuids;
+/// A field that is a list of such.
+macro_rules! uuid_list_field {
+    ($($id:ty),*) => {$(
+        impl Field for Vec<$id> {
+            const EXPECTED: &'static str = "a list of UUIDs";
+            const FAULT: Fault = Fault::NotAListOfUuids;
 
-    fn from_value(value: &Value) -> Option<Self> {
-        value.as_array()?.iter().map(JobId::from_value).collect()
-    }
+            fn from_value(value: &Value) -> Option<Self> {
+                value.as_array()?.iter().map(<$id>::from_value).collect()
+            }
+        }
+    )*};
 }
+
+uuid_list_field!(JobId, CommandId);

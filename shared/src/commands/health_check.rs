@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Fields, Parameters, TenantRule};
+use super::{Fields, Outcome, Parameters, TenantRule};
 use crate::work_queue::WorkQueue;
 
 /// HEALTH_CHECK takes no parameters.
@@ -16,6 +16,9 @@ impl Parameters for HealthCheck {
     const QUEUE: WorkQueue = WorkQueue::new("painel.health-check");
     const TENANT: TenantRule = TenantRule::Optional;
     const TIMEOUT: Duration = Duration::from_secs(15);
+    const TARGET: Option<&'static str> = None;
+    const OUTCOME: Outcome =
+        Outcome { done: "The systems were checked.", not_done: "The systems could not be checked." };
 
     fn read(_: &mut Fields) -> Option<Self> {
         Some(Self {})

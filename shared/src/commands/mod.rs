@@ -2,6 +2,7 @@
 
 mod fields;
 mod health_check;
+mod impact;
 mod queues;
 mod reprocess_queue;
 mod reset_token;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 pub use self::{
     fields::{Fault, Field, FieldError, Fields},
     health_check::HealthCheck,
+    impact::{DeadLetters, Impact, Outcome, Target},
     reprocess_queue::ReprocessQueue,
     reset_token::ResetToken,
     restart_agent::RestartAgent,
@@ -63,6 +65,10 @@ pub trait Parameters: Serialize + Sized + Send + Sync + 'static {
     const TIMEOUT: Duration;
     /// How it is retried.
     const RETRY: RetryPolicy = RetryPolicy::DEFAULT;
+    /// The parameter that names what it touches; none where it touches nothing.
+    const TARGET: Option<&'static str>;
+    /// What the tenant is told that it touched.
+    const OUTCOME: Outcome;
 
     /// Reads the parameters, leaving in `fields` what is wrong with them.
     fn read(fields: &mut Fields) -> Option<Self>;
@@ -70,6 +76,11 @@ pub trait Parameters: Serialize + Sized + Send + Sync + 'static {
     /// What the parameters name, which must exist and be that tenant's.
     fn reference(&self, _tenant: TenantId) -> Option<Reference> {
         None
+    }
+
+    /// What it would touch, of that tenant where it belongs to one.
+    fn impact(&self, _tenant: Option<TenantId>) -> Impact {
+        Impact::default()
     }
 }
 
@@ -94,6 +105,8 @@ impl Parameters for Unknown {
     const QUEUE: WorkQueue = WorkQueue::new("unknown");
     const TENANT: TenantRule = TenantRule::Optional;
     const TIMEOUT: Duration = Duration::from_secs(1);
+    const TARGET: Option<&'static str> = None;
+    const OUTCOME: Outcome = Outcome { done: "It was done.", not_done: "It was not done." };
 
     fn read(fields: &mut Fields) -> Option<Self> {
         fields.refuse("command_type", Fault::Unknown);
@@ -109,10 +122,14 @@ pub struct Definition {
     timeout: Duration,
     retry: RetryPolicy,
     normalise: Normalise,
+    target: Option<&'static str>,
+    outcome: Outcome,
     reference: ReferenceOf,
+    impact: ImpactOf,
 }
 
 type Normalise = fn(Map<String, Value>) -> Result<Map<String, Value>, Vec<FieldError>>;
+type ImpactOf = fn(&Map<String, Value>, Option<TenantId>) -> Result<Impact, Vec<FieldError>>;
 type ReferenceOf = fn(&Map<String, Value>, TenantId) -> Result<Option<Reference>, Vec<FieldError>>;
 
 impl Definition {
@@ -124,8 +141,11 @@ impl Definition {
             tenant: P::TENANT,
             timeout: P::TIMEOUT,
             retry: P::RETRY,
+            target: P::TARGET,
+            outcome: P::OUTCOME,
             normalise: |raw| read::<P>(raw).map(|parameters| to_map(&parameters)),
             reference: |stored, tenant| Ok(read::<P>(stored.clone())?.reference(tenant)),
+            impact: |stored, tenant| Ok(read::<P>(stored.clone())?.impact(tenant)),
         }
     }
 }
@@ -214,6 +234,25 @@ impl CommandType {
     /// Checks raw parameters and returns them with their defaults filled in.
     pub fn normalise(self, raw: Map<String, Value>) -> Result<Map<String, Value>, Vec<FieldError>> {
         (self.0.normalise)(raw)
+    }
+
+    /// The parameter that names what it touches.
+    pub fn target(self) -> Option<&'static str> {
+        self.0.target
+    }
+
+    /// What the tenant is told that it touched.
+    pub fn outcome(self) -> Outcome {
+        self.0.outcome
+    }
+
+    /// What a command with these normalised parameters would touch.
+    pub fn impact(
+        self,
+        parameters: &Map<String, Value>,
+        tenant: Option<TenantId>,
+    ) -> Result<Impact, Vec<FieldError>> {
+        (self.0.impact)(parameters, tenant)
     }
 
     /// What normalised parameters name, which must exist and be that tenant's.

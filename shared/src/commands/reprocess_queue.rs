@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Fault, Fields, Parameters, TenantRule};
-use crate::{ids::JobId, work_queue::WorkQueue};
+use super::{DeadLetters, Fault, Fields, Impact, Outcome, Parameters, TenantRule};
+use crate::{
+    ids::{CommandId, JobId, TenantId},
+    work_queue::WorkQueue,
+};
 
 const DEFAULT_COUNT: u32 = 1_000;
 const MAX_COUNT: u32 = 10_000;
@@ -21,6 +24,9 @@ pub struct ReprocessQueue {
     /// Only these jobs, where given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_ids: Option<Vec<JobId>>,
+    /// Only the jobs of these commands, where given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_ids: Option<Vec<CommandId>>,
 }
 
 impl Parameters for ReprocessQueue {
@@ -28,6 +34,11 @@ impl Parameters for ReprocessQueue {
     const QUEUE: WorkQueue = WorkQueue::new("painel.reprocess-queue");
     const TENANT: TenantRule = TenantRule::Absent;
     const TIMEOUT: Duration = Duration::from_secs(600);
+    const TARGET: Option<&'static str> = Some("queue_name");
+    const OUTCOME: Outcome = Outcome {
+        done: "Dead jobs were given back to their queue.",
+        not_done: "Dead jobs were not given back to their queue.",
+    };
 
     fn read(fields: &mut Fields) -> Option<Self> {
         let name = fields.required::<String>("queue_name");
@@ -39,6 +50,13 @@ impl Parameters for ReprocessQueue {
         if message_ids.as_ref().is_some_and(|ids| !(1..=MAX_IDS).contains(&ids.len())) {
             fields.refuse("message_ids", Fault::BadCount { min: 1, max: MAX_IDS });
         }
+        let command_ids = fields.optional::<Vec<CommandId>>("command_ids");
+        if command_ids.as_ref().is_some_and(|ids| !(1..=MAX_IDS).contains(&ids.len())) {
+            fields.refuse("command_ids", Fault::BadCount { min: 1, max: MAX_IDS });
+        }
+        if message_ids.is_some() && command_ids.is_some() {
+            fields.refuse("command_ids", Fault::NotBeside { other: "message_ids" });
+        }
         let queue_name = name.and_then(|name| {
             let known = WorkQueue::named(&name);
             if known.is_none() {
@@ -46,6 +64,20 @@ impl Parameters for ReprocessQueue {
             }
             known
         })?;
-        Some(Self { queue_name, message_count, message_ids })
+        Some(Self { queue_name, message_count, message_ids, command_ids })
+    }
+
+    fn impact(&self, _: Option<TenantId>) -> Impact {
+        let dead_letters = DeadLetters {
+            queue: self.queue_name,
+            at_most: self.message_count,
+            jobs: self.message_ids.clone(),
+            commands: self.command_ids.clone(),
+        };
+        Impact {
+            dead_letters: Some(dead_letters),
+            irreversible: Some("What is executed again takes effect."),
+            ..Impact::default()
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Fault, FieldError, Fields, Parameters, Reference, TenantRule};
+use super::{Fault, FieldError, Fields, Impact, Outcome, Parameters, Reference, Target, TenantRule};
 use crate::{
     db::Known,
     ids::{IntegrationId, TenantId},
@@ -26,11 +26,25 @@ statement!(
     Uuid::nil(),
 );
 
+statement!(
+    INTEGRATION_NOW: Target =
+        r#"SELECT id, name, status, last_sync_at AS last_used_at, NULL::bigint AS requests_last_hour,
+                  NULL::bigint AS requests_last_day
+           FROM tenant_integrations WHERE id = $1 AND tenant_id = $2"#,
+    Uuid::nil(),
+    Uuid::nil(),
+);
+
 impl Parameters for ResetToken {
     const NAME: &'static str = "RESET_TOKEN";
     const QUEUE: WorkQueue = WorkQueue::new("painel.reset-token");
     const TENANT: TenantRule = TenantRule::Required;
     const TIMEOUT: Duration = Duration::from_secs(30);
+    const TARGET: Option<&'static str> = Some("integration_id");
+    const OUTCOME: Outcome = Outcome {
+        done: "The integration's token was renewed; it must be connected again.",
+        not_done: "The integration's token was not renewed.",
+    };
 
     fn read(fields: &mut Fields) -> Option<Self> {
         Some(Self { integration_id: fields.required("integration_id")? })
@@ -44,5 +58,15 @@ impl Parameters for ResetToken {
                 Fault::NotFound { what: "integration of this tenant" },
             ),
         })
+    }
+
+    fn impact(&self, tenant: Option<TenantId>) -> Impact {
+        Impact {
+            target: tenant.map(|tenant| INTEGRATION_NOW.bind([self.integration_id.uuid().into(), tenant.into()])),
+            irreversible: Some(
+                "The token in use is revoked at once; the integration stands still until it is connected again.",
+            ),
+            ..Impact::default()
+        }
     }
 }

@@ -54,5 +54,25 @@ fn filters_are_obeyed_together() {
         assert_eq!(list("status=PENDING".to_owned()).await, [wide]);
         assert_eq!(list(format!("status=SUCCESS&tenant_id={tenant}&command_type=HEALTH_CHECK")).await, [own]);
         assert!(list("command_type=RESET_TOKEN".to_owned()).await.is_empty());
+        let today = chrono::Utc::now().date_naive();
+        // Sent a moment ago: of today, or of yesterday where it was midnight since.
+        let yesterday = today - chrono::Days::new(1);
+        assert_eq!(list(format!("from={yesterday}")).await.len(), 2);
+        assert!(list(format!("from={}", today + chrono::Days::new(1))).await.is_empty());
+        assert!(list(format!("to={}", yesterday - chrono::Days::new(1))).await.is_empty());
+        let wrong = client.get(&format!("{COMMANDS}?from={today}&to={yesterday}")).await;
+        assert_eq!((wrong.status.as_u16(), wrong.fields()), (400, vec!["from"]));
+        let events = |query: String| {
+            let client = client.clone();
+            async move {
+                client.get(&format!("/internal/operations/events?{query}")).await.body["events"]
+                    .as_array()
+                    .unwrap()
+                    .len()
+            }
+        };
+        assert!(events(format!("from={yesterday}&to={today}")).await >= 3);
+        assert_eq!(events(format!("from={}", today + chrono::Days::new(1))).await, 0);
+        assert_eq!(events(format!("to={}", yesterday - chrono::Days::new(1))).await, 0);
     });
 }

@@ -7,6 +7,8 @@ mod hostility;
 mod keys;
 mod listing;
 mod outage;
+mod preview;
+mod profile;
 mod reads;
 mod strictness;
 mod tickets;

@@ -120,3 +120,32 @@ fn a_tenant_takes_its_own_usage_away_a_row_a_day() {
         }
     });
 }
+
+#[test]
+fn every_list_can_be_taken_away_and_holds_what_its_endpoint_answers() {
+    with_stack(|stack| async move {
+        let client = stack.serve().await;
+        let tenant = stack.example.tenant;
+        for _ in 0..3 {
+            stack.send::<painel_shared::commands::HealthCheck>(Some(tenant), json!({})).await;
+        }
+        let mut visitor = Visitor::signed_in(&client.url, Who::Admin).await;
+        for (page, endpoint, list) in [
+            ("/app/company/agents", "/internal/agents?limit=100".to_owned(), "agents"),
+            ("/app/company/integrations", "/internal/integrations?limit=100".to_owned(), "integrations"),
+            ("/app/company/operations", "/internal/operations/commands?limit=100".to_owned(), "commands"),
+            ("/app/company/billing", "/internal/billing/overview".to_owned(), "monthly_movements"),
+            ("/app/dashboard/agents", format!("/tenant/agents?tenant_id={tenant}"), "agents"),
+            ("/app/dashboard/integrations", format!("/tenant/integrations?tenant_id={tenant}"), "integrations"),
+        ] {
+            let answered = client.get(&endpoint).await.body[list].as_array().unwrap().len();
+            let of_tenant =
+                if page.starts_with("/app/dashboard") { format!("&tenant_id={tenant}") } else { String::new() };
+            let file = visitor.get(&format!("{page}?format=csv{of_tenant}")).await;
+            assert_eq!(file.headers["content-type"], "text/csv; charset=utf-8", "{page}: {}", file.text);
+            let rows = rows(&file.text, b';');
+            assert_eq!(rows.len() - 1, answered, "{page}");
+            assert!(rows.iter().all(|row| row.len() == rows[0].len() && !row[0].is_empty()), "{page}: {rows:?}");
+        }
+    });
+}

@@ -296,3 +296,70 @@ fn a_ticket_is_opened_once_answered_and_closed_and_what_was_typed_stays() {
         assert_eq!(other.post(&page, &[("message", "m"), ("idempotency_key", "k")]).await.status, 403);
     });
 }
+
+#[test]
+fn dead_jobs_are_chosen_one_by_one_and_only_those_are_reprocessed() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Support).await;
+        let (first, _) = crate::workers::reprocess_queue::dead(stack, true).await;
+        let (second, _) = crate::workers::reprocess_queue::dead(stack, true).await;
+        let page = visitor.get(&format!("{OPERATIONS}/dead?queue_name=painel.restart-agent")).await;
+        for command in [&first, &second] {
+            assert!(page.text.contains(&format!("name=\"pick-{}\"", command.id())), "{}", page.text);
+        }
+        let picked = format!("pick-{}", second.id());
+        let form = visitor
+            .get(&format!(
+                "{OPERATIONS}/new?command_type=REPROCESS_QUEUE&queue_name=painel.restart-agent&{picked}=on"
+            ))
+            .await;
+        assert!(form.text.contains("1 comando escolhido") && form.text.contains(&picked), "{}", form.text);
+        let filled = [
+            ("command_type", "REPROCESS_QUEUE"),
+            ("queue_name", "painel.restart-agent"),
+            ("message_count", "1000"),
+            ("reason", "mended"),
+            (&picked, "on"),
+        ];
+        let preview = visitor.post(PREVIEW, &filled).await;
+        assert!(preview.text.contains("Reprocessar 1 mensagem"), "{}", preview.text);
+        let key = preview.hidden("idempotency_key").to_owned();
+        assert!(preview.text.contains(&format!("name=\"{picked}\"")), "{}", preview.text);
+        let sent: Vec<(&str, &str)> = filled.into_iter().chain([("idempotency_key", key.as_str())]).collect();
+        assert_eq!(visitor.post(OPERATIONS, &sent).await.status, 303);
+        stack.step(&stack.executor::<painel_workers::commands::ReprocessQueue>()).await;
+        assert_eq!(stack.stored(&first).await.status, painel_shared::command::Status::Error);
+        assert_eq!(stack.stored(&second).await.status, painel_shared::command::Status::Pending);
+        for wrong in ["", "?queue_name=none", "?queue_name=painel.restart-agent&cursor=x"] {
+            assert_eq!(visitor.get(&format!("{OPERATIONS}/dead{wrong}")).await.status, 400, "{wrong}");
+        }
+    });
+}
+
+#[test]
+fn days_are_asked_for_and_rolled_up_and_a_wrong_day_is_named() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Support).await;
+        let page = "/app/company/operations/aggregations";
+        let today = painel_shared::time::today();
+        let (day, today) = ((today - chrono::Days::new(1)).to_string(), today.to_string());
+        let refused = visitor.post(page, &[("from", &day), ("to", &today)]).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.text.contains("href=\"#field-to\"") && refused.text.contains(&day), "{}", refused.text);
+        for _ in 0..2 {
+            let asked = visitor.post(page, &[("from", &day), ("to", &day)]).await;
+            assert_eq!(asked.status, 303, "{}", asked.text);
+            let shown = visitor.get(asked.location()).await;
+            assert!(shown.text.contains("Os dias foram pedidos"), "{}", shown.text);
+        }
+        let runs: i64 = sqlx::query_scalar("SELECT count(*) FROM rollup_runs")
+            .fetch_one(&stack.stores.db.service())
+            .await
+            .unwrap();
+        assert_eq!(runs, 1, "a day that waits is asked for once");
+        let mut customer = Visitor::signed_in(&url, Who::Of(stack.example.tenant)).await;
+        assert_eq!(customer.post(page, &[("from", &day), ("to", &day)]).await.status, 403);
+    });
+}

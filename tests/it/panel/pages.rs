@@ -40,6 +40,7 @@ async fn pages(stack: &Stack) -> Vec<(String, [u16; 3])> {
         ("/app/company/integrations".to_owned(), [403, 200, 200]),
         ("/app/company/operations".to_owned(), [403, 200, 200]),
         ("/app/company/operations/new".to_owned(), [403, 200, 200]),
+        ("/app/company/operations/dead?queue_name=painel.restart-agent".to_owned(), [403, 200, 200]),
         (format!("/app/company/operations/{command}"), [403, 200, 200]),
         ("/app/company/operations/aggregations".to_owned(), [403, 200, 200]),
         ("/app/company/tickets".to_owned(), [403, 200, 200]),

@@ -15,6 +15,8 @@ use serde_json::json;
 use thirtyfour::Key;
 use uuid::Uuid;
 
+use crate::workers::reprocess_queue::dead;
+
 const OPERATIONS: &str = "/app/company/operations";
 
 /// Looks at a page at both widths and in both schemes; what is wrong with it.
@@ -55,6 +57,7 @@ fn operators_pages_can_be_used_by_everybody() {
         let tenant = stack.example.tenant;
         let command = stack.send::<Health>(None, json!({})).await.id();
         let ticket = ticket_of(stack).await;
+        dead(stack, true).await;
         let window = Window::open(&url).await;
         window.sign_in(Who::Admin).await;
         let pages = [
@@ -63,6 +66,7 @@ fn operators_pages_can_be_used_by_everybody() {
             ("tenants_none", "/app/company/tenants?search=nobody-is-called-so".to_owned()),
             ("tenant", format!("/app/company/tenants/{tenant}")),
             ("tenant_agents", format!("/app/company/tenants/{tenant}?tab=agents")),
+            ("dead", format!("{OPERATIONS}/dead?queue_name=painel.restart-agent")),
             ("catalogue", "/app/company/agents".to_owned()),
             ("connections", "/app/company/integrations".to_owned()),
             ("connections_none", "/app/company/integrations?search=nobody-is-called-so".to_owned()),

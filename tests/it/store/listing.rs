@@ -15,7 +15,7 @@ use serde_json::Map;
 
 use crate::pure::new_command;
 
-/// Sixty commands of two types and two owners, in groups of the same millisecond, some finished.
+/// Sixty commands of two types, two owners and three days, in groups of the same millisecond, some finished.
 async fn fill(stack: &Stack) -> Vec<Command> {
     let base = now() - chrono::TimeDelta::minutes(1);
     let mut all = Vec::new();
@@ -33,7 +33,8 @@ async fn fill(stack: &Stack) -> Vec<Command> {
             created_by_email: None,
             traceparent: TraceContext::root(),
         };
-        let command = Command::accept(new, base + chrono::TimeDelta::milliseconds(n / 7));
+        let at = base - chrono::TimeDelta::days(n / 21) + chrono::TimeDelta::milliseconds(n / 7);
+        let command = Command::accept(new, at);
         stack.stores.commands.create(&command, None).await.unwrap();
         if (n % 4 == 0 || n % 7 == 3)
             && let Claim::Held(held, holder) =
@@ -65,8 +66,15 @@ fn pages_by_cursor_and_by_offset_show_each_command_once_in_order() {
         let all = fill(stack).await;
         let tenant_id = Some(stack.example.tenant);
         let restarts = Some(CommandType::of::<RestartAgent>());
+        let newest = all[0].key.created_at.date_naive();
+        let (before, oldest) = (newest - chrono::Days::new(1), newest - chrono::Days::new(2));
         let filters = [
             Filter::default(),
+            Filter { from: Some(before), ..Filter::default() },
+            Filter { to: Some(before), ..Filter::default() },
+            Filter { from: Some(before), to: Some(before), tenant_id, ..Filter::default() },
+            Filter { from: Some(oldest), to: Some(before), status: Some(Status::Pending), ..Filter::default() },
+            Filter { to: Some(oldest), created_by: Some("another".to_owned()), ..Filter::default() },
             Filter { status: Some(Status::Pending), ..Filter::default() },
             Filter { status: Some(Status::Success), tenant_id, ..Filter::default() },
             Filter { command_type: restarts, ..Filter::default() },
@@ -92,6 +100,8 @@ fn pages_by_cursor_and_by_offset_show_each_command_once_in_order() {
                 .filter(|command| filter.tenant_id.is_none_or(|tenant| Some(tenant) == command.tenant_id))
                 .filter(|command| filter.created_by.as_ref().is_none_or(|sub| *sub == command.created_by))
                 .filter(|command| filter.dead_letter.is_none_or(|dead| dead == command.dead_letter))
+                .filter(|command| filter.from.is_none_or(|day| command.key.created_at.date_naive() >= day))
+                .filter(|command| filter.to.is_none_or(|day| command.key.created_at.date_naive() <= day))
                 .collect();
             expected.sort_by_key(|command| std::cmp::Reverse((command.key.created_at, command.id())));
             let expected: Vec<CommandId> = expected.into_iter().map(Command::id).collect();

@@ -5,6 +5,6 @@ mod exchanges;
 mod frame;
 mod health_check;
 mod reconciler;
-mod reprocess_queue;
+pub(crate) mod reprocess_queue;
 mod reset_token;
 mod restart_agent;

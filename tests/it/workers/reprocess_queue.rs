@@ -25,7 +25,7 @@ pub(super) fn restarts() -> WorkQueue {
 }
 
 /// A command that has died; its message, if `with_letter`, is in the dead-letter queue. Its job's id.
-pub(super) async fn dead(stack: &Stack, with_letter: bool) -> (Command, String) {
+pub(crate) async fn dead(stack: &Stack, with_letter: bool) -> (Command, String) {
     let [agent, _] = stack.example.agents;
     let command =
         stack.send::<commands::RestartAgent>(Some(stack.example.tenant), json!({"agent_id": agent})).await;
@@ -95,6 +95,26 @@ fn only_the_named_jobs_are_moved() {
         assert_eq!(counts(&reprocess(stack, json!({"message_ids": [job]})).await), (1, 0, 1));
         assert_eq!(stack.stored(&first).await.status, Status::Error);
         assert_eq!(stack.stored(&second).await.status, Status::Pending);
+    });
+}
+
+#[test]
+fn only_the_named_commands_are_moved_with_a_message_or_without() {
+    with_stack(|stack| async move {
+        let (first, _) = dead(stack, true).await;
+        let (second, _) = dead(stack, true).await;
+        let (third, _) = dead(stack, false).await;
+        let (fourth, _) = dead(stack, false).await;
+        let named = json!({"command_ids": [second.id(), third.id(), CommandId::from(Uuid::now_v7())]});
+        assert_eq!(counts(&reprocess(stack, named).await), (2, 0, 1));
+        for (command, status) in [
+            (&first, Status::Error),
+            (&second, Status::Pending),
+            (&third, Status::Pending),
+            (&fourth, Status::Error),
+        ] {
+            assert_eq!(stack.stored(command).await.status, status);
+        }
     });
 }
 

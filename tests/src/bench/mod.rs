@@ -8,6 +8,7 @@ pub mod ingest;
 pub mod night;
 pub mod noisy;
 pub mod overload;
+pub mod panel;
 pub mod pipeline;
 pub mod reads;
 pub mod reconcile;

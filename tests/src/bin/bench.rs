@@ -1,7 +1,7 @@
 //! `bench`: measures the product beside what it is compared with, in one run.
 
 use clap::{Parser, Subcommand};
-use painel_tests::bench::{ingest, night, noisy, overload, pipeline, reads, reconcile, rollup, transport};
+use painel_tests::bench::{ingest, night, noisy, overload, panel, pipeline, reads, reconcile, rollup, transport};
 
 /// Measurements, each with services of its own. Build with --release.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ enum What {
     Ingest(ingest::Load),
     /// The way of a command through the real processes, beside its floor.
     Pipeline(pipeline::Load),
+    /// The panel's budgets: bytes, requests, times of the server, and when something is seen in a browser.
+    Panel(panel::Load),
     /// The transport by itself, beside the bare client.
     Transport(transport::Load),
     /// The API at one, two and five times what it can do.
@@ -40,6 +42,7 @@ fn main() {
         What::Reads(load) => reads::run(load),
         What::Ingest(load) => ingest::run(load),
         What::Pipeline(load) => pipeline::run(load),
+        What::Panel(load) => panel::run(load),
         What::Transport(load) => transport::run(load),
         What::Overload(load) => overload::run(load),
         What::Noisy(load) => noisy::run(load),

@@ -8,6 +8,8 @@ use actix_web::http::StatusCode;
 use painel_shared::commands::{Fault, FieldError};
 use serde::{Deserialize, Serialize};
 
+use super::format::Format;
+
 /// A language that the panel speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Language {
@@ -61,6 +63,7 @@ pub(super) struct Texts {
     pub(super) commands: [KindTexts; 4],
     pub(super) operations: OperationsTexts,
     pub(super) queues: QueueTexts,
+    pub(super) dead: DeadTexts,
     pub(super) states: StatesTexts,
     pub(super) tenants: TenantsTexts,
     pub(super) audit: AuditTexts,
@@ -219,6 +222,9 @@ pub(super) struct TableTexts {
     pub(super) all: &'static str,
     pub(super) filter: &'static str,
     pub(super) set_filters: &'static str,
+    /// Days, in UTC.
+    pub(super) from_day: &'static str,
+    pub(super) to_day: &'static str,
     pub(super) remove: &'static str,
     pub(super) clear_filters: &'static str,
     pub(super) nothing_fits: &'static str,
@@ -258,6 +264,11 @@ pub(super) struct KindTexts {
     pub(super) name: &'static str,
     /// What it does, in a sentence.
     pub(super) does: &'static str,
+    /// What of that nobody can undo.
+    pub(super) irreversible: &'static str,
+    /// What a customer is told of one that took effect, and of one that did not.
+    pub(super) done: &'static str,
+    pub(super) not_done: &'static str,
 }
 
 /// The queues.
@@ -268,7 +279,18 @@ pub(super) struct QueueTexts {
     pub(super) in_flight: &'static str,
     pub(super) consumers: &'static str,
     pub(super) dead: &'static str,
-    pub(super) reprocess: fn(&str) -> String,
+    pub(super) look: fn(&str) -> String,
+}
+
+/// The dead jobs of a queue.
+pub(super) struct DeadTexts {
+    pub(super) title: &'static str,
+    pub(super) intro: &'static str,
+    pub(super) all: &'static str,
+    pub(super) chosen: &'static str,
+    pub(super) choose: &'static str,
+    pub(super) died_at: &'static str,
+    pub(super) none: &'static str,
 }
 
 /// The commands' page.
@@ -347,6 +369,8 @@ pub(super) struct AuditTexts {
 
 /// The rollup runs.
 pub(super) struct AggregationsTexts {
+    pub(super) ask: &'static str,
+    pub(super) asked: &'static str,
     pub(super) intro: &'static str,
     pub(super) from: &'static str,
     pub(super) to: &'static str,
@@ -478,6 +502,8 @@ pub(super) struct DashboardTexts {
     pub(super) requests_this_month: &'static str,
     pub(super) last_month: &'static str,
     pub(super) all_usage: &'static str,
+    pub(super) operations: &'static str,
+    pub(super) no_operations: &'static str,
     pub(super) open_incidents: &'static str,
 }
 
@@ -567,6 +593,13 @@ pub(super) struct SendTexts {
     pub(super) target: &'static str,
     pub(super) open: &'static str,
     pub(super) dead_now: &'static str,
+    pub(super) would_move: &'static str,
+    pub(super) dead_commands: &'static str,
+    pub(super) last_used: &'static str,
+    pub(super) last_hour: &'static str,
+    pub(super) last_day: &'static str,
+    pub(super) picked: fn(usize) -> String,
+    pub(super) deed_of_many: fn(i64, Format) -> String,
     pub(super) seen_by: &'static str,
     pub(super) back: &'static str,
     pub(super) typed_wrong: &'static str,

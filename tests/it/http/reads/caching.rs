@@ -30,8 +30,12 @@ fn max_age(path: &str) -> &'static str {
     match path {
         path if path.contains("/incidents") || path.contains("/events") => "private, max-age=60",
         path if path.contains("/usage/overview") => "private, max-age=600",
+        "/profile" => "private, no-store",
         path if path.contains("/billing/") => "private, max-age=900",
-        path if ["/commands", "/aggregations", "/queues", "/tickets"].iter().any(|name| path.contains(name)) => {
+        path if ["/commands", "/aggregations", "/queues", "/tickets", "/tenant/operations"]
+            .iter()
+            .any(|name| path.contains(name)) =>
+        {
             "private, no-cache"
         }
         _ => "private, max-age=300",

@@ -17,9 +17,10 @@ use sqlx::postgres::PgArguments;
 
 /// Every read, with the parameters that an operator needs.
 pub(super) fn reads(tenant: TenantId) -> Vec<String> {
-    let of_tenant = ["me", "agents", "integrations", "usage", "incidents", "tickets"];
+    let of_tenant = ["me", "agents", "integrations", "usage", "incidents", "operations", "tickets"];
     let mut all: Vec<String> = of_tenant.iter().map(|name| format!("/tenant/{name}?tenant_id={tenant}")).collect();
     all.extend([
+        "/profile".to_owned(),
         "/internal/tenants".to_owned(),
         format!("/internal/tenants/{tenant}"),
         format!("/internal/tenants/{tenant}/agents"),

@@ -14,7 +14,7 @@ fn routes() -> BTreeSet<(String, String)> {
     let mut all = BTreeSet::new();
     for resource in text.split("resource(\"").skip(1) {
         let path = resource.split('"').next().unwrap();
-        for (method, called) in [("get", "get()"), ("post", "post()")] {
+        for (method, called) in [("get", "get()"), ("post", "post()"), ("put", "put()")] {
             if resource.contains(called) && path != "/openapi.json" {
                 all.insert((path.to_owned(), method.to_owned()));
             }
@@ -41,9 +41,12 @@ fn every_route_is_described_and_nothing_else() {
         let client = stack.serve().await.with_token(None);
         let description = body(&client, "/openapi.json").await;
         let mut described = BTreeSet::new();
+        let mut ids = BTreeSet::new();
         for (path, methods) in description["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
                 described.insert((path.clone(), method.clone()));
+                let id = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(ids.insert(id.clone()), "{method} {path}: another operation is called {id}");
                 let answers = operation["responses"].as_object().unwrap();
                 assert!(answers.keys().any(|status| status.starts_with('2')), "{method} {path}");
                 let open = path.starts_with("/health");

@@ -12,6 +12,7 @@ use super::{other_tenant, reads};
 fn expected(path: &str) -> [u16; 5] {
     match path {
         path if path.starts_with("/tenant/") => [401, 200, 403, 200, 200],
+        "/profile" => [401, 200, 200, 200, 200],
         "/internal/billing/overview" => [401, 403, 403, 403, 200],
         _ => [401, 403, 403, 200, 200],
     }
@@ -47,7 +48,7 @@ fn a_tenant_asks_about_itself_and_an_operator_must_say_about_whom() {
     with_stack(|stack| async move {
         let client = stack.serve().await;
         let own = client.with_token(Some(stack.issuer.token(Role::Tenant, Some(stack.example.tenant)).unwrap()));
-        for name in ["me", "agents", "integrations", "usage", "incidents", "tickets"] {
+        for name in ["me", "agents", "integrations", "usage", "incidents", "operations", "tickets"] {
             assert_eq!(own.get(&format!("/tenant/{name}")).await.status, 200, "{name}");
             let unsaid = client.get(&format!("/tenant/{name}")).await;
             assert_eq!((unsaid.status.as_u16(), unsaid.fields()), (400, vec!["tenant_id"]), "{name}");
@@ -87,6 +88,8 @@ fn answered(verb: &str, route: &str) -> [u16; 5] {
     match (verb, route) {
         ("get", "/health" | "/health/live" | "/health/ready") => [200; 5],
         ("get", "/internal/billing/overview") => [401, 403, 403, 403, 200],
+        ("get", "/profile") | ("put", "/profile/preferences") => [401, 200, 200, 200, 200],
+        ("post", "/internal/operations/commands/preview") => [401, 403, 403, 200, 200],
         ("get", route) if route.starts_with("/tenant/") => [401, 200, 403, 200, 200],
         ("get", route) if route.starts_with("/internal/") => [401, 403, 403, 200, 200],
         ("post", "/internal/operations/commands" | "/internal/operations/aggregations") => {
@@ -138,13 +141,20 @@ fn every_verb_of_every_route_answers_each_role_as_it_should() {
                     let asker = client.with_token(asker.clone());
                     let verb = Method::from_bytes(verb.to_uppercase().as_bytes()).unwrap();
                     let body = match route.as_str() {
-                        "/internal/operations/commands" => json!({"command_type": "HEALTH_CHECK"}),
+                        "/profile/preferences" => json!({
+                            "language": "en", "zone": "UTC", "theme": "dark", "dense": true, "live": true,
+                            "shortcuts": false,
+                        }),
+                        "/internal/operations/commands" | "/internal/operations/commands/preview" => {
+                            json!({"command_type": "HEALTH_CHECK"})
+                        }
                         "/tenant/tickets" => json!({"subject": "a", "message": "b"}),
                         route if route.ends_with("/messages") => json!({"message": "b"}),
                         _ => json!({"from": yesterday, "to": yesterday}),
                     };
                     let request = asker.request(verb.clone(), &path);
-                    let request = if verb == Method::POST { request.json(&body) } else { request };
+                    let request =
+                        if verb == Method::POST || verb == Method::PUT { request.json(&body) } else { request };
                     let answer = asker.send(request).await;
                     assert_eq!(answer.status, status, "{verb} {path}: {}", answer.body);
                     if verb == Method::GET {

@@ -139,6 +139,16 @@ fn of_tenants() -> Vec<(&'static str, Value)> {
                 "total": "int",
             }),
         ),
+        (
+            "/tenant/operations",
+            json!({
+                "operations": [{
+                    "operation_id": "uuid", "command_type": "text", "status": "text", "created_at": "time",
+                    "completed_at": "time?", "outcome": "text?",
+                }],
+                "next_cursor": "text?",
+            }),
+        ),
         ("/tenant/tickets", json!({"tickets": [ticket()], "total": "int", "limit": "int", "offset": "int"})),
     ]
 }
@@ -310,6 +320,14 @@ fn every_answer_has_its_shape() {
         with_messages["messages"] =
             json!([{"by_operator": "bool", "author_email": "text?", "body": "text", "created_at": "time"}]);
         assert_shape(&body(&client, &format!("/internal/tickets/{id}")).await, &with_messages, "a ticket");
+        let profile = json!({
+            "sub": "text", "email": "text?", "tenant_id": "uuid?", "groups": ["text"],
+            "preferences": {
+                "language": "text", "zone": "text", "theme": "text", "dense": "bool", "live": "bool",
+                "shortcuts": "bool",
+            },
+        });
+        assert_shape(&body(&client, "/profile").await, &profile, "a profile");
         let mut accepted = command();
         accepted["message"] = json!("text");
         assert_shape(&client.post(&health).await.body, &accepted, "an accepted command");

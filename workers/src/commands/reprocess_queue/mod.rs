@@ -102,6 +102,11 @@ impl Run<'_> {
         self.attempt.stored.key.created_at
     }
 
+    /// Whether that command may be taken: no others are named.
+    fn is_asked_for(&self, command: CommandId) -> bool {
+        self.parameters.command_ids.as_ref().is_none_or(|ids| ids.contains(&command))
+    }
+
     fn is_of_rollups(&self) -> bool {
         self.parameters.queue_name == rollup::QUEUE
     }
@@ -124,7 +129,13 @@ impl Run<'_> {
     /// Takes what these dead letters are about, and notes what became of each: also where something goes wrong.
     async fn take_jobs(&self, jobs: &[Option<Job>], verdicts: &mut [Taken]) -> Result<(), HandlerError> {
         let ids = &self.parameters.message_ids;
-        let asked_for = |job: &Job| ids.as_ref().is_none_or(|ids| ids.contains(&job.job_id));
+        let asked_for = |job: &Job| {
+            let is_of_command = match job.work {
+                Work::Command(key) => self.is_asked_for(key.command_id),
+                Work::Rollup { .. } => self.parameters.command_ids.is_none(),
+            };
+            is_of_command && ids.as_ref().is_none_or(|ids| ids.contains(&job.job_id))
+        };
         let mut of_commands = Vec::new();
         for (job, verdict) in jobs.iter().zip(verdicts) {
             let Some(job) = job else {
@@ -176,6 +187,7 @@ impl Run<'_> {
             return Ok(());
         }
         match self.is_of_rollups() {
+            true if self.parameters.command_ids.is_some() => Ok(()),
             true => self.move_dead_runs().await,
             false => self.move_dead_commands().await,
         }
@@ -185,7 +197,8 @@ impl Run<'_> {
         let mut from = ReadOn::default();
         loop {
             let (dead, on) = self.stores.commands.find_dead(self.parameters.queue_name, self.began(), from).await?;
-            let keys: Vec<CommandKey> = dead.iter().map(|target| target.key).collect();
+            let keys = dead.iter().map(|target| target.key);
+            let keys: Vec<CommandKey> = keys.filter(|key| self.is_asked_for(key.command_id)).collect();
             for keys in keys.chunks(BATCH) {
                 // An index may lag: what it says is looked up.
                 let mut targets = self.find_targets(keys).await?.commands;
