@@ -1,4 +1,4 @@
-//! Bugs planted on purpose, one at a time, to show that the storm sees them.
+//! Bugs planted on purpose, one at a time, to show that a storm or a test sees them.
 //!
 //! Without the cargo feature `planted-bugs` there are none: [`planted`] is the constant `false`, and what
 //! it guards is not compiled in. Nothing but the tests' own program turns the feature on.
@@ -22,11 +22,15 @@ pub enum Bug {
     ReconcilerSkipsRunning,
     /// A delivery that was dropped unsettled is not given back.
     DropsUnsettled,
+    /// Whoever is signed in counts as an operator.
+    NoRoleCheck,
+    /// A form is taken from wherever it comes.
+    NoOriginCheck,
 }
 
 impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
+    /// Those that a storm must see.
+    pub const OF_STORMS: [Self; 8] = [
         Self::AcknowledgeFirst,
         Self::NoFencingCheck,
         Self::NoClaimCondition,
@@ -48,6 +52,8 @@ impl Bug {
             Self::NoConfirm => "no-confirm",
             Self::ReconcilerSkipsRunning => "reconciler-skips-running",
             Self::DropsUnsettled => "drops-unsettled",
+            Self::NoRoleCheck => "no-role-check",
+            Self::NoOriginCheck => "no-origin-check",
         }
     }
 }

@@ -131,6 +131,11 @@ impl Window {
         self.driver.execute_async(script, Vec::new()).await.unwrap().json().clone()
     }
 
+    /// As for somebody whose browser runs no scripts of pages.
+    pub async fn switch_scripts_off(&self) {
+        self.tell("Emulation.setScriptExecutionDisabled", json!({"value": true})).await;
+    }
+
     /// Forgets what was fetched: the next page is a first visit of somebody who is signed in.
     pub async fn forget_files(&self) {
         self.tell("Network.clearBrowserCache", json!({})).await;

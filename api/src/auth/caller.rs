@@ -3,7 +3,12 @@
 use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
-use painel_shared::{commands::Fault, db::Member, ids::TenantId};
+use painel_shared::{
+    commands::Fault,
+    db::Member,
+    ids::TenantId,
+    planted::{Bug, planted},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -76,7 +81,7 @@ impl Caller {
 
     /// Operators only.
     pub fn require_internal(&self) -> Result<(), ApiError> {
-        if self.is_internal() { Ok(()) } else { Err(ApiError::Forbidden) }
+        if self.is_internal() || planted(Bug::NoRoleCheck) { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 
     /// Administrators among the operators only.

@@ -22,6 +22,8 @@ pub(super) struct FilterField {
     pub(super) value: String,
     /// What is wrong with the value.
     pub(super) error: Option<String>,
+    /// Whether it stands behind a fold.
+    pub(super) is_rare: bool,
 }
 
 /// How a field is filled in.
@@ -81,6 +83,16 @@ impl FilterBar {
         Self { action: here.path().to_owned(), fields, kept, set }
     }
 
+    /// Whether some fields stand behind a fold.
+    pub(super) fn has_rare(&self) -> bool {
+        self.fields.iter().any(|field| field.is_rare)
+    }
+
+    /// Whether one of those is in use.
+    pub(super) fn uses_rare(&self) -> bool {
+        self.fields.iter().any(|field| field.is_rare && !field.value.is_empty())
+    }
+
     /// Whether something that was typed is wrong.
     pub(super) fn has_errors(&self) -> bool {
         self.fields.iter().any(|field| field.error.is_some())
@@ -90,22 +102,27 @@ impl FilterBar {
 impl FilterField {
     /// One of a few.
     pub(super) fn select(name: &'static str, label: &'static str, options: Vec<(String, String)>) -> Self {
-        Self { name, label, kind: FilterKind::Select(options), value: String::new(), error: None }
+        Self { name, label, kind: FilterKind::Select(options), value: String::new(), error: None, is_rare: false }
+    }
+
+    /// The same, behind a fold.
+    pub(super) fn rare(self) -> Self {
+        Self { is_rare: true, ..self }
     }
 
     /// Words that are looked for.
     pub(super) fn search(name: &'static str, label: &'static str) -> Self {
-        Self { name, label, kind: FilterKind::Search, value: String::new(), error: None }
+        Self { name, label, kind: FilterKind::Search, value: String::new(), error: None, is_rare: false }
     }
 
     /// A day.
     pub(super) fn day(name: &'static str, label: &'static str) -> Self {
-        Self { name, label, kind: FilterKind::Day, value: String::new(), error: None }
+        Self { name, label, kind: FilterKind::Day, value: String::new(), error: None, is_rare: false }
     }
 
     /// An id or a word.
     pub(super) fn text(name: &'static str, label: &'static str) -> Self {
-        Self { name, label, kind: FilterKind::Text, value: String::new(), error: None }
+        Self { name, label, kind: FilterKind::Text, value: String::new(), error: None, is_rare: false }
     }
 }
 

@@ -133,22 +133,20 @@ fn filters(t: &'static Texts) -> Vec<FilterField> {
     let all = || (String::new(), t.table.all.to_owned());
     let statuses = Status::ALL.map(|status| (status.as_str().to_owned(), status_chip(t, status).word.to_owned()));
     let types = CommandType::all().map(|kind| (kind.name().to_owned(), command_words::name(t, kind.name())));
+    let deaths = vec![
+        all(),
+        ("true".to_owned(), t.operations.dead.to_owned()),
+        ("false".to_owned(), t.operations.living.to_owned()),
+    ];
+    let dead = FilterField::select("dead_letter", t.status.dead, deaths);
     vec![
         FilterField::select("status", t.operations.status, std::iter::once(all()).chain(statuses).collect()),
         FilterField::select("command_type", t.operations.command, std::iter::once(all()).chain(types).collect()),
         FilterField::text("tenant_id", t.operations.tenant_id),
-        FilterField::text("created_by", t.operations.created_by_id),
-        FilterField::day("from", t.table.from_day),
-        FilterField::day("to", t.table.to_day),
-        FilterField::select(
-            "dead_letter",
-            t.status.dead,
-            vec![
-                all(),
-                ("true".to_owned(), t.operations.dead.to_owned()),
-                ("false".to_owned(), t.operations.living.to_owned()),
-            ],
-        ),
+        FilterField::text("created_by", t.operations.created_by_id).rare(),
+        FilterField::day("from", t.table.from_day).rare(),
+        FilterField::day("to", t.table.to_day).rare(),
+        dead.rare(),
     ]
 }
 

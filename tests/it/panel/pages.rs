@@ -10,6 +10,7 @@ use painel_shared::{
 use painel_tests::{
     panel::{Page, Visitor, Who},
     stack::{Stack, with_stack},
+    tree,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -85,6 +86,97 @@ fn check(path: &str, page: &Page) {
     for inline in ["<style", " style=", "onclick=", "javascript:"] {
         assert!(!page.text.contains(inline), "{path} holds {inline}");
     }
+    assert_eq!(nameless(&page.text), Vec::<String>::new(), "{path}");
+}
+
+/// What somebody who cannot see the page would not be told: heads of tables that do not say of what, and fields without a
+/// label.
+fn nameless(text: &str) -> Vec<String> {
+    let tags = |name: &str| -> Vec<String> {
+        let begin = format!("<{name}");
+        let all = text.split(&begin).skip(1).filter(|rest| rest.starts_with([' ', '>']));
+        all.map(|rest| rest.split('>').next().unwrap().to_owned()).collect()
+    };
+    let value =
+        |tag: &str, name: &str| Some(tag.split_once(&format!(" {name}=\""))?.1.split('"').next()?.to_owned());
+    let heads = tags("th").into_iter().filter(|tag| value(tag, "scope").is_none());
+    let labelled: BTreeSet<String> = tags("label").iter().filter_map(|tag| value(tag, "for")).collect();
+    let fields = ["input", "select", "textarea"].into_iter().flat_map(tags);
+    let fields = fields.filter(|tag| {
+        let kind = value(tag, "type");
+        // Those stand within their label.
+        let is_within = kind.as_deref().is_some_and(|kind| matches!(kind, "hidden" | "checkbox" | "radio"));
+        !is_within && value(tag, "id").is_none_or(|id| !labelled.contains(&id))
+    });
+    heads.chain(fields).collect()
+}
+
+#[test]
+fn a_head_without_scope_and_a_field_without_label_are_missed() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        let page = visitor.get("/app/company/tenants").await.text;
+        assert_eq!(nameless(&page), Vec::<String>::new());
+        for taken in [" scope=\"col\"", " scope=\"row\"", "<label for=\"filter-status\">"] {
+            assert!(page.contains(taken), "{taken}");
+            assert!(!nameless(&page.replacen(taken, "", 1)).is_empty(), "{taken}");
+        }
+    });
+}
+
+/// The texts of a language as they stand in its file: those of the other one are not among them.
+fn said(language: &str, other: &str) -> Vec<String> {
+    let literals = |language: &str| -> BTreeSet<String> {
+        let file = tree::root().join(format!("api/src/web/texts/{language}.rs"));
+        let text = std::fs::read_to_string(file).unwrap();
+        text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let (own, other) = (literals(language), literals(other));
+    own.into_iter()
+        .filter(|text| !other.contains(text) && text.chars().count() > 3 && !text.contains('{'))
+        .collect()
+}
+
+/// What a page says: its texts, and the names of what has none.
+fn spoken(text: &str) -> BTreeSet<String> {
+    let texts = text.split('>').filter_map(|rest| rest.split('<').next());
+    let names = ["aria-label", "title", "placeholder"].into_iter().flat_map(|name| {
+        text.split(&format!(" {name}=\"")).skip(1).filter_map(|rest| rest.split('"').next()).collect::<Vec<_>>()
+    });
+    texts.chain(names).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
+}
+
+#[test]
+fn a_page_in_english_holds_no_word_of_portuguese() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let portuguese = said("pt", "en");
+        assert!(portuguese.len() > 200, "only {} texts are known", portuguese.len());
+        let mut visitors = visitors(stack, &url).await;
+        for visitor in &mut visitors {
+            let spoken = spoken(&visitor.get("/app").await.text);
+            assert!(spoken.is_empty() || spoken.len() < 5);
+        }
+        let before = spoken(&visitors[2].get("/app/company").await.text);
+        assert!(portuguese.iter().any(|text| before.contains(text)), "the texts are found where they are");
+        for visitor in &mut visitors {
+            visitor.post("/app/settings", &[("language", "en"), ("live", "on")]).await;
+        }
+        for (path, expected) in pages(stack).await {
+            for (visitor, status) in visitors.iter_mut().zip(expected) {
+                let page = visitor.get(&path).await;
+                assert_eq!(page.status, status, "{path}");
+                if page.status == 303 || page.headers["content-type"] == "application/json" {
+                    continue;
+                }
+                assert!(page.text.contains("<html lang=\"en\""), "{path}");
+                let spoken = spoken(&page.text);
+                let left: Vec<&String> = portuguese.iter().filter(|text| spoken.contains(*text)).collect();
+                assert!(left.is_empty(), "{path}: {left:?}");
+            }
+        }
+    });
 }
 
 #[test]

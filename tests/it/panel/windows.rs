@@ -36,7 +36,10 @@ async fn look_at(window: &Window, name: &str, path: &str) -> Vec<String> {
             }
         }
     }
-    let complaints = window.complaints().await.into_iter().filter(|one| !one.contains("status of 40"));
+    // The browser tells of the page's own status, too; what a page asks for must be there.
+    let own = |one: &String| one.contains("status of 4") && !one.contains("/app/assets/");
+    let away = |one: &String| one.contains("status of 503") && !one.contains("/app/assets/");
+    let complaints = window.complaints().await.into_iter().filter(|one| !own(one) && !away(one));
     wrong.extend(complaints.map(|complaint| format!("{name}: {complaint}")));
     wrong
 }
@@ -275,5 +278,103 @@ fn what_is_refreshed_is_computed_anew() {
         assert_eq!(window.run(shown).await, false, "what is kept is shown");
         window.find("[data-reload]").await.click().await.unwrap();
         window.until("what has changed", shown).await;
+    });
+}
+
+#[test]
+fn without_scripts_a_command_is_sent_and_its_end_is_seen_by_reloading() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let [agent, _] = stack.example.agents;
+        let tenant = stack.example.tenant;
+        let window = Window::open(&url).await;
+        window.switch_scripts_off().await;
+        window.sign_in(Who::Support).await;
+        window.go(OPERATIONS).await;
+        assert_eq!(window.run("return document.querySelector('[data-pause]').hidden").await, true, "no script ran");
+        window.find("a[data-new]").await.click().await.unwrap();
+        window.find("input[value=RESTART_AGENT]").await.click().await.unwrap();
+        window.find("main button[type=submit]").await.click().await.unwrap();
+        window.find(&format!("input[value='{tenant}']")).await.click().await.unwrap();
+        window.find("main form:last-of-type button[type=submit]").await.click().await.unwrap();
+        window.find(&format!("option[value='{agent}']")).await.click().await.unwrap();
+        window.find("textarea").await.send_keys("It answers nobody.").await.unwrap();
+        window.find("main button[type=submit]").await.click().await.unwrap();
+        window.find("button.danger").await.click().await.unwrap();
+        window.find(".chip.pending").await;
+        let page = window.run("return location.pathname").await.as_str().unwrap().to_owned();
+        stack.work::<RestartAgent>();
+        eventually("its end", Duration::from_secs(60), || async {
+            window.go(&page).await;
+            (window.run("return document.querySelector('.chip.success') !== null").await == true).then_some(())
+        })
+        .await;
+        // Filters are forms, and files are links.
+        window.go(OPERATIONS).await;
+        window.find("option[value=SUCCESS]").await.click().await.unwrap();
+        window.find(".filter > button[type=submit]").await.click().await.unwrap();
+        window.until("the filter in the address", "return location.search.includes('status=SUCCESS')").await;
+        assert_eq!(window.run("return document.querySelectorAll('#live tbody tr').length").await, 1);
+    });
+}
+
+#[test]
+fn what_is_missing_or_forbidden_can_be_read_by_everybody() {
+    with_stack(|stack| async move {
+        let cut_off = stack.vars.clone().overridden_by([
+            ("PAINEL_DATABASE_URL", "postgres://painel@127.0.0.1:9/painel".to_owned()),
+            ("PAINEL_DATABASE_TIMEOUT_MS", "300".to_owned()),
+        ]);
+        let url = stack.serve_with(&cut_off).await.url;
+        let mut wrong = Vec::new();
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Support).await;
+        for (name, path) in [
+            ("away_company", "/app/company"),
+            ("away_tenants", "/app/company/tenants"),
+            ("away_operations", OPERATIONS),
+            ("support_forbidden", "/app/company/billing"),
+        ] {
+            wrong.extend(look_at(&window, name, path).await);
+        }
+        // Whose user somebody is cannot be known meanwhile: they are told to come again, and let in nowhere.
+        let window = Window::open(&url).await;
+        window.go("/app").await;
+        window.find("input[value=tenant]").await.click().await.unwrap();
+        window.find("button[type=submit]").await.click().await.unwrap();
+        window.until("to be told", "return document.title.startsWith('Serviço indisponível')").await;
+        window.picture("own_away").await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+#[test]
+fn a_page_that_is_hidden_asks_nothing() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Admin).await;
+        window.go(OPERATIONS).await;
+        let asked =
+            "return performance.getEntriesByType('resource').filter(one => one.name.includes('fragment')).length";
+        window.until("a look", &format!("{asked} > 0")).await;
+        // As a browser does with a page that another one covers.
+        window
+            .run(
+                "Object.defineProperty(document, 'hidden', {get: () => true, configurable: true});
+                    document.dispatchEvent(new Event('visibilitychange')); window.looked = performance.now()",
+            )
+            .await;
+        let before = window.run(asked).await;
+        window.until("longer than two looks take", "return performance.now() - window.looked > 5000").await;
+        let after = window.run(asked).await.as_i64().unwrap();
+        assert!(after <= before.as_i64().unwrap() + 1, "but for one that was under way");
+        window
+            .run(
+                "Object.defineProperty(document, 'hidden', {get: () => false, configurable: true});
+                    document.dispatchEvent(new Event('visibilitychange'))",
+            )
+            .await;
+        window.until("a look again", &format!("{asked} > {after}")).await;
     });
 }

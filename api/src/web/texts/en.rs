@@ -110,6 +110,7 @@ pub(super) const TEXTS: Texts = Texts {
     table: TableTexts {
         all: "All",
         filter: "Filter",
+        more_filters: "More filters",
         set_filters: "Filters in use",
         from_day: "From (day in UTC)",
         to_day: "To (day in UTC)",

@@ -221,6 +221,7 @@ impl FaultTexts {
 pub(super) struct TableTexts {
     pub(super) all: &'static str,
     pub(super) filter: &'static str,
+    pub(super) more_filters: &'static str,
     pub(super) set_filters: &'static str,
     /// Days, in UTC.
     pub(super) from_day: &'static str,

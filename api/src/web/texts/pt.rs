@@ -107,6 +107,7 @@ pub(super) const TEXTS: Texts = Texts {
     table: TableTexts {
         all: "Todos",
         filter: "Filtrar",
+        more_filters: "Mais filtros",
         set_filters: "Filtros em uso",
         from_day: "Desde (dia em UTC)",
         to_day: "Até (dia em UTC)",
