@@ -147,6 +147,22 @@ impl Connection {
         }
     }
 
+    /// The next part of the answer is not there yet: the client waits for us again.
+    pub(super) fn go_on(&self) {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Answer | Phase::Idle) {
+            state.enter(Phase::Work, None);
+        }
+    }
+
+    /// The next part of the answer is there.
+    pub(super) fn answer_part(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Work {
+            state.enter(Phase::Answer, Some(ANSWER));
+        }
+    }
+
     /// The client takes nothing at the moment.
     pub(super) fn stall(&self) {
         let mut state = self.state();

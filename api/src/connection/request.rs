@@ -11,7 +11,7 @@ use std::{
 
 use actix_web::{
     Error, HttpMessage,
-    body::MessageBody,
+    body::{BodySize, BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
     http::ConnectionType,
@@ -48,7 +48,33 @@ pub async fn bound(
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     connection.answer(has_ended);
-    Ok(response)
+    Ok(match response.response().body().size() {
+        BodySize::Stream => response.map_body(|_, body| Answer { body, connection }).map_into_boxed_body(),
+        _ => response,
+    })
+}
+
+/// An answer's body: between its parts, if it has several, nobody waits for the client.
+struct Answer {
+    body: BoxBody,
+    connection: Arc<Connection>,
+}
+
+impl MessageBody for Answer {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_next(context);
+        match polled {
+            Poll::Pending => self.connection.go_on(),
+            Poll::Ready(_) => self.connection.answer_part(),
+        }
+        polled
+    }
 }
 
 /// A request's body, for whoever reads it, and for what is to be done about the rest.

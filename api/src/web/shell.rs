@@ -9,9 +9,10 @@ use actix_web::{
 };
 use askama::Template;
 use painel_shared::secrets::sha256_hex;
+use url::Url;
 
 use super::{
-    assets,
+    assets, login,
     panel::Panel,
     part::Failure,
     preferences::{Preferences, Theme},
@@ -191,7 +192,7 @@ struct StopPage {
     /// What is missing, by name.
     names: Vec<&'static str>,
     /// Where to go on, and what that is called.
-    on: Option<(&'static str, &'static str)>,
+    on: Option<(String, &'static str)>,
 }
 
 /// The page that says why there is none. Nobody's menu stands on it.
@@ -205,9 +206,19 @@ pub(super) fn stop(request: &HttpRequest, stop: Stop) -> HttpResponse {
     };
     let on = match stop {
         Stop::Missing | Stop::Leaving => None,
-        _ => Some(("/app", shell.t.stop.sign_in)),
+        // Back to the page of the form.
+        Stop::SessionOver => Some((login::way_in(&came_from(request)), shell.t.stop.sign_in)),
+        _ => Some(("/app".to_owned(), shell.t.stop.sign_in)),
     };
     answer(stop.status(), &StopPage { shell: shell.titled(title), text: text.to_owned(), names, on })
+}
+
+/// The page that a form stood on, where its request says so; it is this panel's own.
+fn came_from(request: &HttpRequest) -> String {
+    let referer = request.headers().get(header::REFERER).and_then(|value| value.to_str().ok());
+    let url = referer.and_then(|referer| Url::parse(referer).ok());
+    url.map(|url| url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path())))
+        .unwrap_or_default()
 }
 
 /// The page that tells an error in words.
@@ -215,7 +226,7 @@ pub(super) fn explain(request: &HttpRequest, error: &ApiError) -> HttpResponse {
     let shell = Shell::new(request, "");
     let status = error.status_code();
     let (title, text) = shell.t.errors.of(status);
-    let on = Some(("/app", shell.t.errors.home));
+    let on = Some(("/app".to_owned(), shell.t.errors.home));
     let wait = error.wait().map(|seconds| (seconds, (shell.t.errors.wait)(seconds)));
     let text = wait.as_ref().map_or_else(|| text.to_owned(), |(_, wait)| format!("{text} {wait}"));
     let mut answer = answer(status, &StopPage { shell: shell.titled(title), text, names: Vec::new(), on });

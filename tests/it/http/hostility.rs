@@ -6,6 +6,7 @@ use painel::services::issuer::{Issuer, Role};
 use painel_tests::{
     client::{Answer, COMMANDS, Client},
     host::{Health, Host},
+    panel::{Visitor, Who},
     stack::{Stack, with_stack},
     wait::eventually,
 };
@@ -400,5 +401,56 @@ fn made_up_keys_take_nothing_from_those_whose_key_is_known_while_the_issuer_is_s
         for one in waiting {
             assert_eq!(one.await.unwrap(), 401);
         }
+    });
+}
+
+#[test]
+fn a_file_that_is_being_computed_keeps_its_connection() {
+    with_stack(|stack| async move {
+        let pool = stack.stores.db.service();
+        sqlx::query(
+            "INSERT INTO tenants (id, name, cnpj, segment, plan, status)
+             SELECT gen_random_uuid(), 'Cliente ' || n, base || cnpj_check_digits(base), 'varejo', 'starter', 'active'
+             FROM generate_series(1, 150) AS n, LATERAL (SELECT '9' || lpad(n::text, 11, '0') AS base) AS b",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let vars = stack.vars.clone().overridden_by([("PAINEL_HTTP_CONNECTIONS", "20".to_owned())]);
+        let client = stack.serve_with(&vars).await;
+        let visitor = Visitor::signed_in(&client.url, Who::Admin).await;
+        // The first part is kept; the second one must be computed, which takes as long as somebody else wants.
+        assert_eq!(client.get("/internal/tenants?limit=100&offset=0").await.status, 200);
+        let mut lock = stack.stores.db.begin().await.unwrap();
+        sqlx::query("LOCK TABLE tenant_usage_totals IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        let cookies: Vec<String> = visitor.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = format!(
+            "GET /app/company/tenants?format=csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: {}\r\n\r\n",
+            cookies.join("; ")
+        );
+        let mut stream = having_sent(&client, &request).await;
+        let begun = head(&mut stream).await;
+        assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+        let mut text = Vec::new();
+        let mut buffer = [0; 65_536];
+        let lines =
+            |text: &[u8]| String::from_utf8_lossy(text).lines().filter(|line| line.contains("Cliente ")).count();
+        while lines(&text) < 90 {
+            let count = timeout(LONG, stream.read(&mut buffer)).await.expect("the first part").unwrap();
+            assert!(count > 0);
+            text.extend_from_slice(&buffer[..count]);
+        }
+        // It is not the one that makes room.
+        let mut held = Vec::new();
+        for _ in 0..40 {
+            let mut idle = connect(&client).await;
+            idle.write_all(b"HEAD /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            assert!(head(&mut idle).await.starts_with("HTTP/1.1 200"));
+            held.push(idle);
+        }
+        assert!(held.iter().filter(|stream| is_open(stream)).count() < 20, "others made room");
+        lock.rollback().await.unwrap();
+        timeout(LONG, stream.read_to_end(&mut text)).await.expect("the rest").unwrap();
+        assert_eq!(lines(&text), 150, "all of it came");
     });
 }

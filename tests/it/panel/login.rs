@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use painel_shared::{config::Vars, secrets::Keyring, time::now};
 use painel_tests::{
     panel::{Visitor, Who},
-    stack::with_stack,
+    stack::{Stack, with_stack},
     wait::eventually,
 };
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 const SESSION: &str = "__Host-painel";
@@ -280,6 +282,150 @@ fn a_panel_that_is_not_configured_says_what_is_missing_and_the_api_runs() {
             assert_eq!(page.status, 503, "{path}: {}", page.text);
             assert!(page.text.contains("<code>PAINEL_OAUTH_URL</code>"), "{path}: {}", page.text);
             assert!(!page.text.contains("PAINEL_SESSION_KEYS"), "{path}");
+        }
+    });
+}
+
+/// The same visitor, what is sealed in a cookie of theirs changed: as if time had passed, or their pool said more.
+fn with_changed(visitor: &Visitor, name: &str, change: impl FnOnce(&mut Value)) -> Visitor {
+    let keys = Keyring::read(KEYS[0]).unwrap();
+    let sealed = visitor.cookies[name].strip_prefix('1').expect("it is one cookie");
+    let mut kept: Value = serde_json::from_slice(&keys.open_text(sealed, name.as_bytes()).unwrap()).unwrap();
+    change(&mut kept);
+    let sealed = keys.seal_text(serde_json::to_vec(&kept).unwrap(), name.as_bytes()).unwrap();
+    let mut changed = visitor.clone();
+    changed.cookies.insert(name.to_owned(), format!("1{sealed}"));
+    changed
+}
+
+fn sealed_by_a_known_key(stack: &Stack) -> Vars {
+    stack.vars.clone().overridden_by([("PAINEL_SESSION_KEYS", KEYS[0].to_owned())])
+}
+
+fn ago(seconds: i64) -> Value {
+    json!(now().timestamp() - seconds)
+}
+
+#[test]
+fn what_an_id_token_must_not_say_signs_nobody_in() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        for (claim, value) in [
+            ("nonce", json!("of another attempt")),
+            ("nonce", Value::Null),
+            ("aud", json!("another-client")),
+            ("token_use", json!("access")),
+            ("iss", json!("https://elsewhere.example")),
+            ("exp", ago(120)),
+            ("sub", json!("")),
+        ] {
+            stack.login_site().misstate(Map::from_iter([(claim.to_owned(), value.clone())]));
+            let mut visitor = Visitor::new(&url);
+            let page = visitor.sign_in(Who::Admin, "/app").await;
+            assert_eq!(page.status, 403, "{claim} is {value}: {}", page.text);
+            assert!(page.text.contains("href=\"/app\""), "there is a way on");
+            assert!(!visitor.cookies.contains_key(SESSION), "{claim} is {value}");
+        }
+        stack.login_site().misstate(Map::new());
+        Visitor::signed_in(&url, Who::Admin).await;
+    });
+}
+
+#[test]
+fn an_attempt_is_over_after_ten_minutes() {
+    with_stack(|stack| async move {
+        let url = stack.serve_with(&sealed_by_a_known_key(stack)).await.url;
+        let mut visitor = Visitor::new(&url);
+        let back = visitor.until_back(Who::Admin, "/app").await;
+        let mut late = with_changed(&visitor, ATTEMPT, |attempt| attempt["began"] = ago(601));
+        assert_eq!(late.get(&back).await.status, 400);
+        assert!(!late.cookies.contains_key(SESSION));
+        let mut in_time = with_changed(&visitor, ATTEMPT, |attempt| attempt["began"] = ago(590));
+        assert_eq!(in_time.get(&back).await.status, 303);
+    });
+}
+
+#[test]
+fn a_session_ends_when_nobody_looks_and_at_the_latest_after_twelve_hours() {
+    with_stack(|stack| async move {
+        let url = stack.serve_with(&sealed_by_a_known_key(stack)).await.url;
+        let visitor = Visitor::signed_in(&url, Who::Admin).await;
+        for (began, seen, status) in [
+            (ago(60), ago(29 * 60), 200),
+            (ago(3600), ago(31 * 60), 303),
+            (ago(12 * 3600 - 60), ago(60), 200),
+            (ago(12 * 3600 + 1), ago(60), 303),
+            // A clock that is far ahead of this one's.
+            (ago(-3600), ago(60), 303),
+        ] {
+            let mut changed = with_changed(&visitor, SESSION, |session| {
+                (session["began"], session["seen"]) = (began.clone(), seen.clone());
+            });
+            let page = changed.get("/app/company").await;
+            assert_eq!(page.status, status, "began {began}, seen {seen}: {}", page.text);
+        }
+    });
+}
+
+#[test]
+fn a_session_that_needs_two_cookies_is_whole_or_none() {
+    with_stack(|stack| async move {
+        let url = stack.serve_with(&sealed_by_a_known_key(stack)).await.url;
+        let visitor = Visitor::signed_in(&url, Who::Admin).await;
+        // A refresh token as long as some pools make them; a page that is seen after a while seals the session anew.
+        let changed = with_changed(&visitor, SESSION, |session| {
+            (session["refresh_token"], session["seen"]) = (json!("r".repeat(3_500)), ago(120));
+        });
+        let long: String = changed.cookies[SESSION].clone();
+        assert!(long.len() > 3_800, "it does not fit into one");
+        let (first, second) = long.split_at(3_801);
+        let mut two = changed.clone();
+        two.cookies.insert(SESSION.to_owned(), format!("2{}", &first[1..]));
+        two.cookies.insert(format!("{SESSION}-1"), second.to_owned());
+        let mut lacking = two.clone();
+        lacking.cookies.remove(&format!("{SESSION}-1"));
+        assert_eq!(lacking.get("/app/company").await.status, 303);
+        assert_eq!(two.get("/app/company").await.status, 200);
+        let renewed = two.cookies[SESSION].clone();
+        assert!(renewed.starts_with('2') && renewed.len() <= 3_801 && !renewed.contains(&first[1..100]));
+        assert_eq!(two.get("/app/company").await.status, 200);
+        // Signing out removes both.
+        two.post("/app/logout", &[]).await;
+        assert!(two.cookies.keys().all(|name| !name.starts_with(SESSION)), "{:?}", two.cookies.keys());
+    });
+}
+
+#[test]
+fn signing_out_revokes_what_would_have_renewed_the_session() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
+        assert_eq!(stack.login_site().signed_in(), 1);
+        visitor.post("/app/logout", &[]).await;
+        assert_eq!(stack.login_site().signed_in(), 0);
+    });
+}
+
+#[test]
+fn who_signs_in_under_a_form_comes_back_to_its_page() {
+    with_stack(|stack| async move {
+        let url = stack.serve().await.url;
+        let visitor = Visitor::new(&url);
+        let page = "/app/company/operations/new?command_type=HEALTH_CHECK";
+        for (referer, wanted) in [
+            (
+                format!("{url}{page}"),
+                "/app/login?return=%2Fapp%2Fcompany%2Foperations%2Fnew%3Fcommand_type%3DHEALTH_CHECK",
+            ),
+            ("https://elsewhere.example//evil".to_owned(), "/app/login"),
+            (format!("{url}/internal/tenants"), "/app/login"),
+            ("no address".to_owned(), "/app/login"),
+        ] {
+            let form = visitor.form("/app/company/operations/preview", &[("command_type", "HEALTH_CHECK")]);
+            let form = form.header("Sec-Fetch-Site", "same-origin").header("Referer", &referer);
+            let answer = visitor.clone().send(form).await;
+            assert_eq!(answer.status, 401, "{referer}");
+            assert!(answer.text.contains(&format!("href=\"{wanted}\"")), "{referer}: {}", answer.text);
         }
     });
 }

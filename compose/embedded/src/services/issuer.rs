@@ -106,17 +106,20 @@ impl Issuer {
         self.sign(&claims)
     }
 
-    /// An id token of somebody who has just signed in, for the attempt that bears `nonce`.
+    /// An id token of somebody who has just signed in, for the attempt that bears `nonce`. `stead` stands in the place of what
+    /// it would say.
     pub fn id_token(
         &self,
         role: Role,
         tenant: Option<TenantId>,
         nonce: Option<String>,
         lifetime: Duration,
+        stead: &Map<String, Value>,
     ) -> anyhow::Result<String> {
         let mut claims = claims(role, tenant, lifetime)?;
         claims.extend(id_claims(role));
         claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
+        claims.extend(stead.clone());
         self.sign(&claims)
     }
 

@@ -19,7 +19,7 @@ use painel_shared::{
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use url::{Host, Url};
 
 use super::issuer::{CLIENT_ID, Issuer, Role};
@@ -52,11 +52,13 @@ struct State {
     token_age: Duration,
     codes: HashMap<String, Grant>,
     refresh_tokens: HashMap<String, Person>,
+    /// What id tokens say in the place of the truth.
+    stead: Map<String, Value>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { token_age: TOKEN_AGE, codes: HashMap::new(), refresh_tokens: HashMap::new() }
+        Self { token_age: TOKEN_AGE, codes: HashMap::new(), refresh_tokens: HashMap::new(), stead: Map::new() }
     }
 }
 
@@ -90,7 +92,7 @@ pub struct Request {
 /// What somebody has chosen.
 #[derive(Debug, Deserialize)]
 pub struct Choice {
-    /// `admin`, `support`, `tenant`, or nothing where they would rather not.
+    /// `admin`, `support`, `tenant`, `user`, or nothing where they would rather not.
     who: Option<String>,
     tenant: Option<TenantId>,
     #[serde(flatten)]
@@ -143,6 +145,16 @@ impl LoginSite {
         self.state().token_age = age;
     }
 
+    /// Has id tokens say that in the place of the truth: for trying out what is not believed.
+    pub fn misstate(&self, stead: Map<String, Value>) {
+        self.state().stead = stead;
+    }
+
+    /// For how many people it would renew a token.
+    pub fn signed_in(&self) -> usize {
+        self.state().refresh_tokens.len()
+    }
+
     /// Forgets whoever has signed in: nothing is renewed for them any more.
     pub fn forget_all(&self) {
         self.state().refresh_tokens.clear();
@@ -181,17 +193,15 @@ impl LoginSite {
         }
     }
 
-    fn answer(
-        &self,
-        asked: &Redemption,
-        person: Person,
-        nonce: Option<String>,
-    ) -> anyhow::Result<serde_json::Value> {
+    fn answer(&self, asked: &Redemption, person: Person, nonce: Option<String>) -> anyhow::Result<Value> {
         let Person { role, tenant } = person;
-        let age = self.state().token_age;
+        let (age, stead) = {
+            let state = self.state();
+            (state.token_age, state.stead.clone())
+        };
         let mut answer = json!({
             "access_token": self.issuer.token(role, tenant)?,
-            "id_token": self.issuer.id_token(role, tenant, nonce, age)?,
+            "id_token": self.issuer.id_token(role, tenant, nonce, age, &stead)?,
             "token_type": "Bearer",
             "expires_in": age.as_secs(),
         });
@@ -255,6 +265,7 @@ pub async fn choose(site: Data<LoginSite>, choice: Form<Choice>) -> HttpResponse
         Some("admin") => Some(Person { role: Role::Admin, tenant: None }),
         Some("support") => Some(Person { role: Role::Support, tenant: None }),
         Some("tenant") => Some(Person { role: Role::Tenant, tenant: tenant.or(Some(first_tenant())) }),
+        Some("user") => Some(Person { role: Role::User, tenant: tenant.or(Some(first_tenant())) }),
         _ => None,
     };
     target.query_pairs_mut().append_pair("state", &request.state);
