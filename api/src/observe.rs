@@ -7,7 +7,7 @@ use actix_web::{
     body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method,
+        Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -98,7 +98,11 @@ pub async fn observe(
     );
     async {
         let mut response = next.call(request).await?.map_into_boxed_body();
-        add_headers(response.headers_mut(), &known.id);
+        // Of what has not changed, whoever asks has the headers, too (RFC 9110, 15.4.5).
+        if response.status() != StatusCode::NOT_MODIFIED {
+            add_security_headers(response.headers_mut());
+        }
+        add_request_id(response.headers_mut(), &known.id);
         report(&response, &method, began);
         Ok(response)
     }
@@ -133,12 +137,15 @@ pub async fn limit_time(
     }
 }
 
-fn add_headers(headers: &mut HeaderMap, request_id: &str) {
+fn add_security_headers(headers: &mut HeaderMap) {
     for (name, value) in SECURITY_HEADERS {
         if !headers.contains_key(&name) {
             headers.insert(name, value);
         }
     }
+}
+
+fn add_request_id(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);
     }

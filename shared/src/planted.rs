@@ -22,15 +22,11 @@ pub enum Bug {
     ReconcilerSkipsRunning,
     /// A delivery that was dropped unsettled is not given back.
     DropsUnsettled,
-    /// Whoever is signed in counts as an operator.
-    NoRoleCheck,
-    /// A form is taken from wherever it comes.
-    NoOriginCheck,
 }
 
 impl Bug {
-    /// Those that a storm must see.
-    pub const OF_STORMS: [Self; 8] = [
+    /// All of them.
+    pub const ALL: [Self; 8] = [
         Self::AcknowledgeFirst,
         Self::NoFencingCheck,
         Self::NoClaimCondition,
@@ -52,6 +48,23 @@ impl Bug {
             Self::NoConfirm => "no-confirm",
             Self::ReconcilerSkipsRunning => "reconciler-skips-running",
             Self::DropsUnsettled => "drops-unsettled",
+        }
+    }
+}
+
+/// A check that is left out, for whoever tries the door: the tests of the panel must see each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hole {
+    /// Whoever is signed in counts as an operator.
+    NoRoleCheck,
+    /// A form is taken from wherever it comes.
+    NoOriginCheck,
+}
+
+impl Hole {
+    /// Its name, as `PLANTED_BUG` in the environment has it.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::NoRoleCheck => "no-role-check",
             Self::NoOriginCheck => "no-origin-check",
         }
@@ -67,7 +80,24 @@ pub const fn planted(_: Bug) -> bool {
 /// Whether that bug has been planted in this process: the one that `PLANTED_BUG` names.
 #[cfg(feature = "planted-bugs")]
 pub fn planted(bug: Bug) -> bool {
+    is_named(bug.name())
+}
+
+/// Whether that check is left out in this process.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn is_open(_: Hole) -> bool {
+    false
+}
+
+/// Whether that check is left out in this process.
+#[cfg(feature = "planted-bugs")]
+pub fn is_open(hole: Hole) -> bool {
+    is_named(hole.name())
+}
+
+#[cfg(feature = "planted-bugs")]
+fn is_named(name: &str) -> bool {
     static NAMED: std::sync::LazyLock<Option<String>> =
         std::sync::LazyLock::new(|| std::env::var("PLANTED_BUG").ok());
-    NAMED.as_deref() == Some(bug.name())
+    NAMED.as_deref() == Some(name)
 }

@@ -151,7 +151,7 @@ fn columns(t: &'static Texts) -> Vec<Column> {
 
 /// An integration; it leads to its customer's.
 fn row(visit: &Visit, one: &PlatformIntegration) -> Row {
-    let tenant = Href::to(&format!("{}/{}", Section::Tenants.path(), one.tenant_id)).with("tab", "integrations");
+    let tenant = Href::to(format!("{}/{}", Section::Tenants.path(), one.tenant_id)).with("tab", "integrations");
     Row {
         key: one.id.to_string(),
         cells: vec![

@@ -45,7 +45,9 @@ pub(super) async fn present(
     for cookie in cookies.into_iter().flat_map(|cookies| cookies.0) {
         response.response_mut().add_cookie(&cookie)?;
     }
-    add_headers(response.headers_mut());
+    if response.status() != StatusCode::NOT_MODIFIED {
+        add_headers(response.headers_mut());
+    }
     Ok(response)
 }
 

@@ -39,6 +39,8 @@ struct Request {
 /// A row of daily usage: its day, tenant and agent, then its figures.
 type Stored = (NaiveDate, Uuid, Uuid, i64, i64, i64, f64, i64, Vec<i16>, Vec<i32>);
 
+/// A day of an agent of the catalogue: its id, requests, good ones, their time, and the histogram.
+type OfAgent = (Uuid, i64, i64, i64, Vec<i16>, Vec<i64>);
 /// A day of the platform: requests, good ones, their time, tenants, and the histogram.
 type Platform = (i64, i64, i64, i64, Vec<i16>, Vec<i64>);
 
@@ -254,7 +256,7 @@ impl World {
                 tenants,
                 "{at}"
             );
-            let stored: Vec<(Uuid, i64, i64, i64, Vec<i16>, Vec<i64>)> = sqlx::query_as(
+            let stored: Vec<OfAgent> = sqlx::query_as(
                 "SELECT agent_id, total_requests, successful_requests, total_response_time_ms, latency_buckets,
                         latency_counts
                  FROM agent_usage_totals WHERE date = $1",

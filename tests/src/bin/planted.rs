@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     if let Some(Action::Process { binary }) = action {
         return run_process(&binary);
     }
-    let bugs = bug.map_or(Bug::OF_STORMS.to_vec(), |bug| vec![bug]);
+    let bugs = bug.map_or(Bug::ALL.to_vec(), |bug| vec![bug]);
     let there = bugs.into_iter().filter(|bug| exists_on(*bug, transport));
     let findings: Vec<_> = there.map(|bug| look_for(bug, transport, seed)).collect();
     for finding in &findings {
@@ -48,6 +48,6 @@ fn main() -> ExitCode {
 }
 
 fn bug(name: &str) -> Result<Bug, String> {
-    let names = || Bug::OF_STORMS.map(Bug::name).join(", ");
-    Bug::OF_STORMS.into_iter().find(|bug| bug.name() == name).ok_or_else(|| format!("must be one of {}", names()))
+    let names = || Bug::ALL.map(Bug::name).join(", ");
+    Bug::ALL.into_iter().find(|bug| bug.name() == name).ok_or_else(|| format!("must be one of {}", names()))
 }
