@@ -27,13 +27,14 @@ CREATE TABLE ticket_messages (
 );
 CREATE INDEX ticket_messages_ticket ON ticket_messages (ticket_id, id);
 
--- What a key of a caller was used for.
+-- What a key of a caller was used for, for a day.
 CREATE TABLE ticket_keys (
     key text PRIMARY KEY,
     fingerprint text NOT NULL,
     ticket_id uuid NOT NULL REFERENCES tickets (id) ON DELETE CASCADE,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX ticket_keys_created ON ticket_keys (created_at);
 
 DO $$
 DECLARE
@@ -52,10 +53,10 @@ END $$;
 
 -- Writes to a ticket, a new one where there is a subject, with the event of it: all of it or nothing, and for each key once.
 -- Of a tenant, only its own tickets are found; of an author, only theirs. `outcome` is `written`, `replayed`, `reused` (the
--- key was given for something else) or `missing`.
+-- key was given for something else), `missing`, `unchanged` (it is closed already) or `full` (so many of the tenant's are open).
 CREATE FUNCTION write_ticket(
     ticket uuid, of_tenant uuid, of_author text, subject text, message text, closes boolean,
-    by_operator boolean, author text, author_email text, key text, fingerprint text, event jsonb,
+    by_operator boolean, author text, author_email text, key text, fingerprint text, event jsonb, most_open bigint,
     OUT outcome text, OUT ticket_id uuid
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -70,7 +71,14 @@ BEGIN
         ticket_id := known.ticket_id;
         RETURN;
     END IF;
+    DELETE FROM ticket_keys k WHERE k.created_at < now() - interval '1 day';
     IF subject IS NOT NULL THEN
+        IF (SELECT count(*) FROM (
+                SELECT FROM tickets t WHERE t.tenant_id = of_tenant AND t.status <> 'closed' LIMIT most_open) AS open
+           ) = most_open THEN
+            outcome := 'full';
+            RETURN;
+        END IF;
         INSERT INTO tickets (id, tenant_id, subject, opened_by, opened_by_email)
         VALUES (ticket, of_tenant, write_ticket.subject, author, author_email) RETURNING * INTO found;
     ELSE
@@ -83,7 +91,7 @@ BEGIN
             RETURN;
         END IF;
         IF closes AND message IS NULL AND found.status = 'closed' THEN
-            outcome := 'replayed';
+            outcome := 'unchanged';
             ticket_id := found.id;
             RETURN;
         END IF;

@@ -39,6 +39,8 @@ const PAGE: u32 = 20;
 /// The longest subject and the longest message, in characters.
 pub(crate) const LONGEST_SUBJECT: usize = 200;
 pub(crate) const LONGEST_MESSAGE: usize = 5_000;
+/// A tenant has no more tickets that are not closed.
+const MOST_OPEN: i64 = 100;
 /// So many of a ticket's latest messages are shown.
 const MESSAGES: i64 = 200;
 
@@ -434,7 +436,8 @@ impl TicketWrite {
     /// Reads what opens a ticket.
     pub fn opening(body: Map<String, serde_json::Value>) -> Result<Self, ApiError> {
         let mut fields = Fields::of("", body);
-        let (subject, message) = (fields.required::<String>("subject"), fields.required::<String>("message"));
+        let subject = fields.required::<String>("subject").map(|subject| subject.trim().to_owned());
+        let message = fields.required::<String>("message");
         if subject.as_ref().is_some_and(|subject| !is_a_line(subject)) {
             fields.refuse("subject", Fault::NotALine { max: LONGEST_SUBJECT });
         }
@@ -495,7 +498,7 @@ impl TicketWrite {
 
 fn is_a_line(text: &str) -> bool {
     let length = text.chars().count();
-    (1..=LONGEST_SUBJECT).contains(&length) && !text.trim().is_empty() && !text.chars().any(char::is_control)
+    (1..=LONGEST_SUBJECT).contains(&length) && !text.chars().any(char::is_control)
 }
 
 fn check_message(fields: &mut Fields, message: Option<&str>) {
@@ -608,7 +611,7 @@ async fn write_ticket(state: &AppState, writing: Writing, what: &TicketWrite) ->
     let write = async |mut session: Session| {
         let written = sqlx::query!(
             r#"SELECT outcome AS "outcome!", ticket_id
-               FROM write_ticket($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
+               FROM write_ticket($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
             ticket,
             tenant,
             opened_by.as_deref(),
@@ -621,6 +624,7 @@ async fn write_ticket(state: &AppState, writing: Writing, what: &TicketWrite) ->
             key.id(),
             key.fingerprint(),
             Json(&event) as _,
+            MOST_OPEN,
         )
         .fetch_one(&mut *session)
         .await;
@@ -628,9 +632,10 @@ async fn write_ticket(state: &AppState, writing: Writing, what: &TicketWrite) ->
     };
     let row = state.stores.db.statement(write).await?;
     match (row.outcome.as_str(), row.ticket_id) {
-        ("written", Some(ticket)) => Ok(Written { ticket, replayed: false }),
+        ("written" | "unchanged", Some(ticket)) => Ok(Written { ticket, replayed: false }),
         ("replayed", Some(ticket)) => Ok(Written { ticket, replayed: true }),
         ("reused", _) => Err(ApiError::KeyReused),
+        ("full", _) => Err(ApiError::field("subject", Fault::TooManyOpen { max: MOST_OPEN })),
         ("missing", _) => Err(ApiError::NotFound(None)),
         (outcome, _) => Err(ApiError::Failed(format!("a ticket was {outcome}"))),
     }

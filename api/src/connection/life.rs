@@ -65,6 +65,8 @@ struct State {
     bytes: usize,
     /// Whether more has come than the request that is being answered.
     has_more: bool,
+    /// Whether there is more of the answer than has been given.
+    goes_on: bool,
 }
 
 impl State {
@@ -84,6 +86,7 @@ impl Connection {
             deadline: Some(now + HEAD + GRACE),
             bytes: BYTES_OF_REQUEST,
             has_more: false,
+            goes_on: false,
         };
         Self { address, state: Mutex::new(state), cut: AtomicBool::new(false), waker: AtomicWaker::new() }
     }
@@ -112,7 +115,7 @@ impl Connection {
     /// A head is there.
     pub(super) fn begin_request(&self, has_body: bool) {
         let mut state = self.state();
-        (state.bytes, state.has_more) = (BYTES_OF_REQUEST, false);
+        (state.bytes, state.has_more, state.goes_on) = (BYTES_OF_REQUEST, false, false);
         match has_body {
             true => state.enter(Phase::Body, Some(BODY + GRACE)),
             false => state.enter(Phase::Asked, None),
@@ -147,18 +150,11 @@ impl Connection {
         }
     }
 
-    /// The next part of the answer is not there yet: the client waits for us again.
-    pub(super) fn go_on(&self) {
+    /// A part of an answer that comes in parts is there, or it has ended.
+    pub(super) fn answer_part(&self, goes_on: bool) {
         let mut state = self.state();
-        if matches!(state.phase, Phase::Answer | Phase::Idle) {
-            state.enter(Phase::Work, None);
-        }
-    }
-
-    /// The next part of the answer is there.
-    pub(super) fn answer_part(&self) {
-        let mut state = self.state();
-        if state.phase == Phase::Work {
+        if matches!(state.phase, Phase::Work | Phase::Answer) {
+            state.goes_on = goes_on;
             state.enter(Phase::Answer, Some(ANSWER));
         }
     }
@@ -174,7 +170,10 @@ impl Connection {
     /// The client has taken all there was.
     pub(super) fn flushed(&self) {
         let mut state = self.state();
-        if state.phase == Phase::Answer {
+        if state.phase == Phase::Answer && state.goes_on {
+            // The client waits for us again.
+            state.enter(Phase::Work, None);
+        } else if state.phase == Phase::Answer {
             state.bytes = BYTES_OF_REQUEST;
             match state.has_more {
                 // The next head has begun to come.

@@ -49,7 +49,10 @@ pub async fn bound(
     }
     connection.answer(has_ended);
     Ok(match response.response().body().size() {
-        BodySize::Stream => response.map_body(|_, body| Answer { body, connection }).map_into_boxed_body(),
+        BodySize::Stream => {
+            connection.answer_part(true);
+            response.map_body(|_, body| Answer { body, connection }).map_into_boxed_body()
+        }
         _ => response,
     })
 }
@@ -69,9 +72,8 @@ impl MessageBody for Answer {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_next(context);
-        match polled {
-            Poll::Pending => self.connection.go_on(),
-            Poll::Ready(_) => self.connection.answer_part(),
+        if let Poll::Ready(part) = &polled {
+            self.connection.answer_part(matches!(part, Some(Ok(_))));
         }
         polled
     }

@@ -43,7 +43,7 @@ const LONGEST_SUB: usize = 255;
 const PATH: &str = "/internal/operations/commands";
 
 /// A command on the wire.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Command)]
 pub struct CommandView {
     #[schema(value_type = Uuid)]
@@ -251,17 +251,45 @@ impl Query for CommandsQuery {
     }
 
     async fn compute(&self, state: &AppState) -> Result<List, ApiError> {
-        let commands = &state.stores.commands;
-        let (page, count) = tokio::try_join!(
-            commands.list(&self.filter, self.cursor, self.offset, self.limit),
-            commands.count(&self.filter),
-        )?;
+        let count = async { Ok(state.stores.commands.count(&self.filter).await?) };
+        let (rows, count) = tokio::try_join!(self.rows(state), count)?;
+        Ok(List { total: count.total, total_is_capped: count.capped, ..rows })
+    }
+}
+
+/// A part of a list that is written into a file: nobody looks at its total, and it is asked for once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CommandRowsQuery(CommandsQuery);
+
+impl Query for CommandRowsQuery {
+    type Answer = List;
+
+    fn read(asked: &mut Asked<'_>) -> Result<Self, ApiError> {
+        CommandsQuery::read(asked).map(Self)
+    }
+
+    fn tag(&self) -> CacheTag {
+        CacheTag::Commands
+    }
+
+    fn lifetime(_: &List) -> Lifetime {
+        Lifetime::NotStored
+    }
+
+    async fn compute(&self, state: &AppState) -> Result<List, ApiError> {
+        self.0.rows(state).await
+    }
+}
+
+impl CommandsQuery {
+    /// The page, without how many there are on all of them.
+    async fn rows(&self, state: &AppState) -> Result<List, ApiError> {
+        let page = state.stores.commands.list(&self.filter, self.cursor, self.offset, self.limit).await?;
         let names = tenant_names(&state.stores.db, page.commands.iter().map(|command| command.tenant_id)).await;
         Ok(List {
             commands: page.commands.into_iter().map(|command| CommandView::of(command, &names)).collect(),
-            total: count.total,
-            total_is_capped: count.capped,
             next_cursor: page.next.map(|cursor| cursor.encode(&self.filter)),
+            ..List::default()
         })
     }
 }

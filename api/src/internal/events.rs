@@ -167,8 +167,8 @@ statement!(
              AND ($3::text IS NULL OR user_id = $3)
              AND ($4::uuid IS NULL OR (resource_id = $4::text AND resource_type = 'command'))
              AND ($5::bigint IS NULL OR (created_at, id) < (timestamptz 'epoch' + $5 * interval '1 microsecond', $6))
-             AND ($8::date IS NULL OR created_at >= $8::timestamp AT TIME ZONE 'UTC')
-             AND ($9::date IS NULL OR created_at < ($9::date + 1)::timestamp AT TIME ZONE 'UTC')
+             AND created_at >= COALESCE($8::date::timestamp AT TIME ZONE 'UTC', '-infinity')
+             AND created_at < COALESCE(($9::date + 1)::timestamp AT TIME ZONE 'UTC', 'infinity')
            ORDER BY created_at DESC, id DESC LIMIT $7"#,
     None::<Uuid>,
     None::<String>,

@@ -161,7 +161,8 @@ impl Query for PlatformIntegrationsQuery {
     }
 
     fn tag(&self) -> CacheTag {
-        CacheTag::Platform
+        // A command may renew a token, and so change an integration's state.
+        CacheTag::Commands
     }
 
     fn lifetime(_: &PlatformIntegrations) -> Lifetime {

@@ -1,14 +1,17 @@
 //! `POST /internal/operations/commands/preview`: what a command would touch. Nothing is stored.
 
 use actix_web::HttpResponse;
+use futures::{StreamExt, TryStreamExt, stream};
 use painel_shared::{
     command::{Command, NewCommand, Status},
     command_store::Filter,
     commands::{CommandType, DeadLetters, Target},
     dispatch::check_named,
     ids::{CommandId, TenantId},
+    statement,
 };
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -19,6 +22,10 @@ use crate::{openapi::WriteProblems, problem::ApiError, state::AppState, time::Ti
 const OPEN_AT_MOST: usize = 100;
 /// So many of the dead commands are shown.
 const SHOWN: usize = 10;
+/// So many parts of a list are looked through for them.
+const PAGES: usize = 5;
+/// So many commands that are named are looked up at once.
+const AT_ONCE: usize = 10;
 
 /// What a command would touch.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,10 +66,12 @@ pub struct TargetView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeadLettersView {
     pub(crate) queue_name: &'static str,
-    /// How many there are now.
+    /// How many there are now, those among them whose message is gone.
     pub(crate) dead_letters: u64,
     /// How many of them would move at most.
     pub(crate) would_move: u64,
+    /// How many of the commands that are named would be skipped: they have not died.
+    pub(crate) would_be_skipped: u64,
     /// The ten commands that died last, of those that would move; none of rollups.
     pub(crate) commands: Vec<ShortCommand>,
 }
@@ -123,31 +132,75 @@ pub(crate) async fn look(state: &AppState, new: &NewCommand) -> Result<Preview, 
     })
 }
 
+/// A command that has died and lost its message is given back, too: so more may move than there are messages.
 async fn dead_letters(state: &AppState, letters: &DeadLetters) -> Result<DeadLettersView, ApiError> {
     let depth = async {
         let depth = state.stores.queue.depth(letters.queue).await;
         depth.map_err(|error| ApiError::Unavailable(error.to_string()))
     };
-    let (depth, commands) = tokio::try_join!(depth, dead_commands(state, letters))?;
+    let (depth, died) = tokio::try_join!(depth, died(state, letters))?;
+    let dead = depth.dead.max(died.count);
     Ok(DeadLettersView {
         queue_name: letters.queue.name(),
-        dead_letters: depth.dead,
-        would_move: letters.of(depth.dead),
-        commands,
+        dead_letters: dead,
+        would_move: letters.of(if letters.commands.is_some() { died.count } else { dead }),
+        would_be_skipped: died.others,
+        commands: died.last,
     })
 }
 
-/// The commands of that queue that died last.
-async fn dead_commands(state: &AppState, letters: &DeadLetters) -> Result<Vec<ShortCommand>, ApiError> {
-    let Some(command_type) = CommandType::all().find(|kind| kind.queue() == letters.queue) else {
-        return Ok(Vec::new());
-    };
-    let filter = Filter { command_type: Some(command_type), dead_letter: Some(true), ..Filter::default() };
-    let asked = if letters.commands.is_some() { OPEN_AT_MOST } else { SHOWN };
-    let found = state.stores.commands.list(&filter, None, 0, asked).await?.commands;
-    let named = |command: &Command| letters.commands.as_ref().is_none_or(|ids| ids.contains(&command.id()));
-    Ok(found.into_iter().filter(named).take(SHOWN).map(ShortCommand::from).collect())
+/// What has died of what a queue carries.
+#[derive(Default)]
+struct Died {
+    /// How many, of those that are named where any are.
+    count: u64,
+    /// How many of those that are named have not died, or are of another queue, or nobody's.
+    others: u64,
+    /// Those that died last.
+    last: Vec<ShortCommand>,
 }
+
+async fn died(state: &AppState, letters: &DeadLetters) -> Result<Died, ApiError> {
+    let store = &state.stores.commands;
+    let Some(kind) = CommandType::all().find(|kind| kind.queue() == letters.queue) else {
+        let asked = DEAD_RUNS.bind([]);
+        let runs = state.stores.db.step(|| state.stores.db.ask_as_operator(&asked)).await?;
+        let count = runs.first().and_then(|row| u64::try_from(row.total).ok()).unwrap_or_default();
+        return Ok(Died { count, ..Died::default() });
+    };
+    if let Some(ids) = &letters.commands {
+        let found = stream::iter(ids).map(|id| store.get(*id)).buffer_unordered(AT_ONCE);
+        let found: Vec<Option<Command>> = found.try_collect().await?;
+        let is_dead = |command: &Command| {
+            command.status == Status::Error && command.dead_letter && command.command_type == kind
+        };
+        let mut dead: Vec<Command> = found.into_iter().flatten().filter(is_dead).collect();
+        let (count, named) = (dead.len(), ids.len());
+        dead.sort_by_key(|command| std::cmp::Reverse(command.completed_at));
+        return Ok(Died {
+            count: u64::try_from(count).unwrap_or(u64::MAX),
+            others: u64::try_from(named.saturating_sub(count)).unwrap_or(u64::MAX),
+            last: dead.into_iter().take(SHOWN).map(ShortCommand::from).collect(),
+        });
+    }
+    let filter = Filter { command_type: Some(kind), dead_letter: Some(true), ..Filter::default() };
+    let (count, mut page) = tokio::try_join!(store.count(&filter), store.list(&filter, None, 0, SHOWN))?;
+    let mut last = page.commands;
+    // Where few of many are dead, a page holds less and says where to go on.
+    for _ in 0..PAGES {
+        let Some(next) = page.next.filter(|_| last.len() < SHOWN) else { break };
+        page = store.list(&filter, Some(next), 0, SHOWN - last.len()).await?;
+        last.append(&mut page.commands);
+    }
+    Ok(Died { count: count.total, others: 0, last: last.into_iter().map(ShortCommand::from).collect() })
+}
+
+#[derive(FromRow)]
+struct Total {
+    total: i64,
+}
+
+statement!(DEAD_RUNS: Total = r#"SELECT count(*) AS "total!" FROM rollup_runs WHERE dead_letter"#);
 
 /// The commands that touch the same as this one and have not ended.
 async fn open(state: &AppState, new: &NewCommand) -> Result<Vec<ShortCommand>, ApiError> {

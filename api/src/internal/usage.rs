@@ -32,7 +32,7 @@ const TOP: i64 = 10;
 pub struct Overview {
     pub(crate) period: &'static str,
     pub(crate) global_stats: GlobalStats,
-    /// What was done on as many days before them; null where no request was made on them.
+    /// What was done on as many days before them; null where nothing is known of before those.
     pub(crate) previous: Option<PeriodStats>,
     /// The ten busiest.
     pub(crate) top_tenants_by_usage: Vec<TopTenant>,
@@ -148,6 +148,17 @@ statement!(
 );
 
 #[derive(FromRow)]
+struct KnownDay {
+    #[expect(dead_code, reason = "that there is one says all")]
+    date: NaiveDate,
+}
+
+statement!(
+    KNOWN_BEFORE: KnownDay = "SELECT date FROM platform_usage_daily WHERE date < $1 LIMIT 1",
+    NaiveDate::MIN,
+);
+
+#[derive(FromRow)]
 struct Busy {
     id: Uuid,
     name: String,
@@ -206,10 +217,11 @@ impl Query for OverviewQuery {
             DEPLOYED.bind([]),
             of(self.days),
             of(self.days.before()),
+            KNOWN_BEFORE.bind([self.days.before().first.into()]),
             TOP_TENANTS.bind([first.into(), last.into(), TOP.into()]),
             TOP_AGENTS.bind([first.into(), last.into(), TOP.into()]),
         );
-        let (mut deployed, days, before, tenants, agents) = state.stores.db.ask_as_operator(&batch).await?;
+        let (mut deployed, days, before, known, tenants, agents) = state.stores.db.ask_as_operator(&batch).await?;
         let deployed = deployed.pop().unwrap_or(Deployed { tenants: 0, active: 0, agents: 0 });
         Ok(Overview {
             period: self.period.as_str(),
@@ -219,7 +231,8 @@ impl Query for OverviewQuery {
                 total_agents_deployed: deployed.agents,
                 of_period: period_stats(&days),
             },
-            previous: Some(period_stats(&before)).filter(|stats| stats.total_requests > 0),
+            // A period in whose midst everything began is no measure of the next one.
+            previous: (!known.is_empty()).then(|| period_stats(&before)).filter(|stats| stats.total_requests > 0),
             top_tenants_by_usage: tenants.into_iter().map(top_tenant).collect(),
             top_agents_by_usage: agents,
             daily_trends: daily_trends(self.days, &days),

@@ -30,7 +30,7 @@ pub struct Usage {
     /// `7d`, `30d` or `90d`: so many closed days, ending yesterday.
     pub(crate) period: &'static str,
     pub(crate) summary: Summary,
-    /// The same of as many days before them; null where no request was made on them.
+    /// The same of as many days before them; null where nothing is known of before those.
     pub(crate) previous: Option<Summary>,
     /// Every day of the period, also those without a request.
     pub(crate) daily_data: Vec<DayUsage>,
@@ -163,6 +163,15 @@ statement!(
 );
 
 statement!(
+    USED_BEFORE: Known =
+        "SELECT agent_id AS id FROM tenant_usage_daily
+         WHERE tenant_id = $1 AND date < $2 AND ($3::uuid IS NULL OR agent_id = $3) LIMIT 1",
+    Uuid::nil(),
+    NaiveDate::MIN,
+    None::<Uuid>,
+);
+
+statement!(
     RENTED: Known =
         "SELECT agent_id AS id FROM tenant_agents WHERE tenant_id = $1 AND ($2::uuid IS NULL OR agent_id = $2) LIMIT 1",
     Uuid::nil(),
@@ -190,8 +199,12 @@ impl Query for UsageQuery {
         let Self { tenant, period, days, agent } = *self;
         let of = |days: DayRange| USAGE.bind([tenant.into(), days.first.into(), days.last.into(), agent.into()]);
         let rented = RENTED.bind([tenant.into(), agent.into()]);
-        let batch = (rented, of(days), of(days.before()));
-        let (rented, rows, before) = state.ask_as_tenant(tenant, batch).await?;
+        let before = days.before();
+        let used_before = USED_BEFORE.bind([tenant.into(), before.first.into(), agent.into()]);
+        let batch = (rented, of(days), of(before), used_before);
+        let (rented, rows, before, used_before) = state.ask_as_tenant(tenant, batch).await?;
+        // A period in whose midst everything began is no measure of the next one.
+        let before = if used_before.is_empty() { Vec::new() } else { before };
         // An agent that the tenant does not rent does not exist for it.
         if agent.is_some() && rented.is_empty() {
             return Err(ApiError::missing("agent_id", Fault::NotFound { what: "agent of this tenant" }));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use actix_web::HttpResponse;
 
 use super::{
-    csv,
+    command_words, csv,
     filter::FilterField,
     href::Href,
     list::ListPage,
@@ -13,6 +13,7 @@ use super::{
     table::{Cell, Column, Empty, Pages, Row, Table},
     texts::Texts,
     visit::Visit,
+    words,
 };
 use crate::{
     internal::events::{EventView, EventsQuery},
@@ -75,21 +76,24 @@ fn columns(visit: &Visit) -> Vec<Column> {
 }
 
 fn row(visit: &Visit, event: &EventView) -> Row {
-    let about = event.resource_id.as_deref();
-    let what = match (event.resource_type.as_deref(), about) {
-        (Some("command"), Some(id)) => {
-            Cell::Link { text: event.action.clone(), href: format!("{}/{id}", Section::Operations.path()) }
-        }
-        _ => Cell::Text(event.action.clone()),
+    let t = visit.t();
+    let link =
+        |text: String, section: Section, id: &str| Cell::Link { text, href: format!("{}/{id}", section.path()) };
+    let what = match (event.resource_type.as_deref(), event.resource_id.as_deref()) {
+        (Some("command"), Some(id)) => link(command_words::name(t, &event.action), Section::Operations, id),
+        (Some("ticket"), Some(id)) => link(t.audit.ticket.to_owned(), Section::Tickets, id),
+        (Some("account"), Some(id)) => link(t.audit.account.to_owned(), Section::Tenants, id),
+        (_, Some(about)) => Cell::Text(about.to_owned()),
+        (_, None) => Cell::Text(event.action.clone()),
     };
     Row {
         key: event.id.to_string(),
         cells: vec![
-            Cell::Code(event.event_type.clone()),
+            Cell::Text(words::event(t, &event.event_type)),
             Cell::Time(visit.stamp(event.created_at)),
             Cell::or_dash(event.user_email.as_deref().or(event.user_id.as_deref())),
             what,
-            Cell::Text(event.status.clone()),
+            words::status(t, &event.status),
             Cell::or_dash(event.ip_address.as_deref()),
         ],
     }

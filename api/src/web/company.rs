@@ -2,7 +2,8 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
+use painel_shared::time::now;
 
 use super::{
     chart::{Chart, Plot, Ranked, Series, ranked, summary},
@@ -22,16 +23,20 @@ use super::{
 use crate::{
     internal::{
         billing::{Billing, BillingQuery},
-        commands::CommandsQuery,
+        commands::{CommandView, CommandsQuery, List},
         incidents::{PlatformIncident, PlatformIncidents, PlatformIncidentsQuery},
+        queues::QueuesQuery,
         usage::{DayTrend, Overview, OverviewQuery, PeriodStats},
     },
     problem::ApiError,
     query::QueryFields,
+    tickets::TicketsQuery,
 };
 
 /// How many failed commands are shown.
-const FAILED: &str = "5";
+const FAILED: usize = 5;
+/// How many commands are looked through.
+const MOST: &str = "100";
 /// How many of the customers that an incident hits are named.
 const NAMED: usize = 3;
 /// How many open incidents are shown.
@@ -45,6 +50,8 @@ struct CompanyPage {
     overview: Result<Found, Failure>,
     /// None for whom money is no business.
     billing: Option<Result<(Vec<Kpi>, Chart), Failure>>,
+    /// What somebody should look at, and how much of it there is.
+    attention: Table,
     failed: Result<Table, Failure>,
     failed_href: String,
     incidents: Result<Table, Failure>,
@@ -67,14 +74,27 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             false => None,
         }
     };
-    let failed = QueryFields::of_pairs([("status", "ERROR"), ("limit", FAILED)]);
+    let a_day_ago = now() - TimeDelta::days(1);
+    let yesterday = a_day_ago.date_naive().to_string();
+    let failed = QueryFields::of_pairs([("status", "ERROR"), ("limit", MOST), ("from", &yesterday)]);
+    let pending = QueryFields::of_pairs([("status", "PENDING"), ("limit", MOST)]);
     let open = QueryFields::of_pairs([("limit", OPEN)]);
-    let (overview, billing, failed, incidents) = tokio::join!(
+    let (overview, billing, failed, pending, queues, tickets, incidents) = tokio::join!(
         visit.ask::<OverviewQuery>(visit.fields()),
         billing,
         visit.ask::<CommandsQuery>(failed),
+        visit.ask::<CommandsQuery>(pending),
+        visit.ask::<QueuesQuery>(QueryFields::of_pairs([])),
+        visit.ask::<TicketsQuery>(QueryFields::of_pairs([("limit", "1")])),
         visit.ask::<PlatformIncidentsQuery>(open),
     );
+    let failed =
+        part(t, failed)?.map(|found| Recent::of(&found.value, |one| one.completed_at >= Some(a_day_ago.into())));
+    let a_minute_ago = now() - TimeDelta::minutes(1);
+    let pending =
+        part(t, pending)?.map(|found| Recent::of(&found.value, |one| one.created_at < a_minute_ago.into()));
+    let dead = part(t, queues)?.map(|found| found.value.queues.iter().map(|queue| queue.dead_letters).sum::<u64>());
+    let tickets = part(t, tickets)?.map(|found| found.value.total);
     let fields = vec![FilterField::select("period", t.usage.period, periods(t))];
     let filter = FilterBar::new(&here, t, fields, overview.as_ref().err());
     let billing = match billing {
@@ -95,15 +115,72 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             agents: top_agents(&visit, &found.value),
         }),
         billing,
-        failed: part(t, failed)?.map(|found| Table {
+        attention: attention(
+            &visit,
+            [
+                failed.as_ref().ok().map(|found| found.count(&visit)),
+                pending.as_ref().ok().map(|found| found.count(&visit)),
+                dead.ok().map(|dead| visit.format().count(i64::try_from(dead).unwrap_or(i64::MAX))),
+                tickets.ok().map(|tickets| visit.format().count(tickets)),
+            ],
+        ),
+        failed: failed.map(|found| Table {
+            caption: t.company.failed_today.to_owned(),
+            columns: operations::columns(t),
+            rows: found.commands.iter().take(FAILED).map(|command| operations::row(&visit, command)).collect(),
             empty: Empty { text: t.company.none_failed.to_owned(), link: None },
             pages: Pages::default(),
-            ..operations::table(&visit, &failed_href, &found.value)
         }),
         failed_href: failed_href.to_string(),
         incidents: part(t, incidents)?.map(|found| incidents_table(&visit, &found.value)),
     };
     shell::page(&page)
+}
+
+/// Those of a list that fit.
+struct Recent {
+    commands: Vec<CommandView>,
+    /// Whether there may be more.
+    goes_on: bool,
+}
+
+impl Recent {
+    fn of(found: &List, fits: impl Fn(&CommandView) -> bool) -> Self {
+        let commands = found.commands.iter().filter(|command| fits(command)).cloned().collect();
+        Self { commands, goes_on: found.next_cursor.is_some() }
+    }
+
+    /// How many there are; where the list goes on, at least so many.
+    fn count(&self, visit: &Visit) -> String {
+        let count = visit.format().count(i64::try_from(self.commands.len()).unwrap_or(i64::MAX));
+        if self.goes_on { (visit.t().table.more_than)(&count) } else { count }
+    }
+}
+
+/// Failed and waiting commands, dead messages, tickets: how many, and where they are. What is not known is a dash.
+fn attention(visit: &Visit, counts: [Option<String>; 4]) -> Table {
+    let t = visit.t();
+    let operations = Href::to(Section::Operations.path());
+    let kinds = [
+        (t.company.failed_today, operations.with("status", "ERROR")),
+        (t.company.waiting_long, operations.with("status", "PENDING")),
+        (t.company.dead, operations.with("dead_letter", "true")),
+        (t.company.open_tickets, Href::to(Section::Tickets.path())),
+    ];
+    let row = |((name, href), count): ((&str, Href), Option<String>)| Row {
+        key: name.to_owned(),
+        cells: vec![
+            Cell::Link { text: name.to_owned(), href: href.to_string() },
+            count.map_or(Cell::Nothing, Cell::Text),
+        ],
+    };
+    Table {
+        caption: t.company.attention.to_owned(),
+        columns: vec![Column::text(t.company.what), Column::number(t.company.how_many)],
+        rows: kinds.into_iter().zip(counts).map(row).collect(),
+        pages: Pages::default(),
+        empty: Empty { text: t.table.no_data.to_owned(), link: None },
+    }
 }
 
 fn kpis(visit: &Visit, overview: &Overview) -> Vec<Kpi> {

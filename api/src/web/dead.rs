@@ -22,6 +22,8 @@ use crate::{
     query::QueryFields,
 };
 
+/// By this parameter the page says that nothing was chosen.
+const NOTHING: &str = "nothing";
 /// As many as one command may name.
 const PAGE: &str = "100";
 
@@ -32,7 +34,16 @@ struct DeadPage {
     queue: &'static str,
     /// Where all of them are reprocessed.
     all: String,
+    errors: Vec<(String, String)>,
     commands: Result<Table, Failure>,
+}
+
+/// Where somebody is led who has chosen nothing.
+pub(super) fn none_chosen(queue: &str) -> String {
+    Href::to(format!("{}/dead", Section::Operations.path()))
+        .with("queue_name", queue)
+        .with(NOTHING, "1")
+        .to_string()
 }
 
 /// The page.
@@ -43,6 +54,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     let names = || Fault::not_one_of(WorkQueue::all().map(WorkQueue::name));
     let queue = fields.optional("queue_name", names, WorkQueue::named);
     let cursor = fields.take("cursor");
+    let nothing = fields.take(NOTHING).map(|_| ("chosen".to_owned(), t.dead.none_chosen.to_owned()));
     fields.finish()?;
     let queue = queue.ok_or_else(|| ApiError::field("queue_name", Fault::Required { expected: "a queue" }))?;
     let all = Href::to(format!("{}/new", Section::Operations.path())).with("command_type", "REPROCESS_QUEUE");
@@ -56,10 +68,17 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             part(t, found)?.map(|found| table(&visit, &here, &found.value))
         }
         // Rollup runs are no commands: they are reprocessed all at once.
-        None => Ok(table(&visit, &here, &List::default())),
+        None => {
+            let runs = Href::to(Section::Aggregations.path()).to_string();
+            let empty = Empty { text: t.dead.of_runs.to_owned(), link: Some((runs, t.menu.aggregations)) };
+            Ok(Table { empty, ..table(&visit, &here, &List::default()) })
+        }
     };
     let page = DeadPage {
-        shell: Shell::of(&visit, Section::Operations).titled(format!("{}: {}", t.dead.title, queue.name())),
+        shell: Shell::of(&visit, Section::Operations)
+            .titled(format!("{}: {}", t.dead.title, queue.name()))
+            .with_errors(nothing.is_some()),
+        errors: nothing.into_iter().collect(),
         queue: queue.name(),
         all: all.with("queue_name", queue.name()).to_string(),
         commands,

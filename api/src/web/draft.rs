@@ -1,6 +1,7 @@
 //! What somebody is about to write to a ticket, and what was wrong with it when they tried.
 
-use painel_shared::{commands::FieldError, secrets::random_token};
+use actix_web::{ResponseError, http::StatusCode};
+use painel_shared::secrets::random_token;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
@@ -47,10 +48,25 @@ impl Draft {
         sent.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
-    /// The same, refused.
-    pub(super) fn refused(mut self, t: &'static Texts, faults: &[FieldError]) -> Self {
-        self.errors = faults.iter().map(|fault| (fault.field.clone(), t.faults.of(fault))).collect();
-        self
+    /// The same after that came of it, where what was typed must stay: what is wrong with it, or why it was not taken.
+    pub(super) fn after(mut self, t: &'static Texts, error: ApiError) -> Result<(StatusCode, Self), ApiError> {
+        let status = error.status_code();
+        match error {
+            ApiError::Validation(faults) => {
+                self.errors = faults.iter().map(|fault| (fault.field.clone(), t.faults.of(fault))).collect();
+            }
+            // Sent again it is another deed.
+            ApiError::KeyReused => {
+                self.key = Self::new()?.key;
+                self.errors = vec![("message".to_owned(), t.send.sent_already.to_owned())];
+            }
+            error if error.wait().is_some() => {
+                let (_, why) = t.errors.of(status);
+                self.errors = vec![("message".to_owned(), why.to_owned())];
+            }
+            error => return Err(error),
+        }
+        Ok((status, self))
     }
 
     /// Whether something is wrong with that field.

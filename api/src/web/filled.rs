@@ -17,6 +17,9 @@ const OWN: [&str; 3] = ["idempotency_key", "typed", "counted"];
 /// Before the id of a command whose message is to be reprocessed: one field for each that is ticked.
 pub(super) const PICKED: &str = "pick-";
 
+/// By this parameter a form says that it is about those that are ticked, and no others.
+pub(super) const CHOSEN: &str = "chosen";
+
 /// What was filled in.
 pub(super) struct Filled {
     values: Vec<(String, String)>,

@@ -80,7 +80,7 @@ pub fn configure(app: &mut ServiceConfig) {
             .service(resource("").route(get().to(home)))
             .service(resource("/login").route(get().to(login::depart)))
             .service(resource("/callback").route(get().to(login::arrive)))
-            .service(resource("/logout").route(post().to(login::leave)))
+            .service(resource("/logout").route(post().to(login::leave)).route(get().to(home)))
             .service(resource("/signed-out").route(get().to(login::left)))
             .service(resource("/assets/{hash}/{name}").route(get().to(assets::show)))
             .service(resource("/palette").route(get().to(tenants::palette)))
@@ -104,7 +104,11 @@ pub fn configure(app: &mut ServiceConfig) {
             .service(resource("/company/integrations").route(get().to(connections::show)))
             .service(resource("/company/operations").route(get().to(operations::show)).route(post().to(send::send)))
             .service(resource("/company/operations/new").route(get().to(send::begin)))
-            .service(resource("/company/operations/preview").route(post().to(send::preview)))
+            .service(
+                resource("/company/operations/preview")
+                    .route(post().to(send::preview))
+                    .route(get().to(send::begin_anew)),
+            )
             .service(resource("/company/operations/dead").route(get().to(dead::show)))
             .service(
                 resource("/company/operations/aggregations")

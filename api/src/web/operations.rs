@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     internal::{
-        commands::{CommandView, CommandsQuery, List},
+        commands::{CommandRowsQuery, CommandView, CommandsQuery, List},
         queues::{Queues, QueuesQuery},
     },
     problem::ApiError,
@@ -103,7 +103,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
 /// A part of the list, for its file.
 async fn file_part(visit: Rc<Visit>, cursor: Option<String>) -> Result<csv::Part, ApiError> {
     let fields = csv::after(&visit, cursor.as_deref());
-    let found = &visit.ask::<CommandsQuery>(fields).await?.value;
+    let found = &visit.ask::<CommandRowsQuery>(fields).await?.value;
     let rows = found.commands.iter().map(|command| row(&visit, command)).collect();
     Ok(csv::Part { rows, next: found.next_cursor.clone() })
 }
@@ -164,7 +164,7 @@ pub(super) fn table(visit: &Visit, here: &Href, list: &List) -> Table {
     }
 }
 
-fn columns(t: &'static Texts) -> Vec<Column> {
+pub(super) fn columns(t: &'static Texts) -> Vec<Column> {
     vec![
         Column::text(t.operations.command),
         Column::text(t.operations.status),
@@ -212,7 +212,7 @@ fn queue_table(visit: &Visit, found: &Queues) -> Table {
     }
 }
 
-fn row(visit: &Visit, command: &CommandView) -> Row {
+pub(super) fn row(visit: &Visit, command: &CommandView) -> Row {
     let t = visit.t();
     let id = command.command_id.to_string();
     Row {

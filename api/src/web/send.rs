@@ -15,7 +15,8 @@ use secrecy::ExposeSecret;
 use super::{
     command_words::{self, status_chip},
     confirm::Confirmation,
-    filled::{Filled, PICKED},
+    dead,
+    filled::{CHOSEN, Filled, PICKED},
     href::Href,
     posted::Posted,
     sections::Section,
@@ -87,15 +88,28 @@ struct PreviewPage {
     /// How what must be typed is asked for.
     typed: Option<String>,
     is_wrong: bool,
-    /// The deed's name.
-    deed: String,
+    /// The deed's name; none where there is nothing to do.
+    deed: Option<String>,
+    /// Who else sees it.
+    seen_by: Option<&'static str>,
     back: String,
+}
+
+/// `GET` of what only a form leads to: the form.
+pub(super) async fn begin_anew(visit: Visit) -> Result<HttpResponse, ApiError> {
+    visit.caller.require_internal()?;
+    Ok(see_other(&format!("{}/new", Section::Operations.path())))
 }
 
 /// `GET /app/company/operations/new`: the form, as far as it has been filled in.
 pub(super) async fn begin(visit: Visit) -> Result<HttpResponse, ApiError> {
     visit.caller.require_internal()?;
     let here = Href::of(&visit.request);
+    // Who chooses one by one and chooses none does not mean all.
+    if here.has(CHOSEN) && !here.names().any(|name| name.starts_with(PICKED)) {
+        return Ok(see_other(&dead::none_chosen(here.get("queue_name").unwrap_or_default())));
+    }
+    let here = here.without(CHOSEN);
     shell::page(&new_page(&visit, &here, &[]).await?)
 }
 
@@ -124,7 +138,11 @@ async fn new_page(visit: &Visit, here: &Href, faults: &[FieldError]) -> Result<N
 
 /// The field's name as the form has it.
 fn field_name(fault: &FieldError) -> &str {
-    fault.field.strip_prefix("parameters.").unwrap_or(&fault.field)
+    match fault.field.strip_prefix("parameters.").unwrap_or(&fault.field) {
+        "command_ids" => "picked",
+        "tenant_id" => "search",
+        name => name,
+    }
 }
 
 async fn offered(visit: &Visit, search: &str) -> Result<Vec<Choice>, ApiError> {
@@ -220,9 +238,21 @@ async fn again(visit: &Visit, filled: &Filled, error: ApiError) -> Result<HttpRe
     let faults = match error {
         ApiError::Validation(faults) => faults,
         ApiError::NotFound(Some(fault)) => vec![fault],
+        ApiError::KeyReused => {
+            let mut page = new_page(visit, &filled.form(), &[]).await?;
+            page.errors.push(("reason".to_owned(), visit.t().send.sent_already.to_owned()));
+            let page = NewPage { shell: page.shell.with_errors(true), ..page };
+            return shell::render(StatusCode::UNPROCESSABLE_ENTITY, &page);
+        }
         error => return Err(error),
     };
-    let page = new_page(visit, &filled.form(), &faults).await?;
+    // Where it is the customer that is not there, another one is to be chosen.
+    let form = if faults.iter().any(|fault| fault.field == "tenant_id") {
+        filled.form().without("tenant_id")
+    } else {
+        filled.form()
+    };
+    let page = new_page(visit, &form, &faults).await?;
     shell::render(StatusCode::BAD_REQUEST, &page)
 }
 
@@ -265,7 +295,8 @@ fn preview_page(
         hidden: filled.kept().chain(own).collect(),
         typed: confirmation.map(|confirmation| confirmation.label),
         is_wrong,
-        deed: deed(visit, preview),
+        deed: preview.dead_letters.as_ref().is_none_or(|dead| dead.would_move > 0).then(|| deed(visit, preview)),
+        seen_by: preview.tenant_id.map(|_| t.send.customer_sees),
         back: filled.form().to_string(),
     }
 }
@@ -287,6 +318,9 @@ fn facts(visit: &Visit, new: &NewCommand, preview: &Preview) -> Vec<(&'static st
         facts.push((t.send.queue, dead.queue_name.to_owned()));
         facts.push((t.send.dead_now, count(dead.dead_letters)));
         facts.push((t.send.would_move, count(dead.would_move)));
+        if dead.would_be_skipped > 0 {
+            facts.push((t.send.would_be_skipped, count(dead.would_be_skipped)));
+        }
     }
     if preview.open_commands.is_empty() {
         facts.push((t.send.open, count(0)));

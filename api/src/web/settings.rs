@@ -37,7 +37,12 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         Theme::Light => words.light,
         Theme::Dark => words.dark,
     };
-    let notice = Href::of(&visit.request).has("saved").then(|| words.saved.to_owned());
+    let here = Href::of(&visit.request);
+    let notice = match (here.has("saved"), here.has("saved_here")) {
+        (true, _) => Some(words.saved.to_owned()),
+        (false, true) => Some(words.saved_here.to_owned()),
+        (false, false) => None,
+    };
     let role = match (visit.viewer.is_administrator, visit.viewer.is_internal) {
         (true, _) => words.administrator,
         (false, true) => words.support,
@@ -77,12 +82,23 @@ pub(super) async fn save(posted: Posted) -> Result<HttpResponse, ApiError> {
         has_shortcuts,
     };
     fields.finish()?;
-    store_preferences(&visit.state.stores.db, &visit.caller.sub, preferences).await?;
+    let stored = async {
+        let _turn = visit.state.turns.wait(visit.caller.rank()).await?;
+        Ok::<(), ApiError>(store_preferences(&visit.state.stores.db, &visit.caller.sub, preferences).await?)
+    };
+    // What is kept nowhere else holds in this session at least.
+    let told = match stored.await {
+        Ok(()) => "saved",
+        Err(error) => {
+            tracing::warn!(%error, cause = error.cause(), "what somebody has chosen is kept in their session alone");
+            "saved_here"
+        }
+    };
     let panel = Panel::of(&visit.request)?;
     let open = panel.open().ok_or(ApiError::Unauthorized)?;
     let mut session = visit.session;
     session.preferences = preferences;
     // In place of what the visit itself may have sealed, as before.
     visit.request.extensions_mut().insert(Cookies(open.sessions.seal(&session)?));
-    Ok(see_other(&Href::to(Section::Settings.path()).with("saved", "1").to_string()))
+    Ok(see_other(&Href::to(Section::Settings.path()).with(told, "1").to_string()))
 }

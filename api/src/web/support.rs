@@ -1,6 +1,6 @@
 //! `/app/dashboard/support`: what went wrong for the tenant, newest first, and what it asks the operators.
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::HttpResponse;
 use askama::Template;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     see_other,
     shell::{self, Shell},
     table::{self, Cell, Column, Empty, Pages, Row, Table},
-    tickets,
+    ticket, tickets,
     visit::Visit,
     words,
 };
@@ -26,7 +26,9 @@ use crate::{
 /// How many incidents are on a page.
 const PAGE: i64 = 20;
 /// How many tickets are shown.
-const TICKETS: &str = "50";
+const TICKETS: &str = "20";
+/// By this parameter the tickets are paged.
+const OFFSET: &str = "tickets_offset";
 
 #[derive(Template)]
 #[template(path = "support.html")]
@@ -54,30 +56,29 @@ pub(super) async fn open(posted: Posted) -> Result<HttpResponse, ApiError> {
     let Posted { visit, fields, place: _place } = posted;
     let tenant = visit.caller.own_tenant()?;
     let draft = Draft::read(fields)?;
-    match TicketWrite::opening(draft.body(&["subject", "message"])) {
-        Ok(what) => {
-            let writing = Writing::by_customer(&visit.request, &visit.caller, tenant, None);
-            let writing = writing.with_key(Some(&draft.key))?;
-            let written = visit.state.write_ticket(writing, what, &visit.caller).await?;
+    let writing = Writing::by_customer(&visit.request, &visit.caller, tenant, None);
+    let read = TicketWrite::opening(draft.body(&["subject", "message"]));
+    match ticket::write(&visit, writing, &draft, read).await {
+        Ok(written) => {
             let page = Href::to(format!("{}/{}", Section::Support.path(), written.ticket));
             Ok(see_other(&page.with("written", "1").to_string()))
         }
-        Err(ApiError::Validation(faults)) => {
-            let draft = draft.refused(visit.t(), &faults);
+        Err(error) => {
+            let (status, draft) = draft.after(visit.t(), error)?;
             let account = Account::own(visit, Section::Support);
-            shell::render(StatusCode::BAD_REQUEST, &page(account, Some(draft)).await?)
+            shell::render(status, &page(account, Some(draft)).await?)
         }
-        Err(error) => Err(error),
     }
 }
 
 async fn page(account: Account, draft: Option<Draft>) -> Result<SupportPage, ApiError> {
     let (visit, t) = (&account.visit, account.visit.t());
     let here = Href::of(&visit.request);
-    // The list that is paged is that of the incidents.
+    // Each of the two lists has a place of its own in the address.
+    let asked = [("limit", TICKETS), ("offset", here.get(OFFSET).unwrap_or("0"))];
     let (incidents, tickets) = tokio::join!(
-        visit.ask::<IncidentsQuery>(visit.fields()),
-        visit.ask_of_tenant::<AccountTicketsQuery>(&[("limit", TICKETS)]),
+        visit.ask::<IncidentsQuery>(visit.fields().without(OFFSET)),
+        visit.ask_of_tenant::<AccountTicketsQuery>(&asked),
     );
     let incidents = part(t, incidents)?.map(|found| incident_page(visit, &here, &found.value));
     let tickets = part(t, tickets)?.map(|found| ticket_table(&account, &here, &found.value));
@@ -102,7 +103,7 @@ fn ticket_table(account: &Account, here: &Href, found: &Tickets) -> Table {
     let page = |ticket: &Ticket| account.below(Section::Support, &ticket.id.to_string());
     Table {
         rows: found.tickets.iter().map(|ticket| tickets::row(visit, page(ticket), ticket)).collect(),
-        pages: Pages::default(),
+        pages: Pages::by(OFFSET, here, found.offset, found.limit, found.total),
         empty: Empty { text: visit.t().tickets.none.to_owned(), link: None },
         ..tickets::table(visit, here, found)
     }

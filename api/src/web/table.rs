@@ -213,9 +213,14 @@ pub(super) struct Pages {
 impl Pages {
     /// Those of a list that is read by `offset` and `limit`.
     pub(super) fn by_offset(here: &Href, offset: i64, limit: i64, total: i64) -> Self {
+        Self::by("offset", here, offset, limit, total)
+    }
+
+    /// The same, of a list whose offset is that parameter of the page.
+    pub(super) fn by(name: &str, here: &Href, offset: i64, limit: i64, total: i64) -> Self {
         let at = |offset: i64| match offset {
-            0 => here.without("offset").to_string(),
-            offset => here.with("offset", &offset.to_string()).to_string(),
+            0 => here.without(name).to_string(),
+            offset => here.with(name, &offset.to_string()).to_string(),
         };
         Self {
             first: None,

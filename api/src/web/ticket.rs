@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::HttpResponse;
 use askama::Template;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use crate::{
     cache::Computed,
     problem::ApiError,
     query::{QueryFields, uuid_in_path},
-    tickets::{AccountTicketQuery, TicketMessage, TicketQuery, TicketWithMessages, TicketWrite, Writing},
+    tickets::{AccountTicketQuery, TicketMessage, TicketQuery, TicketWithMessages, TicketWrite, Writing, Written},
 };
 
 #[derive(Template)]
@@ -69,20 +69,24 @@ pub(super) async fn go_on(posted: Posted) -> Result<HttpResponse, ApiError> {
     let tenant = visit.caller.own_tenant()?;
     let ticket = ticket_id(&visit)?;
     let draft = Draft::read(fields)?;
-    match TicketWrite::message(draft.body(&["message"])) {
-        Ok(what) => {
-            let writing = Writing::by_customer(&visit.request, &visit.caller, tenant, Some(ticket));
-            visit.state.write_ticket(writing.with_key(Some(&draft.key))?, what, &visit.caller).await?;
-            Ok(see_other(&done(&visit)))
-        }
-        Err(ApiError::Validation(faults)) => {
-            let found = visit.ask::<AccountTicketQuery>(QueryFields::of_pairs([])).await?;
-            let draft = draft.refused(visit.t(), &faults);
-            let (shell, all) = (Shell::of(&visit, Section::Support), Section::Support.path().to_owned());
-            shell::render(StatusCode::BAD_REQUEST, &own_page(&visit, shell, all, &found.value, Some(draft)))
-        }
-        Err(error) => Err(error),
-    }
+    let writing = Writing::by_customer(&visit.request, &visit.caller, tenant, Some(ticket));
+    let Err(error) = write(&visit, writing, &draft, TicketWrite::message(draft.body(&["message"]))).await else {
+        return Ok(see_other(&done(&visit)));
+    };
+    let (status, draft) = draft.after(visit.t(), error)?;
+    let found = visit.ask::<AccountTicketQuery>(QueryFields::of_pairs([])).await?;
+    let (shell, all) = (Shell::of(&visit, Section::Support), Section::Support.path().to_owned());
+    shell::render(status, &own_page(&visit, shell, all, &found.value, Some(draft)))
+}
+
+/// Writes what was read, once a form.
+pub(super) async fn write(
+    visit: &Visit,
+    writing: Writing,
+    draft: &Draft,
+    read: Result<TicketWrite, ApiError>,
+) -> Result<Written, ApiError> {
+    visit.state.write_ticket(writing.with_key(Some(&draft.key))?, read?, &visit.caller).await
 }
 
 /// An operator's page of a ticket.
@@ -97,19 +101,14 @@ pub(super) async fn answer(posted: Posted) -> Result<HttpResponse, ApiError> {
     visit.caller.require_internal()?;
     let ticket = ticket_id(&visit)?;
     let draft = Draft::read(fields)?;
-    match TicketWrite::answer(draft.body(&["message", "close"])) {
-        Ok(what) => {
-            let writing = Writing::by_operator(&visit.request, &visit.caller, ticket).with_key(Some(&draft.key))?;
-            visit.state.write_ticket(writing, what, &visit.caller).await?;
-            Ok(see_other(&done(&visit)))
-        }
-        Err(ApiError::Validation(faults)) => {
-            let found = find(&visit).await?;
-            let draft = draft.refused(visit.t(), &faults);
-            shell::render(StatusCode::BAD_REQUEST, &operators_page(&visit, &found.value, draft))
-        }
-        Err(error) => Err(error),
-    }
+    let writing = Writing::by_operator(&visit.request, &visit.caller, ticket);
+    let Err(error) = write(&visit, writing, &draft, TicketWrite::answer(draft.body(&["message", "close"]))).await
+    else {
+        return Ok(see_other(&done(&visit)));
+    };
+    let (status, draft) = draft.after(visit.t(), error)?;
+    let found = find(&visit).await?;
+    shell::render(status, &operators_page(&visit, &found.value, draft))
 }
 
 async fn find(visit: &Visit) -> Result<Arc<Computed<TicketWithMessages>>, ApiError> {

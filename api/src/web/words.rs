@@ -1,6 +1,9 @@
 //! States and kinds of things in words. What nobody has named yet is shown as it is stored.
 
+use painel_shared::command::Status;
+
 use super::{
+    command_words::status_chip,
     table::{Cell, Chip},
     texts::Texts,
 };
@@ -34,6 +37,17 @@ pub(super) fn run_state(t: &'static Texts, stored: &str) -> Cell {
             _ => None,
         },
     )
+}
+
+/// What has happened, by the type of its event.
+pub(super) fn event(t: &'static Texts, stored: &str) -> String {
+    named(&t.audit.events, stored)
+}
+
+/// What came of something, by the status of its event.
+pub(super) fn status(t: &'static Texts, stored: &str) -> Cell {
+    let known = Status::ALL.into_iter().find(|status| status.as_str() == stored);
+    known.map_or_else(|| Cell::Text(stored.to_owned()), |status| Cell::Chip(status_chip(t, status)))
 }
 
 /// How a ticket stands.

@@ -120,6 +120,8 @@ pub enum Fault {
     NotHeld { day: NaiveDate },
     #[error("must be a cursor of an earlier answer to the same question")]
     BadCursor,
+    #[error("must wait: {max} tickets of this tenant are open; close one, or write to one of them")]
+    TooManyOpen { max: i64 },
     #[error("was used for another request; use a new key")]
     KeyReused,
 }

@@ -52,10 +52,9 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// How many of so many would move.
+    /// How many of so many would move, at most.
     pub fn of(&self, dead: u64) -> u64 {
-        let named = self.jobs.as_ref().map(Vec::len).or(self.commands.as_ref().map(Vec::len));
-        let named = named.and_then(|named| u64::try_from(named).ok()).unwrap_or(u64::MAX);
+        let named = self.jobs.as_ref().and_then(|jobs| u64::try_from(jobs.len()).ok()).unwrap_or(u64::MAX);
         dead.min(self.at_most.into()).min(named)
     }
 }

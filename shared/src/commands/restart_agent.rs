@@ -43,7 +43,10 @@ impl Parameters for RestartAgent {
     const TENANT: TenantRule = TenantRule::Required;
     const TIMEOUT: Duration = Duration::from_secs(60);
     const TARGET: Option<&'static str> = Some("agent_id");
-    const OUTCOME: Outcome = Outcome { done: "The agent was restarted.", not_done: "The agent was not restarted." };
+    const OUTCOME: Outcome = Outcome {
+        done: "The agent was restarted.",
+        not_done: "It could not be confirmed that the agent was restarted.",
+    };
 
     fn read(fields: &mut Fields) -> Option<Self> {
         Some(Self { agent_id: fields.required("agent_id")? })

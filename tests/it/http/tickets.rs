@@ -62,6 +62,7 @@ fn a_customer_asks_an_operator_answers_and_closes_and_each_step_is_recorded() {
         assert_eq!((again.status.as_u16(), &again.body["status"]), (201, &json!("open")));
         for _ in 0..2 {
             let closed = post(&operator, &format!("{all}/messages"), json!({"close": true}), None).await;
+            assert!(!closed.headers.contains_key("idempotency-replayed"));
             assert_eq!((closed.status.as_u16(), &closed.body["status"]), (201, &json!("closed")));
         }
         let told: Vec<String> = events(stack, &ticket).await.into_iter().map(|(event, _)| event).collect();
@@ -172,5 +173,30 @@ fn a_wrong_ticket_is_named_field_by_field_and_nothing_is_stored() {
         assert_eq!(stored().await, before);
         let longest = json!({"subject": "é".repeat(200), "message": "é".repeat(5000)});
         assert_eq!(post(&customer, OWN, longest, None).await.status, 201);
+    });
+}
+
+#[test]
+fn a_tenant_has_so_many_open_tickets_and_no_more() {
+    with_stack(|stack| async move {
+        let operator = stack.serve().await;
+        let customer = asker(stack, &operator, Role::Tenant);
+        let open: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM tickets WHERE tenant_id = $1 AND status <> 'closed'")
+                .bind(stack.example.tenant.uuid())
+                .fetch_one(&stack.stores.db.service())
+                .await
+                .unwrap();
+        let mut last = String::new();
+        for number in open..100 {
+            last = opened(&customer, &format!("ticket {number}")).await;
+        }
+        let body = json!({"subject": "one more", "message": "m"});
+        let refused = post(&customer, OWN, body.clone(), None).await;
+        assert_eq!((refused.status.as_u16(), refused.fields()), (400, vec!["subject"]), "{}", refused.body);
+        assert_eq!(refused.body["errors"][0]["code"], "too_many_open");
+        let close = format!("{ALL}/{last}/messages");
+        assert_eq!(post(&operator, &close, json!({"close": true}), None).await.status, 201);
+        assert_eq!(post(&customer, OWN, body, None).await.status, 201);
     });
 }

@@ -279,6 +279,12 @@ fn a_ticket_is_opened_once_answered_and_closed_and_what_was_typed_stays() {
         assert_eq!(empty.status, 400, "{}", empty.text);
         let answer = [("idempotency_key", key.as_str()), ("message", "done"), ("close", "on")];
         assert_eq!(operator.post(&page, &answer).await.status, 303);
+        // What is written under a key that was used stays, and is another deed if it is sent again.
+        let other = [("idempotency_key", key.as_str()), ("message", "something else")];
+        let refused = operator.post(&page, &other).await;
+        assert_eq!(refused.status, 422);
+        assert!(refused.text.contains(">something else</textarea>"), "{}", refused.text);
+        assert_ne!(refused.hidden("idempotency_key"), key);
         let seen = customer.get(&format!("{support}/{id}")).await;
         assert!(seen.text.contains("Encerrado") && seen.text.contains("Equipe de opera"), "{}", seen.text);
         // An operator looks at the account, and writes from their own page alone.
@@ -331,6 +337,21 @@ fn dead_jobs_are_chosen_one_by_one_and_only_those_are_reprocessed() {
         stack.step(&stack.executor::<painel_workers::commands::ReprocessQueue>()).await;
         assert_eq!(stack.stored(&first).await.status, painel_shared::command::Status::Error);
         assert_eq!(stack.stored(&second).await.status, painel_shared::command::Status::Pending);
+        // Who chooses none does not mean all.
+        let none = visitor
+            .get(&format!("{OPERATIONS}/new?command_type=REPROCESS_QUEUE&queue_name=painel.restart-agent&chosen=1"))
+            .await;
+        assert_eq!(none.status, 303);
+        let told = visitor.get(none.location()).await;
+        assert!(
+            told.text.contains("Escolha ao menos uma mensagem.") && told.text.contains("<title>Erro:"),
+            "{}",
+            told.text
+        );
+        let all = visitor
+            .get(&format!("{OPERATIONS}/new?command_type=REPROCESS_QUEUE&queue_name=painel.restart-agent"))
+            .await;
+        assert!(all.text.contains("todas as mensagens mortas da fila"), "{}", all.text);
         for wrong in ["", "?queue_name=none", "?queue_name=painel.restart-agent&cursor=x"] {
             assert_eq!(visitor.get(&format!("{OPERATIONS}/dead{wrong}")).await.status, 400, "{wrong}");
         }
@@ -361,5 +382,21 @@ fn days_are_asked_for_and_rolled_up_and_a_wrong_day_is_named() {
         assert_eq!(runs, 1, "a day that waits is asked for once");
         let mut customer = Visitor::signed_in(&url, Who::Of(stack.example.tenant)).await;
         assert_eq!(customer.post(page, &[("from", &day), ("to", &day)]).await.status, 403);
+    });
+}
+
+#[test]
+fn preferences_hold_in_the_session_where_they_can_be_kept_nowhere_else() {
+    with_stack(|stack| async move {
+        let cut_off = stack.vars.clone().overridden_by([
+            ("PAINEL_DATABASE_URL", "postgres://painel@127.0.0.1:9/painel".to_owned()),
+            ("PAINEL_DATABASE_TIMEOUT_MS", "300".to_owned()),
+        ]);
+        let url = stack.serve_with(&cut_off).await.url;
+        let mut visitor = Visitor::signed_in(&url, Who::Support).await;
+        let saved = visitor.post("/app/settings", &[("language", "en")]).await;
+        assert_eq!(saved.location(), "/app/settings?saved_here=1", "{}", saved.text);
+        let page = visitor.get(saved.location()).await.text;
+        assert!(page.contains("The preferences hold in this browser."), "{page}");
     });
 }

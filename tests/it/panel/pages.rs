@@ -37,6 +37,8 @@ async fn pages(stack: &Stack) -> Vec<(String, [u16; 3])> {
         ("/app/company".to_owned(), [403, 200, 200]),
         ("/app/company/tenants".to_owned(), [403, 200, 200]),
         (format!("/app/company/tenants/{tenant}"), [403, 200, 200]),
+        ("/app/company/operations/dead?queue_name=painel.metrics-rollup".to_owned(), [403, 200, 200]),
+        ("/app/company/operations/preview".to_owned(), [403, 303, 303]),
         ("/app/company/agents".to_owned(), [403, 200, 200]),
         ("/app/company/integrations".to_owned(), [403, 200, 200]),
         ("/app/company/operations".to_owned(), [403, 200, 200]),

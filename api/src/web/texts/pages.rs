@@ -14,6 +14,8 @@ pub(in crate::web) struct TableTexts {
     pub(in crate::web) remove: &'static str,
     pub(in crate::web) clear_filters: &'static str,
     pub(in crate::web) nothing_fits: &'static str,
+    /// A part of a list holds nothing, and there is more of it.
+    pub(in crate::web) more_behind: &'static str,
     /// The first, the last, and how many there are.
     pub(in crate::web) range: fn(i64, i64, &str) -> String,
     /// How many are shown, and how many there are.
@@ -76,6 +78,8 @@ pub(in crate::web) struct DeadTexts {
     pub(in crate::web) chosen: &'static str,
     pub(in crate::web) choose: &'static str,
     pub(in crate::web) died_at: &'static str,
+    pub(in crate::web) none_chosen: &'static str,
+    pub(in crate::web) of_runs: &'static str,
     pub(in crate::web) none: &'static str,
 }
 
@@ -142,6 +146,10 @@ pub(in crate::web) struct TenantsTexts {
 
 /// The audit log.
 pub(in crate::web) struct AuditTexts {
+    /// Types of events, as they are stored and as they are called.
+    pub(in crate::web) events: [(&'static str, &'static str); 11],
+    pub(in crate::web) ticket: &'static str,
+    pub(in crate::web) account: &'static str,
     pub(in crate::web) event: &'static str,
     pub(in crate::web) when: &'static str,
     pub(in crate::web) who: &'static str,
@@ -297,7 +305,13 @@ pub(in crate::web) struct DashboardTexts {
 pub(in crate::web) struct CompanyTexts {
     pub(in crate::web) deployed: &'static str,
     pub(in crate::web) active_tenants: &'static str,
-    pub(in crate::web) failed: &'static str,
+    pub(in crate::web) attention: &'static str,
+    pub(in crate::web) failed_today: &'static str,
+    pub(in crate::web) waiting_long: &'static str,
+    pub(in crate::web) dead: &'static str,
+    pub(in crate::web) open_tickets: &'static str,
+    pub(in crate::web) what: &'static str,
+    pub(in crate::web) how_many: &'static str,
     pub(in crate::web) none_failed: &'static str,
     pub(in crate::web) all_failed: &'static str,
     pub(in crate::web) incidents: &'static str,
@@ -380,6 +394,11 @@ pub(in crate::web) struct SendTexts {
     pub(in crate::web) open: &'static str,
     pub(in crate::web) dead_now: &'static str,
     pub(in crate::web) would_move: &'static str,
+    pub(in crate::web) would_be_skipped: &'static str,
+    pub(in crate::web) nothing_to_move: &'static str,
+    pub(in crate::web) whole_queue: &'static str,
+    pub(in crate::web) sent_already: &'static str,
+    pub(in crate::web) customer_sees: &'static str,
     pub(in crate::web) dead_commands: &'static str,
     pub(in crate::web) last_used: &'static str,
     pub(in crate::web) last_hour: &'static str,
@@ -415,4 +434,5 @@ pub(in crate::web) struct SettingsTexts {
     pub(in crate::web) shortcuts: &'static str,
     pub(in crate::web) save: &'static str,
     pub(in crate::web) saved: &'static str,
+    pub(in crate::web) saved_here: &'static str,
 }
