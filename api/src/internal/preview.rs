@@ -15,7 +15,10 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::command_request::{CommandRequest, read_command};
+use super::{
+    command_request::{CommandRequest, read_command},
+    queues::oldest_dead,
+};
 use crate::{openapi::WriteProblems, problem::ApiError, state::AppState, time::Time, write::Write};
 
 /// So many open commands are looked through, of each state.
@@ -68,6 +71,8 @@ pub struct DeadLettersView {
     pub(crate) queue_name: &'static str,
     /// How many there are now, those among them whose message is gone.
     pub(crate) dead_letters: u64,
+    /// Since when the oldest is dead.
+    pub(crate) oldest_dead_letter_at: Option<Time>,
     /// How many of them would move at most.
     pub(crate) would_move: u64,
     /// How many of the commands that are named would be skipped: they have not died.
@@ -138,11 +143,12 @@ async fn dead_letters(state: &AppState, letters: &DeadLetters) -> Result<DeadLet
         let depth = state.stores.queue.depth(letters.queue).await;
         depth.map_err(|error| ApiError::Unavailable(error.to_string()))
     };
-    let (depth, died) = tokio::try_join!(depth, died(state, letters))?;
+    let (depth, died, oldest) = tokio::try_join!(depth, died(state, letters), oldest_dead(state, letters.queue))?;
     let dead = depth.dead.max(died.count);
     Ok(DeadLettersView {
         queue_name: letters.queue.name(),
         dead_letters: dead,
+        oldest_dead_letter_at: oldest.map(Time::from),
         would_move: letters.of(if letters.commands.is_some() { died.count } else { dead }),
         would_be_skipped: died.others,
         commands: died.last,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use futures::future::try_join_all;
-use painel_shared::work_queue::WorkQueue;
+use painel_shared::{commands::CommandType, statement, time::Timestamp, work_queue::WorkQueue};
 use serde::Serialize;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     problem::ApiError,
     read::{Asked, Query, Read},
     state::AppState,
+    time::Time,
 };
 
 /// How long an answer is good: many who look are one look at the queue.
@@ -36,6 +38,8 @@ pub struct Queue {
     pub(crate) in_flight: Option<u64>,
     /// Jobs that have died, and can be reprocessed.
     pub(crate) dead_letters: u64,
+    /// Since when the oldest of them is dead; null where there is none, or none was found soon.
+    pub(crate) oldest_dead_letter_at: Option<Time>,
     /// How many workers listen; null where the transport does not know.
     pub(crate) consumers: Option<u64>,
 }
@@ -72,14 +76,36 @@ impl Query for QueuesQuery {
         let depths = WorkQueue::all().map(|queue| async move {
             let depth = state.stores.queue.depth(queue).await;
             let depth = depth.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+            let oldest = match depth.dead {
+                0 => None,
+                _ => oldest_dead(state, queue).await?,
+            };
             Ok::<_, ApiError>(Queue {
                 name: queue.name(),
                 waiting: depth.ready,
                 in_flight: depth.in_flight,
                 dead_letters: depth.dead,
+                oldest_dead_letter_at: oldest.map(Time::from),
                 consumers: depth.consumers,
             })
         });
         Ok(Queues { queues: try_join_all(depths).await? })
     }
+}
+
+#[derive(FromRow)]
+struct Oldest {
+    at: Option<Timestamp>,
+}
+
+statement!(OLDEST_RUN: Oldest = "SELECT min(finished_at) AS at FROM rollup_runs WHERE dead_letter");
+
+/// Since when the oldest is dead of what that queue carries.
+pub(crate) async fn oldest_dead(state: &AppState, queue: WorkQueue) -> Result<Option<Timestamp>, ApiError> {
+    let Some(kind) = CommandType::all().find(|kind| kind.queue() == queue) else {
+        let asked = OLDEST_RUN.bind([]);
+        let found = state.stores.db.step(|| state.stores.db.ask_as_operator(&asked)).await?;
+        return Ok(found.into_iter().next().and_then(|row| row.at));
+    };
+    Ok(state.stores.commands.oldest_dead(kind).await?)
 }

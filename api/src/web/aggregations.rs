@@ -37,6 +37,13 @@ struct AggregationsPage {
     runs: Result<Table, Failure>,
 }
 
+impl AggregationsPage {
+    /// Whether something is wrong with that field.
+    fn is_wrong(&self, name: &str) -> bool {
+        self.errors.iter().any(|(field, _)| field == name)
+    }
+}
+
 /// The page.
 pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     let notice = Href::of(&visit.request).has("asked").then(|| visit.t().aggregations.asked.to_owned());
@@ -88,7 +95,7 @@ async fn page(
     })
 }
 
-fn table(visit: &Visit, here: &Href, found: &Runs) -> Table {
+pub(super) fn table(visit: &Visit, here: &Href, found: &Runs) -> Table {
     let (t, words) = (visit.t(), &visit.t().aggregations);
     Table {
         caption: (words.shown)(found.runs.len()),

@@ -8,6 +8,7 @@ use painel_shared::{
 };
 
 use super::{
+    aggregations,
     filled::PICKED,
     href::Href,
     part::{Failure, part},
@@ -17,7 +18,10 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    internal::commands::{CommandView, CommandsQuery, List},
+    internal::{
+        aggregations::RunsQuery,
+        commands::{CommandView, CommandsQuery, List},
+    },
     problem::ApiError,
     query::QueryFields,
 };
@@ -36,6 +40,8 @@ struct DeadPage {
     all: String,
     errors: Vec<(String, String)>,
     commands: Result<Table, Failure>,
+    /// Whether they can be chosen one by one.
+    is_chosen: bool,
 }
 
 /// Where somebody is led who has chosen nothing.
@@ -67,11 +73,15 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             let found = visit.ask::<CommandsQuery>(fields).await;
             part(t, found)?.map(|found| table(&visit, &here, &found.value))
         }
-        // Rollup runs are no commands: they are reprocessed all at once.
+        // Rollup runs are no commands: they are shown, and given back all at once.
         None => {
-            let runs = Href::to(Section::Aggregations.path()).to_string();
-            let empty = Empty { text: t.dead.of_runs.to_owned(), link: Some((runs, t.menu.aggregations)) };
-            Ok(Table { empty, ..table(&visit, &here, &List::default()) })
+            let asked = [("state", "failed"), ("limit", PAGE)];
+            let cursor = cursor.as_deref().map(|cursor| ("cursor", cursor));
+            let found = visit.ask::<RunsQuery>(QueryFields::of_pairs(asked.into_iter().chain(cursor))).await;
+            part(t, found)?.map(|found| Table {
+                empty: Empty { text: t.dead.of_runs.to_owned(), link: None },
+                ..aggregations::table(&visit, &here, &found.value)
+            })
         }
     };
     let page = DeadPage {
@@ -79,6 +89,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
             .titled(format!("{}: {}", t.dead.title, queue.name()))
             .with_errors(nothing.is_some()),
         errors: nothing.into_iter().collect(),
+        is_chosen: of_queue.is_some(),
         queue: queue.name(),
         all: all.with("queue_name", queue.name()).to_string(),
         commands,

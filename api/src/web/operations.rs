@@ -195,6 +195,7 @@ fn queue_table(visit: &Visit, found: &Queues) -> Table {
                     href: dead_jobs.with("queue_name", queue.name).to_string(),
                 },
             },
+            Cell::time_or_dash(queue.oldest_dead_letter_at.map(|at| visit.stamp(at))),
         ],
     });
     Table {
@@ -205,6 +206,7 @@ fn queue_table(visit: &Visit, found: &Queues) -> Table {
             Column::number(words.in_flight).wide(),
             Column::number(words.consumers).wide(),
             Column::number(words.dead),
+            Column::text(words.oldest).wide(),
         ],
         rows: rows.collect(),
         pages: Pages::default(),

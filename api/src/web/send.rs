@@ -58,6 +58,13 @@ struct NewPage {
     errors: Vec<(String, String)>,
 }
 
+impl NewPage {
+    /// Whether something is wrong with that field.
+    fn is_wrong(&self, name: &str) -> bool {
+        self.errors.iter().any(|(field, _)| field == name)
+    }
+}
+
 /// The fields of a type.
 struct Form {
     tenant: Option<Choice>,
@@ -317,6 +324,7 @@ fn facts(visit: &Visit, new: &NewCommand, preview: &Preview) -> Vec<(&'static st
     if let Some(dead) = &preview.dead_letters {
         facts.push((t.send.queue, dead.queue_name.to_owned()));
         facts.push((t.send.dead_now, count(dead.dead_letters)));
+        facts.extend(dead.oldest_dead_letter_at.map(|at| (t.queues.oldest, visit.stamp(at).text)));
         facts.push((t.send.would_move, count(dead.would_move)));
         if dead.would_be_skipped > 0 {
             facts.push((t.send.would_be_skipped, count(dead.would_be_skipped)));

@@ -241,6 +241,27 @@ impl CommandStore {
         Ok(Page { commands, next: last.or(down_to.map(Cursor::below)) })
     }
 
+    /// When the first of the dead commands of that type ended that are to be found among so many items of those in error.
+    pub async fn oldest_dead(&self, kind: CommandType) -> Result<Option<Timestamp>, StoreError> {
+        let filter = Filter { command_type: Some(kind), dead_letter: Some(true), ..Filter::default() };
+        let partition = Partition::of(Status::Error);
+        let (mut examined, mut from): (usize, Option<Item>) = (0, None);
+        loop {
+            let read = i32::try_from(READ_AT_MOST).unwrap_or(i32::MAX);
+            let query = self.query(&partition, &filter, Span::All).scan_index_forward(true).limit(read);
+            let answer = query.set_exclusive_start_key(from).send().await.map_err(StoreError::from_sdk)?;
+            examined += usize::try_from(answer.scanned_count).unwrap_or_default();
+            let dead = to_commands(answer.items.unwrap_or_default());
+            if let Some(first) = dead.iter().filter_map(|command| command.completed_at).min() {
+                return Ok(Some(first));
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() || examined >= EXAMINED_AT_MOST {
+                return Ok(None);
+            }
+        }
+    }
+
     /// At least the `wanted` newest of a partition, with all that were created in the same millisecond as the last; or
     /// as many as are among about `budget` items.
     async fn newest(

@@ -100,6 +100,12 @@ fn a_reprocessing_tells_how_many_would_move_and_which_died_last() {
             assert_eq!((&told["dead_letters"], &told["would_move"]), (&json!(3), &json!(moving)), "{more}");
             assert_eq!(told["commands"].as_array().unwrap().len(), shown, "{more}");
         }
+        let queues = client.get("/internal/operations/queues").await.body;
+        let queue = queues["queues"].as_array().unwrap().iter().find(|one| one["name"] == "painel.restart-agent");
+        let oldest = &queue.unwrap()["oldest_dead_letter_at"];
+        let first = stack.stored(&commands[0]).await.completed_at.unwrap();
+        assert_eq!(oldest.as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap(), first);
+        assert_eq!(&ask(json!({})).await["oldest_dead_letter_at"], oldest);
         // A fourth one has lost its message: it is given back all the same.
         dead(stack, false).await;
         let told = ask(json!({})).await;

@@ -130,22 +130,74 @@ fn every_list_can_be_taken_away_and_holds_what_its_endpoint_answers() {
             stack.send::<painel_shared::commands::HealthCheck>(Some(tenant), json!({})).await;
         }
         let mut visitor = Visitor::signed_in(&client.url, Who::Admin).await;
-        for (page, endpoint, list) in [
-            ("/app/company/agents", "/internal/agents?limit=100".to_owned(), "agents"),
-            ("/app/company/integrations", "/internal/integrations?limit=100".to_owned(), "integrations"),
-            ("/app/company/operations", "/internal/operations/commands?limit=100".to_owned(), "commands"),
-            ("/app/company/billing", "/internal/billing/overview".to_owned(), "monthly_movements"),
-            ("/app/dashboard/agents", format!("/tenant/agents?tenant_id={tenant}"), "agents"),
-            ("/app/dashboard/integrations", format!("/tenant/integrations?tenant_id={tenant}"), "integrations"),
+        // By column, what the endpoint calls it.
+        for (page, endpoint, list, columns) in [
+            (
+                "/app/company/agents",
+                "/internal/agents?limit=100".to_owned(),
+                "agents",
+                vec![
+                    (0, "name"),
+                    (2, "deployed_count"),
+                    (3, "total_requests"),
+                    (4, "success_rate"),
+                    (5, "p95_response_time_ms"),
+                ],
+            ),
+            (
+                "/app/company/integrations",
+                "/internal/integrations?limit=100".to_owned(),
+                "integrations",
+                vec![(0, "tenant_name"), (1, "name"), (2, "type"), (4, "last_sync_at")],
+            ),
+            (
+                "/app/company/operations",
+                "/internal/operations/commands?limit=100".to_owned(),
+                "commands",
+                vec![(3, "created_at"), (5, "created_by")],
+            ),
+            (
+                "/app/company/billing",
+                "/internal/billing/overview".to_owned(),
+                "monthly_movements",
+                vec![(1, "opening"), (2, "new"), (6, "closing")],
+            ),
+            (
+                "/app/dashboard/agents",
+                format!("/tenant/agents?tenant_id={tenant}"),
+                "agents",
+                vec![(0, "name"), (3, "activated_at")],
+            ),
+            (
+                "/app/dashboard/integrations",
+                format!("/tenant/integrations?tenant_id={tenant}"),
+                "integrations",
+                vec![(0, "name"), (2, "type"), (5, "token_fingerprint")],
+            ),
         ] {
-            let answered = client.get(&endpoint).await.body[list].as_array().unwrap().len();
+            let mut answered = client.get(&endpoint).await.body[list].as_array().unwrap().clone();
+            if list == "monthly_movements" {
+                // The latest month stands first.
+                answered.reverse();
+            }
             let of_tenant =
                 if page.starts_with("/app/dashboard") { format!("&tenant_id={tenant}") } else { String::new() };
             let file = visitor.get(&format!("{page}?format=csv{of_tenant}")).await;
             assert_eq!(file.headers["content-type"], "text/csv; charset=utf-8", "{page}: {}", file.text);
             let rows = rows(&file.text, b';');
-            assert_eq!(rows.len() - 1, answered, "{page}");
-            assert!(rows.iter().all(|row| row.len() == rows[0].len() && !row[0].is_empty()), "{page}: {rows:?}");
+            assert_eq!(rows.len() - 1, answered.len(), "{page}");
+            for (row, entry) in rows[1..].iter().zip(&answered) {
+                for (place, member) in &columns {
+                    match &entry[*member] {
+                        Value::Number(wanted) => {
+                            assert_eq!(number(&row[*place]), json!(wanted.as_f64()), "{page}: {member}")
+                        }
+                        Value::String(wanted) => assert_eq!(&row[*place], wanted, "{page}: {member}"),
+                        Value::Null => assert_eq!(row[*place], "", "{page}: {member}"),
+                        other => panic!("{page}: {member} is {other}"),
+                    }
+                }
+            }
         }
     });
 }

@@ -181,6 +181,13 @@ fn a_command_is_sent_by_keyboard_alone_and_its_end_is_seen_without_a_reload() {
         tab_to(&window, "main button[type=submit]").await;
         window.type_keys(Key::Enter).await;
         window.until("the preview", "return document.querySelector('.preview') !== null").await;
+        for (width, scheme) in
+            [(320, Scheme::Light), (320, Scheme::Dark), (1280, Scheme::Light), (1280, Scheme::Dark)]
+        {
+            window.look(width, scheme).await;
+            window.picture(&format!("command_preview_{width}_{scheme:?}")).await;
+            assert_eq!((window.violations().await, window.overflow().await), (Vec::<String>::new(), 0));
+        }
         tab_to(&window, "button.danger").await;
         window.type_keys(Key::Enter).await;
         window.until("the command", "return document.querySelector('.chip.pending') !== null").await;
@@ -376,5 +383,43 @@ fn a_page_that_is_hidden_asks_nothing() {
             )
             .await;
         window.until("a look again", &format!("{asked} > {after}")).await;
+    });
+}
+
+#[test]
+fn pages_that_hold_nothing_yet_say_so_to_everybody() {
+    with_stack(|stack| async move {
+        // As on the first day: one customer, and nothing that was done.
+        sqlx::raw_sql(
+            "TRUNCATE agent_requests, tenant_usage_daily, tenant_usage_totals, agent_usage_totals, platform_usage_daily,
+                 subscription_events, incident_tenants, incidents, tickets, ticket_messages, ticket_keys;
+             DELETE FROM tenant_integrations; DELETE FROM tenant_agents; DELETE FROM agents",
+        )
+        .execute(&stack.stores.db.service())
+        .await
+        .unwrap();
+        let url = stack.serve().await.url;
+        let mut wrong = Vec::new();
+        let window = Window::open(&url).await;
+        // Support, whose pages stand without money.
+        window.sign_in(Who::Support).await;
+        for (name, path) in [
+            ("company", "/app/company".to_owned()),
+            ("catalogue", "/app/company/agents".to_owned()),
+            ("connections", "/app/company/integrations".to_owned()),
+            ("operations", OPERATIONS.to_owned()),
+            ("tickets", "/app/company/tickets".to_owned()),
+            ("dead", format!("{OPERATIONS}/dead?queue_name=painel.reset-token")),
+            ("tenant", format!("/app/company/tenants/{}", stack.example.tenant)),
+        ] {
+            wrong.extend(look_at(&window, &format!("empty_{name}"), &path).await);
+        }
+        let window = Window::open(&url).await;
+        window.sign_in(Who::Of(stack.example.tenant)).await;
+        for name in ["", "/agents", "/fibonacci", "/integrations", "/usage", "/support"] {
+            let called = format!("empty_own{}", name.replace('/', "_"));
+            wrong.extend(look_at(&window, &called, &format!("/app/dashboard{name}")).await);
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
 }

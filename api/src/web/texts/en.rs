@@ -207,6 +207,7 @@ pub(super) const TEXTS: Texts = Texts {
         in_flight: "In flight",
         consumers: "Consumers",
         dead: "Dead letters",
+        oldest: "The oldest died at",
         look: |dead| format!("{dead} · Look"),
     },
     dead: DeadTexts {
@@ -366,7 +367,7 @@ pub(super) const TEXTS: Texts = Texts {
         opened_by: "Opened by",
         opened_at: "Opened at",
         updated_at: "Last message at",
-        waiting: "Waiting for an answer",
+        waiting: "Waiting",
         answered: "Answered",
         closed: "Closed",
         open_ones: "Waiting for an answer",

@@ -67,6 +67,7 @@ pub(in crate::web) struct QueueTexts {
     pub(in crate::web) in_flight: &'static str,
     pub(in crate::web) consumers: &'static str,
     pub(in crate::web) dead: &'static str,
+    pub(in crate::web) oldest: &'static str,
     pub(in crate::web) look: fn(&str) -> String,
 }
 

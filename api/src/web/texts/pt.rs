@@ -204,6 +204,7 @@ pub(super) const TEXTS: Texts = Texts {
         in_flight: "Em execução",
         consumers: "Executores",
         dead: "Mortas",
+        oldest: "A mais antiga morreu em",
         look: |dead| format!("{dead} · Ver"),
     },
     dead: DeadTexts {
@@ -363,7 +364,7 @@ pub(super) const TEXTS: Texts = Texts {
         opened_by: "Aberto por",
         opened_at: "Aberto em",
         updated_at: "Última mensagem em",
-        waiting: "Aguardando resposta",
+        waiting: "Aguardando",
         answered: "Respondido",
         closed: "Encerrado",
         open_ones: "Aguardando resposta",

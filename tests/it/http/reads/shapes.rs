@@ -287,6 +287,7 @@ fn of_operators(tenant: &str) -> Vec<(String, Value)> {
             "/internal/operations/queues".to_owned(),
             json!({"queues": [{
                 "name": "text", "waiting": "int", "in_flight": "int?", "dead_letters": "int", "consumers": "int?",
+                "oldest_dead_letter_at": "time?",
             }]}),
         ),
     ]
