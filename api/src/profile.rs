@@ -20,7 +20,7 @@ use crate::{
     read::{Asked, Query, Read},
     state::AppState,
     web::{
-        preferences::{Preferences, Theme, Zone},
+        preferences::{INTERVALS, Preferences, Theme, Zone},
         texts::Language,
     },
     write::{AnyWrite, Write},
@@ -59,6 +59,9 @@ pub struct PreferencesView {
     pub(crate) live: bool,
     /// Whether single keys lead to pages.
     pub(crate) shortcuts: bool,
+    /// A page looks again no sooner than after so many seconds: 1, 2, 5, 10 or 30. By default 1.
+    #[schema(value_type = Option<u8>, example = 1)]
+    pub(crate) interval_seconds: u8,
 }
 
 impl From<Preferences> for PreferencesView {
@@ -70,6 +73,7 @@ impl From<Preferences> for PreferencesView {
             dense: of.is_dense,
             live: of.is_live,
             shortcuts: of.has_shortcuts,
+            interval_seconds: of.interval_seconds,
         }
     }
 }
@@ -101,6 +105,11 @@ fn read_body(body: Map<String, Value>) -> Result<Preferences, ApiError> {
     let theme = word(&mut fields, "theme", Theme::ALL.map(|one| (one.as_str(), one)));
     let (dense, live, shortcuts) =
         (fields.required("dense"), fields.required("live"), fields.required("shortcuts"));
+    let interval = fields.optional::<u32>("interval_seconds").unwrap_or(1);
+    let interval_seconds = INTERVALS.into_iter().find(|seconds| u32::from(*seconds) == interval);
+    if interval_seconds.is_none() {
+        fields.refuse("interval_seconds", Fault::not_one_of(["1", "2", "5", "10", "30"]));
+    }
     let read = || {
         Some(Preferences {
             language: language?,
@@ -109,6 +118,7 @@ fn read_body(body: Map<String, Value>) -> Result<Preferences, ApiError> {
             is_dense: dense?,
             is_live: live?,
             has_shortcuts: shortcuts?,
+            interval_seconds: interval_seconds?,
         })
     };
     fields.finish(read()).map_err(ApiError::Validation)

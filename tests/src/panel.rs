@@ -13,8 +13,10 @@ pub enum Who {
     Admin,
     /// An operator.
     Support,
-    /// A user of that tenant.
+    /// An administrator of that tenant.
     Of(TenantId),
+    /// Another user of that tenant.
+    UserOf(TenantId),
 }
 
 /// A page, or what was answered in its place.
@@ -96,6 +98,7 @@ impl Visitor {
             Who::Admin => ("admin", None),
             Who::Support => ("support", None),
             Who::Of(tenant) => ("tenant", Some(tenant)),
+            Who::UserOf(tenant) => ("user", Some(tenant)),
         };
         form.push(("who".to_owned(), role.to_owned()));
         form.extend(tenant.map(|tenant| ("tenant".to_owned(), tenant.to_string())));

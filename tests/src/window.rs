@@ -94,9 +94,10 @@ impl Window {
             Who::Admin => "admin",
             Who::Support => "support",
             Who::Of(_) => "tenant",
+            Who::UserOf(_) => "user",
         };
         self.find(&format!("input[value={role}]")).await.click().await.unwrap();
-        if let Who::Of(tenant) = who {
+        if let Who::Of(tenant) | Who::UserOf(tenant) = who {
             self.find(&format!("option[value='{tenant}']")).await.click().await.unwrap();
         }
         self.find("button[type=submit]").await.click().await.unwrap();

@@ -47,6 +47,8 @@ pub struct CatalogueAgent {
     /// How many tenants use it.
     pub(crate) deployed_count: i64,
     pub(crate) total_requests: i64,
+    /// On each day of the period, the first one first.
+    pub(crate) requests_by_day: Vec<i64>,
     /// Per cent.
     pub(crate) success_rate: f64,
     pub(crate) avg_response_time_ms: f64,
@@ -136,6 +138,7 @@ struct Row {
     time: i64,
     buckets: Vec<i16>,
     counts: Vec<i64>,
+    by_day: Vec<i64>,
 }
 
 // Histograms are added up for the agents of the page. Each sort key is constant, and so without effect, where it is not
@@ -171,7 +174,10 @@ statement!(
            SELECT p.id AS "id!", p.name AS "name!", p.segment AS "segment!", p.deployed AS "deployed!",
                   p.total AS "total!", p.successful AS "successful!", p."time" AS "time!",
                   ARRAY(SELECT bucket FROM met WHERE agent_id = p.id ORDER BY bucket) AS "buckets!",
-                  ARRAY(SELECT count FROM met WHERE agent_id = p.id ORDER BY bucket) AS "counts!"
+                  ARRAY(SELECT count FROM met WHERE agent_id = p.id ORDER BY bucket) AS "counts!",
+                  ARRAY(SELECT COALESCE(d.total_requests, 0) FROM generate_series($7::date, $8::date, '1 day') AS day
+                        LEFT JOIN agent_usage_totals d ON d.date = day::date AND d.agent_id = p.id
+                        ORDER BY day) AS "by_day!"
            FROM page p ORDER BY p.place"#,
     None::<String>,
     None::<String>,
@@ -244,6 +250,7 @@ impl From<Row> for CatalogueAgent {
             segment: row.segment,
             deployed_count: row.deployed,
             total_requests: row.total,
+            requests_by_day: row.by_day,
             success_rate: rate(row.successful, row.total),
             avg_response_time_ms: average_of(row.time, row.total),
             percentiles: Percentiles::of(&latency),

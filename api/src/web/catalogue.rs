@@ -5,6 +5,7 @@ use std::rc::Rc;
 use actix_web::HttpResponse;
 
 use super::{
+    chart::spark,
     csv,
     filter::FilterField,
     href::Href,
@@ -67,6 +68,7 @@ fn columns(visit: &Visit, order: Option<&Order<'_>>) -> Vec<Column> {
         Column::text(t.agents.segment).wide(),
         Column::number(t.menu.tenants).sorted_by(order, "deployed_count", true),
         Column::number(t.usage.requests).sorted_by(order, "total_requests", true).wide(),
+        Column::text(t.usage.requests_by_day).wide(),
         Column::number(t.agents.success).wide(),
         Column::number(t.usage.p95).wide(),
     ]
@@ -82,6 +84,7 @@ fn row(visit: &Visit, agent: &CatalogueAgent) -> Row {
             Cell::Text(words::segment(visit.t(), &agent.segment)),
             Cell::Count(agent.deployed_count),
             Cell::Count(agent.total_requests),
+            spark(visit.t(), visit.format(), &agent.requests_by_day),
             Cell::Percent(agent.success_rate),
             agent.percentiles.p95_response_time_ms.map_or(Cell::Nothing, Cell::Millis),
         ],

@@ -5,7 +5,12 @@ use std::fmt::Write;
 
 use chrono::NaiveDate;
 
-use super::{format::Format, table::Table, texts::Texts};
+use super::{
+    format::Format,
+    table::{Cell, Table},
+    texts::Texts,
+    usage,
+};
 
 /// How many lines a chart's scale has at most, beside that of nothing.
 const TICKS: usize = 4;
@@ -248,4 +253,21 @@ pub(super) fn ranked(entries: Vec<(String, Option<String>, f64, String)>) -> Vec
         .into_iter()
         .map(|(name, href, value, text)| Ranked { name, href, share: share(value), value: text })
         .collect()
+}
+
+/// A line for a cell: in a square of a hundred, from nothing to the most.
+pub(super) fn spark(t: &'static Texts, format: Format, values: &[i64]) -> Cell {
+    let most = values.iter().copied().max().unwrap_or_default().max(1);
+    let last = values.len().saturating_sub(1).max(1);
+    let mut path = String::new();
+    for (place, value) in values.iter().enumerate() {
+        let x = 100.0 * float(place) / float(last);
+        let y = 98.0 - 96.0 * usage::float(*value) / usage::float(most);
+        let command = if place == 0 { 'M' } else { 'L' };
+        // Writing into a text does not fail.
+        let _ = write!(path, "{command}{x:.1} {y:.1}");
+    }
+    let [least, most, last] = [values.iter().min(), values.iter().max(), values.last()]
+        .map(|value| format.count(value.copied().unwrap_or_default()));
+    Cell::Spark { path, summary: (t.table.spark)([&least, &most, &last]) }
 }

@@ -67,7 +67,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
     let notice = Href::of(&visit.request).has("sent").then(|| t.command.sent.to_owned());
     let page = CommandPage {
         shell: Shell { notice, ..Shell::of(&visit, Section::Operations).titled(name.clone()) },
-        live: Live::of(&Href::to(visit.request.path()), !is_final, ENDED),
+        live: Live::of(&visit, &Href::to(visit.request.path()), !is_final, ENDED),
         announcement: is_final.then(|| format!("{name}: {}", chip.word)),
         chip,
         facts: head(&visit, command),

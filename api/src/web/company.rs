@@ -197,9 +197,10 @@ fn kpis(visit: &Visit, overview: &Overview) -> Vec<Kpi> {
             float(of.total_requests),
             before.map(|before| float(before.total_requests)),
         ),
-        Kpi::new(t.usage.success, format.percent(of.global_success_rate)).moved(
+        Kpi::share(
             visit,
             of.global_success_rate,
+            of.total_requests,
             before.map(|before| before.global_success_rate),
         ),
         p95_kpi(visit, p95(of), before.and_then(p95)),

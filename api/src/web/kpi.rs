@@ -35,11 +35,16 @@ impl Kpi {
         self.noted((visit.t().usage.than_before)(&change))
     }
 
-    /// The same of a share in per cent, which moves by points.
-    pub(super) fn moved(self, visit: &Visit, now: f64, before: Option<f64>) -> Self {
-        let Some(before) = before else { return self };
+    /// How many of so many requests succeeded, in per cent, and by how many points that has moved; of none there is no share.
+    pub(super) fn share(visit: &Visit, now: f64, of: i64, before: Option<f64>) -> Self {
+        let name = visit.t().usage.success;
+        if of == 0 {
+            return Self::new(name, "—".to_owned());
+        }
+        let kpi = Self::new(name, visit.format().percent(now));
+        let Some(before) = before else { return kpi };
         let points = visit.format().points(now - before);
-        self.noted((visit.t().usage.than_before)(&points))
+        kpi.noted((visit.t().usage.than_before)(&points))
     }
 
     /// The same with that, where nothing else is said of it.

@@ -56,12 +56,11 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Each second while something is unfinished, else so often.
-    pub(super) fn of(here: &Href, is_unfinished: bool, otherwise: u32) -> Self {
-        Self {
-            href: here.with("fragment", "live").to_string(),
-            millis: if is_unfinished { 1_000 } else { otherwise },
-        }
+    /// Each second while something is unfinished, else so often; but no sooner than whoever looks has chosen.
+    pub(super) fn of(visit: &Visit, here: &Href, is_unfinished: bool, otherwise: u32) -> Self {
+        let millis = if is_unfinished { 1_000 } else { otherwise };
+        let least = u32::from(visit.viewer.preferences.interval_seconds) * 1_000;
+        Self { href: here.with("fragment", "live").to_string(), millis: millis.max(least) }
     }
 }
 
@@ -91,7 +90,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         filter,
         commands: found.map(|list| table(&visit, &here, &list.value)),
         queues: queues.map(|part| part.map(|found| queue_table(&visit, &found.value))),
-        live: Live::of(&here, is_unfinished, CONSOLE),
+        live: Live::of(&visit, &here, is_unfinished, CONSOLE),
         file: csv::href(&here),
     };
     if visit.is_fragment {

@@ -81,6 +81,16 @@ pub(crate) struct Preferences {
     pub(crate) is_live: bool,
     /// Single keys lead to pages.
     pub(crate) has_shortcuts: bool,
+    /// A page looks again no sooner than after so many seconds.
+    #[serde(default = "often")]
+    pub(crate) interval_seconds: u8,
+}
+
+/// What can be chosen for it.
+pub(crate) const INTERVALS: [u8; 5] = [1, 2, 5, 10, 30];
+
+fn often() -> u8 {
+    INTERVALS[0]
 }
 
 impl Default for Preferences {
@@ -92,6 +102,7 @@ impl Default for Preferences {
             is_dense: false,
             is_live: true,
             has_shortcuts: true,
+            interval_seconds: often(),
         }
     }
 }

@@ -326,6 +326,7 @@ fn facts(visit: &Visit, new: &NewCommand, preview: &Preview) -> Vec<(&'static st
         facts.push((t.send.dead_now, count(dead.dead_letters)));
         facts.extend(dead.oldest_dead_letter_at.map(|at| (t.queues.oldest, visit.stamp(at).text)));
         facts.push((t.send.would_move, count(dead.would_move)));
+        facts.push((t.send.would_stay, count(dead.dead_letters.saturating_sub(dead.would_move))));
         if dead.would_be_skipped > 0 {
             facts.push((t.send.would_be_skipped, count(dead.would_be_skipped)));
         }

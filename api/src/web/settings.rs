@@ -8,7 +8,7 @@ use super::{
     href::Href,
     panel::Panel,
     posted::Posted,
-    preferences::{Preferences, Theme, Zone},
+    preferences::{INTERVALS, Preferences, Theme, Zone},
     sections::Section,
     see_other,
     shell::{self, Shell},
@@ -25,6 +25,7 @@ struct SettingsPage {
     languages: Vec<(&'static str, &'static str, bool)>,
     zones: Vec<(&'static str, bool)>,
     themes: Vec<(&'static str, &'static str, bool)>,
+    intervals: Vec<(u8, String, bool)>,
     preferences: Preferences,
 }
 
@@ -59,6 +60,7 @@ pub(super) async fn show(visit: Visit) -> Result<HttpResponse, ApiError> {
         languages: Language::ALL.map(|one| (one.tag(), one.name(), one == of.language)).into(),
         zones: Zone::ALL.map(|one| (one.name(), one == of.zone)).into(),
         themes: Theme::ALL.map(|one| (one.as_str(), theme_name(one), one == of.theme)).into(),
+        intervals: INTERVALS.map(|one| (one, (words.seconds)(one), one == of.interval_seconds)).into(),
         preferences: of,
     };
     shell::page(&page)
@@ -73,6 +75,8 @@ pub(super) async fn save(posted: Posted) -> Result<HttpResponse, ApiError> {
     let mut is_ticked =
         |name| fields.optional(name, || Fault::Unknown, |text| (text == "on").then_some(())).is_some();
     let (is_dense, is_live, has_shortcuts) = (is_ticked("dense"), is_ticked("live"), is_ticked("shortcuts"));
+    let intervals = INTERVALS.map(|seconds| (seconds.to_string(), seconds));
+    let intervals: Vec<(&str, u8)> = intervals.iter().map(|(word, seconds)| (word.as_str(), *seconds)).collect();
     let preferences = Preferences {
         language: fields.word("language", &languages).unwrap_or_default(),
         zone: fields.word("zone", &zones).unwrap_or_default(),
@@ -80,6 +84,7 @@ pub(super) async fn save(posted: Posted) -> Result<HttpResponse, ApiError> {
         is_dense,
         is_live,
         has_shortcuts,
+        interval_seconds: fields.word("interval", &intervals).unwrap_or(INTERVALS[0]),
     };
     fields.finish()?;
     let stored = async {

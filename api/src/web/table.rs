@@ -115,6 +115,11 @@ pub(super) enum Cell {
     Millis(f64),
     /// A day, in UTC.
     Day(NaiveDate),
+    /// How something went, day by day: a line, and for whom cannot see it its least, most and last.
+    Spark {
+        path: String,
+        summary: String,
+    },
     /// A box to tick: the field's name, and what is chosen by it.
     Pick {
         name: String,
@@ -152,6 +157,7 @@ impl Cell {
             Self::Millis(value) => format.duration(*value),
             Self::Day(day) => format.day(*day),
             Self::Pick { label, .. } => label.clone(),
+            Self::Spark { summary, .. } => summary.clone(),
             Self::Nothing => "—".to_owned(),
         }
     }

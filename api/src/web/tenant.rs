@@ -126,7 +126,7 @@ fn kpis(visit: &Visit, tenant: &Tenant) -> Vec<Kpi> {
     vec![
         Kpi::new(t.tenants.requests_of_week, format.count(of.requests_last_7_days)),
         Kpi::new(t.tenants.requests, format.count(of.requests_last_30_days)),
-        Kpi::new(t.usage.success, format.percent(of.success_rate_last_30_days)),
+        Kpi::share(visit, of.success_rate_last_30_days, of.requests_last_30_days, None),
     ]
 }
 

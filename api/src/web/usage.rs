@@ -117,8 +117,7 @@ pub(super) fn requests_kpi(visit: &Visit, name: &'static str, of: &Summary, befo
 
 /// How many of them succeeded.
 pub(super) fn success_kpi(visit: &Visit, of: &Summary, before: Option<&Summary>) -> Kpi {
-    let kpi = Kpi::new(visit.t().usage.success, visit.format().percent(of.success_rate));
-    kpi.moved(visit, of.success_rate, before.map(|before| before.success_rate))
+    Kpi::share(visit, of.success_rate, of.total_requests, before.map(|before| before.success_rate))
 }
 
 /// How long most of them took.

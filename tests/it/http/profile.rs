@@ -27,6 +27,7 @@ fn what_somebody_chooses_is_theirs_in_every_browser_and_nobody_elses() {
         assert_eq!((&default["language"], &default["zone"]), (&json!("pt-BR"), &json!("America/Sao_Paulo")));
         let chosen = json!({
             "language": "en", "zone": "UTC", "theme": "dark", "dense": true, "live": false, "shortcuts": false,
+            "interval_seconds": 5,
         });
         assert_eq!(put(&admin, &chosen).await.body, chosen);
         assert_eq!(admin.get("/profile").await.body["preferences"], chosen);
@@ -57,6 +58,7 @@ fn a_wrong_choice_is_named_and_changes_nothing() {
             (json!({"theme": null}), vec!["theme"]),
             (json!({"dense": "yes"}), vec!["dense"]),
             (json!({"colour": "red"}), vec!["colour"]),
+            (json!({"interval_seconds": 3}), vec!["interval_seconds"]),
         ] {
             let mut body = before["preferences"].clone();
             body.as_object_mut().unwrap().extend(change.as_object().cloned().unwrap());

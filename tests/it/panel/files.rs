@@ -140,8 +140,8 @@ fn every_list_can_be_taken_away_and_holds_what_its_endpoint_answers() {
                     (0, "name"),
                     (2, "deployed_count"),
                     (3, "total_requests"),
-                    (4, "success_rate"),
-                    (5, "p95_response_time_ms"),
+                    (5, "success_rate"),
+                    (6, "p95_response_time_ms"),
                 ],
             ),
             (

@@ -232,7 +232,7 @@ fn preferences_hold_for_the_next_page() {
     with_stack(|stack| async move {
         let url = stack.serve().await.url;
         let mut visitor = Visitor::signed_in(&url, Who::Admin).await;
-        let chosen = [("language", "en"), ("zone", "UTC"), ("theme", "dark"), ("dense", "on")];
+        let chosen = [("language", "en"), ("zone", "UTC"), ("theme", "dark"), ("dense", "on"), ("interval", "30")];
         let saved = visitor.post("/app/settings", &chosen).await;
         assert_eq!(saved.location(), "/app/settings?saved=1");
         let page = visitor.get(saved.location()).await.text;
@@ -240,6 +240,9 @@ fn preferences_hold_for_the_next_page() {
         assert!(page.contains("Your preferences are saved.") && page.contains("Times in UTC"));
         assert!(page.contains("data-shortcuts=\"false\"") && page.contains("data-live=\"false\""));
         assert_eq!(visitor.post("/app/settings", &[("language", "tlh")]).await.status, 400);
+        assert_eq!(visitor.post("/app/settings", &[("interval", "3")]).await.status, 400);
+        let console = visitor.get("/app/company/operations").await.text;
+        assert!(console.contains("data-live-millis=\"30000\""), "{console}");
     });
 }
 

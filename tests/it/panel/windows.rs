@@ -54,65 +54,79 @@ async fn ticket_of(stack: &Stack) -> Uuid {
 }
 
 #[test]
-fn operators_pages_can_be_used_by_everybody() {
-    with_stack(|stack| async move {
-        let url = stack.serve().await.url;
-        let tenant = stack.example.tenant;
-        let command = stack.send::<Health>(None, json!({})).await.id();
-        let ticket = ticket_of(stack).await;
-        dead(stack, true).await;
-        let window = Window::open(&url).await;
-        window.sign_in(Who::Admin).await;
-        let pages = [
-            ("company", "/app/company".to_owned()),
-            ("tenants", "/app/company/tenants".to_owned()),
-            ("tenants_none", "/app/company/tenants?search=nobody-is-called-so".to_owned()),
-            ("tenant", format!("/app/company/tenants/{tenant}")),
-            ("tenant_agents", format!("/app/company/tenants/{tenant}?tab=agents")),
-            ("dead", format!("{OPERATIONS}/dead?queue_name=painel.restart-agent")),
-            ("catalogue", "/app/company/agents".to_owned()),
-            ("connections", "/app/company/integrations".to_owned()),
-            ("connections_none", "/app/company/integrations?search=nobody-is-called-so".to_owned()),
-            ("operations", OPERATIONS.to_owned()),
-            ("operations_wrong", format!("{OPERATIONS}?tenant_id=x")),
-            ("command", format!("{OPERATIONS}/{command}")),
-            ("command_new", format!("{OPERATIONS}/new")),
-            ("command_tenant", format!("{OPERATIONS}/new?command_type=RESET_TOKEN")),
-            ("command_form", format!("{OPERATIONS}/new?command_type=RESTART_AGENT&tenant_id={tenant}")),
-            ("aggregations", format!("{OPERATIONS}/aggregations")),
-            ("tickets", "/app/company/tickets".to_owned()),
-            ("ticket", format!("/app/company/tickets/{ticket}")),
-            ("billing", "/app/company/billing".to_owned()),
-            ("audit", "/app/company/audit".to_owned()),
-            ("settings", "/app/settings".to_owned()),
-            ("looked_at", format!("/app/dashboard?tenant_id={tenant}")),
-            ("nowhere", "/app/nowhere".to_owned()),
-        ];
-        let mut wrong = Vec::new();
-        for (name, path) in pages {
-            wrong.extend(look_at(&window, name, &path).await);
-        }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    });
+fn administrators_pages_can_be_used_by_everybody() {
+    with_stack(|stack| look_at_operators_pages(stack, Who::Admin, ""));
 }
 
 #[test]
-fn a_tenants_pages_can_be_used_by_everybody() {
-    with_stack(|stack| async move {
-        let url = stack.serve().await.url;
-        let window = Window::open(&url).await;
-        window.sign_in(Who::Of(stack.example.tenant)).await;
-        let mut wrong = Vec::new();
-        for name in ["dashboard", "agents", "fibonacci", "integrations", "usage", "support"] {
-            let path =
-                if name == "dashboard" { "/app/dashboard".to_owned() } else { format!("/app/dashboard/{name}") };
-            wrong.extend(look_at(&window, &format!("own_{name}"), &path).await);
-        }
-        let ticket = format!("/app/dashboard/support/{}", ticket_of(stack).await);
-        wrong.extend(look_at(&window, "own_ticket", &ticket).await);
-        wrong.extend(look_at(&window, "own_forbidden", "/app/company").await);
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    });
+fn the_supports_pages_can_be_used_by_everybody() {
+    with_stack(|stack| look_at_operators_pages(stack, Who::Support, "support_"));
+}
+
+async fn look_at_operators_pages(stack: &'static Stack, who: Who, begin: &str) {
+    let url = stack.serve().await.url;
+    let tenant = stack.example.tenant;
+    let command = stack.send::<Health>(None, json!({})).await.id();
+    let ticket = ticket_of(stack).await;
+    dead(stack, true).await;
+    let window = Window::open(&url).await;
+    window.sign_in(who).await;
+    let pages = [
+        ("company", "/app/company".to_owned()),
+        ("tenants", "/app/company/tenants".to_owned()),
+        ("tenants_none", "/app/company/tenants?search=nobody-is-called-so".to_owned()),
+        ("tenant", format!("/app/company/tenants/{tenant}")),
+        ("tenant_agents", format!("/app/company/tenants/{tenant}?tab=agents")),
+        ("dead", format!("{OPERATIONS}/dead?queue_name=painel.restart-agent")),
+        ("catalogue", "/app/company/agents".to_owned()),
+        ("connections", "/app/company/integrations".to_owned()),
+        ("connections_none", "/app/company/integrations?search=nobody-is-called-so".to_owned()),
+        ("operations", OPERATIONS.to_owned()),
+        ("operations_wrong", format!("{OPERATIONS}?tenant_id=x")),
+        ("command", format!("{OPERATIONS}/{command}")),
+        ("command_new", format!("{OPERATIONS}/new")),
+        ("command_tenant", format!("{OPERATIONS}/new?command_type=RESET_TOKEN")),
+        ("command_form", format!("{OPERATIONS}/new?command_type=RESTART_AGENT&tenant_id={tenant}")),
+        ("aggregations", format!("{OPERATIONS}/aggregations")),
+        ("tickets", "/app/company/tickets".to_owned()),
+        ("ticket", format!("/app/company/tickets/{ticket}")),
+        ("billing", "/app/company/billing".to_owned()),
+        ("audit", "/app/company/audit".to_owned()),
+        ("settings", "/app/settings".to_owned()),
+        ("looked_at", format!("/app/dashboard?tenant_id={tenant}")),
+        ("nowhere", "/app/nowhere".to_owned()),
+    ];
+    let mut wrong = Vec::new();
+    for (name, path) in pages {
+        wrong.extend(look_at(&window, &format!("{begin}{name}"), &path).await);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_pages_of_a_tenants_administrator_can_be_used_by_everybody() {
+    with_stack(|stack| look_at_own_pages(stack, Who::Of(stack.example.tenant), "own"));
+}
+
+#[test]
+fn the_pages_of_a_tenants_user_can_be_used_by_everybody() {
+    with_stack(|stack| look_at_own_pages(stack, Who::UserOf(stack.example.tenant), "user"));
+}
+
+async fn look_at_own_pages(stack: &'static Stack, who: Who, begin: &str) {
+    let url = stack.serve().await.url;
+    let window = Window::open(&url).await;
+    window.sign_in(who).await;
+    let mut wrong = Vec::new();
+    for name in ["dashboard", "agents", "fibonacci", "integrations", "usage", "support"] {
+        let path = if name == "dashboard" { "/app/dashboard".to_owned() } else { format!("/app/dashboard/{name}") };
+        wrong.extend(look_at(&window, &format!("{begin}_{name}"), &path).await);
+    }
+    // A user who has not opened it is told that there is none.
+    let ticket = format!("/app/dashboard/support/{}", ticket_of(stack).await);
+    wrong.extend(look_at(&window, &format!("{begin}_ticket"), &ticket).await);
+    wrong.extend(look_at(&window, &format!("{begin}_forbidden"), "/app/company").await);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

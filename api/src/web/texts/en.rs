@@ -135,6 +135,7 @@ pub(super) const TEXTS: Texts = Texts {
         show_data: "See the data as a table",
         no_data: "No data in the period.",
         utc_days: "Days in UTC.",
+        spark: |[least, most, last]| format!("least {least}, most {most}, last {last}"),
         chart_summary: |[least, least_day, most, most_day, last]| {
             format!("Least {least} ({least_day}), most {most} ({most_day}), last {last}.")
         },
@@ -500,6 +501,7 @@ pub(super) const TEXTS: Texts = Texts {
         dead_now: "Dead messages now",
         would_move: "Messages that will be given back, at most",
         would_be_skipped: "Messages that are skipped: they are not dead",
+        would_stay: "Messages that stay",
         nothing_to_move: "There is nothing to give back.",
         whole_queue: "These are all dead messages of the queue, up to the number below.",
         sent_already: "This was sent already. Look at what came of it before you send it again.",
@@ -540,6 +542,11 @@ pub(super) const TEXTS: Texts = Texts {
         more: "More",
         dense: "Closer rows",
         live: "Keep what is unfinished up to date",
+        interval: "Refresh at most every",
+        seconds: |n| match n {
+            1 => "1 second".to_owned(),
+            n => format!("{n} seconds"),
+        },
         shortcuts: "Keyboard shortcuts",
         save: "Save",
         saved: "Your preferences are saved.",

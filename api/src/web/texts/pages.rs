@@ -34,6 +34,7 @@ pub(in crate::web) struct TableTexts {
     pub(in crate::web) no_data: &'static str,
     pub(in crate::web) utc_days: &'static str,
     pub(in crate::web) chart_summary: fn([&str; 5]) -> String,
+    pub(in crate::web) spark: fn([&str; 3]) -> String,
 }
 
 /// States of commands.
@@ -396,6 +397,7 @@ pub(in crate::web) struct SendTexts {
     pub(in crate::web) dead_now: &'static str,
     pub(in crate::web) would_move: &'static str,
     pub(in crate::web) would_be_skipped: &'static str,
+    pub(in crate::web) would_stay: &'static str,
     pub(in crate::web) nothing_to_move: &'static str,
     pub(in crate::web) whole_queue: &'static str,
     pub(in crate::web) sent_already: &'static str,
@@ -432,6 +434,8 @@ pub(in crate::web) struct SettingsTexts {
     pub(in crate::web) more: &'static str,
     pub(in crate::web) dense: &'static str,
     pub(in crate::web) live: &'static str,
+    pub(in crate::web) interval: &'static str,
+    pub(in crate::web) seconds: fn(u8) -> String,
     pub(in crate::web) shortcuts: &'static str,
     pub(in crate::web) save: &'static str,
     pub(in crate::web) saved: &'static str,

@@ -132,6 +132,7 @@ pub(super) const TEXTS: Texts = Texts {
         show_data: "Ver dados em tabela",
         no_data: "Sem dados no período.",
         utc_days: "Dias em UTC.",
+        spark: |[least, most, last]| format!("mínimo {least}, máximo {most}, último {last}"),
         chart_summary: |[least, least_day, most, most_day, last]| {
             format!("Mínimo {least} ({least_day}), máximo {most} ({most_day}), último {last}.")
         },
@@ -497,6 +498,7 @@ pub(super) const TEXTS: Texts = Texts {
         dead_now: "Mensagens mortas agora",
         would_move: "Mensagens que serão devolvidas, no máximo",
         would_be_skipped: "Mensagens puladas: não estão mortas",
+        would_stay: "Mensagens que ficam",
         nothing_to_move: "Não há nada a devolver.",
         whole_queue: "São todas as mensagens mortas da fila, até o número abaixo.",
         sent_already: "Isto já foi enviado. Veja o resultado antes de enviar de novo.",
@@ -537,6 +539,11 @@ pub(super) const TEXTS: Texts = Texts {
         more: "Mais",
         dense: "Linhas mais próximas",
         live: "Atualizar o que está em andamento",
+        interval: "Atualizar no máximo a cada",
+        seconds: |n| match n {
+            0 | 1 => format!("{n} segundo"),
+            n => format!("{n} segundos"),
+        },
         shortcuts: "Atalhos de teclado",
         save: "Salvar",
         saved: "As preferências foram salvas.",

@@ -331,6 +331,8 @@ fn the_catalogue_adds_up_what_each_agent_did_for_all_and_leads_to_who_uses_it() 
             .unwrap();
             assert_eq!(agent["total_requests"], total);
             assert_eq!(agent["deployed_count"], deployed);
+            let by_day = agent["requests_by_day"].as_array().unwrap();
+            assert_eq!((by_day.len(), by_day.iter().map(|day| day.as_i64().unwrap()).sum::<i64>()), (90, total));
             let success = agent["success_rate"].as_f64().unwrap();
             assert!((success - 100.0 * successful as f64 / total as f64).abs() < 0.01, "{agent}");
             assert!((agent["avg_response_time_ms"].as_f64().unwrap() - average).abs() < 0.01, "{agent}");

@@ -245,7 +245,7 @@ fn of_operators(tenant: &str) -> Vec<(String, Value)> {
                 "period": "text",
                 "agents": [percentiles(json!({
                     "id": "uuid", "name": "text", "segment": "text", "deployed_count": "int", "total_requests": "int",
-                    "success_rate": "number", "avg_response_time_ms": "number",
+                    "requests_by_day": ["int"], "success_rate": "number", "avg_response_time_ms": "number",
                 }))],
                 "segments": ["text"], "total": "int", "limit": "int", "offset": "int",
             }),
@@ -325,7 +325,7 @@ fn every_answer_has_its_shape() {
             "sub": "text", "email": "text?", "tenant_id": "uuid?", "groups": ["text"],
             "preferences": {
                 "language": "text", "zone": "text", "theme": "text", "dense": "bool", "live": "bool",
-                "shortcuts": "bool",
+                "shortcuts": "bool", "interval_seconds": "int",
             },
         });
         assert_shape(&body(&client, "/profile").await, &profile, "a profile");
