@@ -57,11 +57,16 @@ fn what_was_rolled_back_is_not_told_and_many_at_once_are_told_once() {
         given_up.rollback().await.unwrap();
         let mut many = db.begin().await.unwrap();
         for _ in 0..50 {
-            record(&mut many, stack, "ticket").await;
+            record(&mut many, stack, "list").await;
         }
         many.commit().await.unwrap();
         let told_of = told(stack, &mut seen).await;
         assert_eq!(told_of, [Change { subject: Subject::Other, tenant: Some(stack.example.tenant) }]);
+        let mut one = db.begin().await.unwrap();
+        record(&mut one, stack, "ticket").await;
+        one.commit().await.unwrap();
+        let told_of = told(stack, &mut seen).await;
+        assert_eq!(told_of, [Change { subject: Subject::Ticket, tenant: Some(stack.example.tenant) }]);
     });
 }
 
